@@ -1,0 +1,23 @@
+"""Networks and ensembles trained inside a fixed number of parameters.
+
+The words used everywhere:
+
+    member        one network of the ensemble; a single one is an ensemble of 1
+    kernel        the weight tensor of one layer
+    SuperWeight   a piece of a kernel, generated as a whole
+    cluster       the kernels, of any member, that may share
+    bank          the trainable store behind one SuperWeight of one cluster
+    template      one vector of a bank, as long as the SuperWeight it serves
+    coefficients  the scalars that mix a bank's templates into one SuperWeight
+    tie           two kernels that use the same coefficients are tied
+    sharing       the rule that turns kernels and a budget into an allocation
+    allocation    the result: pure data that says which kernel is made of what
+    budget        the most trainable scalars that the whole thing may have
+"""
+
+from keras_superweights import metrics
+from keras_superweights import models
+from keras_superweights import sharing
+from keras_superweights.allocation import Allocation
+from keras_superweights.members import allocate
+from keras_superweights.network import SuperWeightNetwork

@@ -1,0 +1,6 @@
+from keras_superweights.allocation.allocation import Allocation
+from keras_superweights.allocation.allocation import Bank
+from keras_superweights.allocation.allocation import SuperWeight
+from keras_superweights.allocation.kernels import KernelSpec
+from keras_superweights.allocation.kernels import MemberSpec
+from keras_superweights.allocation.kernels import resolve_budget

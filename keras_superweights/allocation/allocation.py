@@ -1,0 +1,341 @@
+"""The result of allocating: pure data that says which kernel is made of what.
+
+    bank         a trainable store of scalars
+    SuperWeight  views its bank as templates, and mixes them into one piece of
+                 each kernel that it serves
+    kernel       the SuperWeights that serve it, each cropped to its box; or,
+                 when no SuperWeight serves it, a variable of its own layer
+
+Networks are built from an `Allocation` and from nothing else.
+"""
+
+import dataclasses
+import functools
+import json
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from keras_superweights.allocation.kernels import KernelSpec
+from keras_superweights.allocation.kernels import MemberSpec
+from keras_superweights.allocation.pieces import Rectangle
+
+
+@dataclass(frozen=True)
+class Bank:
+    """A trainable store.
+
+    Attributes:
+        name: Name, unique within the allocation.
+        size: Scalars in the store.
+    """
+
+    name: str
+    size: int
+
+
+@dataclass(frozen=True)
+class SuperWeight:
+    """One piece of every kernel that it serves, mixed from one bank.
+
+    Attributes:
+        bank: Index of its bank.
+        window: Window of the kernels served.
+        region: Where the piece lies on their plane of inputs and outputs.
+        kernels: Indices of the kernels served.
+        num_templates: Templates that it reads, one after the other, from the
+            bank, beginning at `offset` and continuing at its start.
+        offset: Scalars of the bank before the first template.
+        ties: For each kernel served, the row of coefficients that it uses, as
+            a position in `kernels`; its own unless tied. Empty when there are
+            no coefficients: the only template is then the piece itself.
+        choices: For each row, the templates that it mixes; empty for all.
+    """
+
+    bank: int
+    window: tuple[int, ...]
+    region: tuple[Rectangle, ...]
+    kernels: tuple[int, ...]
+    num_templates: int
+    ties: tuple[int, ...]
+    offset: int = 0
+    choices: tuple[tuple[int, ...], ...] = ()
+
+    @property
+    def size(self) -> int:
+        """Scalars in the piece, and so in each template."""
+        return math.prod(self.window) * sum(r.area for r in self.region)
+
+    @property
+    def num_mixed(self) -> int:
+        """Templates that one kernel mixes; 0 without coefficients."""
+        if not self.ties:
+            return 0
+        return len(self.choices[0]) if self.choices else self.num_templates
+
+    @property
+    def num_coefficients(self) -> int:
+        """Scalars in the coefficients of all rows, tied or not."""
+        return len(self.kernels) * self.num_mixed
+
+
+@dataclass(frozen=True)
+class Allocation:
+    """Which kernel of which member is made of what.
+
+    An allocation that does not fit together is refused when it is made: a
+    kernel that its SuperWeights do not cover, a bank that is too small, a tie
+    to a row that is not there.
+
+    Attributes:
+        members: The members that it was made for.
+        banks: The trainable stores.
+        superweights: The pieces mixed from them.
+        budget_params: The most trainable scalars allowed.
+        sharing: The rule that made it, as text.
+        note: Why the budget is not used to its last scalar.
+
+    Raises:
+        ValueError: If the parts do not fit together, or cost more than the
+            budget.
+    """
+
+    members: tuple[MemberSpec, ...]
+    banks: tuple[Bank, ...]
+    superweights: tuple[SuperWeight, ...]
+    budget_params: int
+    sharing: str = ""
+    note: str = ""
+
+    def __post_init__(self):
+        for index, piece in enumerate(self.superweights):
+            self._check(index, piece)
+        for index, kernel in enumerate(self.kernels):
+            parts = [self.superweights[s] for s, _ in self.pieces[index]]
+            cropped = (r.crop(kernel.box) for s in parts for r in s.region)
+            covered = sum(r.area for r in cropped if r)
+            if parts and covered != math.prod(kernel.box):
+                raise ValueError(
+                    f"The SuperWeights of kernel {index} ('{kernel.layer}' of "
+                    f"member {kernel.member}) must tile its box {kernel.box}. "
+                    f"They cover {covered} of {math.prod(kernel.box)} points."
+                )
+        if self.num_params > self.budget_params:
+            raise ValueError(
+                f"The allocation needs {self.num_params} trainable scalars, "
+                f"more than its budget of {self.budget_params}."
+            )
+
+    def _check(self, index, piece):
+        rows = len(piece.kernels)
+        checks = {
+            "`bank` must be the index of a bank": (
+                0 <= piece.bank < len(self.banks)
+            ),
+            "`kernels` must be distinct indices of kernels": (
+                rows == len(set(piece.kernels))
+                and all(0 <= k < len(self.kernels) for k in piece.kernels)
+            ),
+            "`num_templates` must be positive": piece.num_templates > 0,
+            "`ties` must name, for each kernel, a row that uses itself": (
+                len(piece.ties) in (0, rows)
+                and all(0 <= t < rows for t in piece.ties)
+                and all(piece.ties[t] == t for t in piece.ties)
+            ),
+            "only a SuperWeight of one template needs no coefficients": (
+                bool(piece.ties) or piece.num_templates == 1
+            ),
+            "`choices` must name as many templates for each kernel": (
+                len(piece.choices) in (0, rows)
+                and len({len(set(c)) for c in piece.choices}) <= 1
+                and all(
+                    len(c) > 0 and len(set(c)) == len(c)
+                    for c in piece.choices
+                )
+                and all(
+                    0 <= t < piece.num_templates
+                    for c in piece.choices
+                    for t in c
+                )
+            ),
+        }
+        for rule, holds in checks.items():
+            if not holds:
+                raise ValueError(
+                    f"In SuperWeight {index}, {rule}. Received: {piece}."
+                )
+        bank = self.banks[piece.bank]
+        needed = piece.num_templates * piece.size
+        if needed > bank.size or not 0 <= piece.offset < bank.size:
+            raise ValueError(
+                f"SuperWeight {index} must lie in its bank '{bank.name}' of "
+                f"{bank.size} scalars. Received: {piece.num_templates} "
+                f"templates of {piece.size} from offset {piece.offset}."
+            )
+        for kernel in piece.kernels:
+            if self.kernels[kernel].window != piece.window:
+                raise ValueError(
+                    f"SuperWeight {index} has window {piece.window} but serves "
+                    f"kernel {kernel} with shape {self.kernels[kernel].shape}."
+                )
+
+    @functools.cached_property
+    def kernels(self) -> tuple[KernelSpec, ...]:
+        """All kernels, members one after the other."""
+        return all_kernels(self.members)
+
+    @functools.cached_property
+    def pieces(self) -> tuple[tuple[tuple[int, int], ...], ...]:
+        """For each kernel, its `(SuperWeight, row)` pairs; none if private."""
+        pieces = [[] for _ in self.kernels]
+        for index, piece in enumerate(self.superweights):
+            for row, kernel in enumerate(piece.kernels):
+                pieces[kernel].append((index, row))
+        return tuple(map(tuple, pieces))
+
+    @property
+    def private_kernels(self) -> tuple[int, ...]:
+        """Kernels that share nothing and stay variables of their layers."""
+        return tuple(i for i, p in enumerate(self.pieces) if not p)
+
+    @property
+    def num_coefficients(self) -> int:
+        """Coefficients of all SuperWeights."""
+        return sum(piece.num_coefficients for piece in self.superweights)
+
+    @functools.cached_property
+    def num_params(self) -> int:
+        """Trainable scalars of the network built from this, everything."""
+        return (
+            sum(bank.size for bank in self.banks)
+            + self.num_coefficients
+            + sum(self.kernels[k].size for k in self.private_kernels)
+            + sum(member.other_params for member in self.members)
+        )
+
+    @property
+    def independent_params(self) -> int:
+        """Trainable scalars of the members when they share nothing."""
+        return sum(member.num_params for member in self.members)
+
+    def to_json(self) -> str:
+        """The allocation as JSON text, for `from_json`."""
+        return json.dumps(dataclasses.asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> "Allocation":
+        """Reads what `to_json` wrote.
+
+        Raises:
+            ValueError: If the text is not an allocation, or one whose parts do
+                not fit together.
+        """
+        try:
+            data = json.loads(text)
+            data["members"] = tuple(map(_member, data["members"]))
+            data["banks"] = tuple(Bank(**bank) for bank in data["banks"])
+            data["superweights"] = tuple(
+                map(_superweight, data["superweights"])
+            )
+            return cls(**data)
+        except (AttributeError, KeyError, TypeError) as error:
+            raise ValueError(
+                "This is not an allocation as `Allocation.to_json` writes it: "
+                f"{type(error).__name__}: {error}. It starts with: "
+                f"{text[:60]!r}."
+            ) from error
+
+    def __str__(self):
+        rows = [("", "kernels", "templates", "scalars", "coefficients")]
+        served = _by_bank(self.superweights)
+        for index, bank in enumerate(self.banks):
+            users = served.get(index, [])
+            counts = sorted({piece.num_templates for piece in users})
+            rows.append(
+                (
+                    bank.name,
+                    len({k for piece in users for k in piece.kernels}),
+                    "-".join(map(str, counts[:1] + counts[1:][-1:])),
+                    bank.size,
+                    sum(piece.num_coefficients for piece in users),
+                )
+            )
+        for index, member in enumerate(self.members):
+            own = [
+                self.kernels[k]
+                for k in self.private_kernels
+                if self.kernels[k].member == index
+            ]
+            if own:
+                size = sum(kernel.size for kernel in own)
+                label = f"kernels of member {index} alone"
+                rows.append((label, len(own), "", size, ""))
+            label = f"rest of member {index}, '{member.name}'"
+            rows.append((label, "", "", member.other_params, ""))
+        total = self.num_params - self.num_coefficients
+        rows.append(("total", "", "", total, self.num_coefficients))
+        share = self.num_params / self.independent_params
+        lines = [
+            self.sharing,
+            *_aligned(rows),
+            f"{self.num_params:,} trainable scalars of a budget of "
+            f"{self.budget_params:,} "
+            f"({self.num_params / self.budget_params:.1%} used); "
+            f"{share:.1%} of the {self.independent_params:,} that the members "
+            "have when they share nothing.",
+            self.note,
+        ]
+        return "\n".join(line for line in lines if line)
+
+
+def all_kernels(members: Iterable[MemberSpec]) -> tuple[KernelSpec, ...]:
+    """The kernels of all members, one member after the other."""
+    return tuple(kernel for member in members for kernel in member.kernels)
+
+
+def _by_bank(superweights) -> dict[int, list[SuperWeight]]:
+    served = {}
+    for piece in superweights:
+        served.setdefault(piece.bank, []).append(piece)
+    return served
+
+
+def _aligned(rows) -> list[str]:
+    """The rows as lines, first column left, the others right-aligned."""
+    text = [
+        [f"{c:,}" if isinstance(c, int) else str(c) for c in row]
+        for row in rows
+    ]
+    widths = [max(map(len, column)) for column in zip(*text, strict=True)]
+    lines = [
+        "  ".join(
+            cell.ljust(width) if column == 0 else cell.rjust(width)
+            for column, (cell, width) in enumerate(
+                zip(row, widths, strict=True)
+            )
+        ).rstrip()
+        for row in text
+    ]
+    rule = "-" * max(map(len, lines))
+    return [lines[0], rule, *lines[1:-1], rule, lines[-1]]
+
+
+def _tuples(value):
+    """Lists as tuples, all the way down: JSON has no tuples."""
+    if isinstance(value, list):
+        return tuple(map(_tuples, value))
+    return value
+
+
+def _member(data) -> MemberSpec:
+    kernels = tuple(
+        KernelSpec(**{**kernel, "shape": _tuples(kernel["shape"])})
+        for kernel in data["kernels"]
+    )
+    return MemberSpec(**{**data, "kernels": kernels})
+
+
+def _superweight(data) -> SuperWeight:
+    data = {name: _tuples(value) for name, value in data.items()}
+    data["region"] = tuple(Rectangle(*r) for r in data["region"])
+    return SuperWeight(**data)

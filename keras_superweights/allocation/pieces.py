@@ -1,0 +1,90 @@
+"""Cuts the kernels of a cluster into nested pieces, their SuperWeights.
+
+Kernels of a cluster have one window and differ in their box of inputs and
+outputs, all boxes with a corner at the origin. Ordered by size, the first box
+is one piece; each later one reuses the earlier pieces, cropped to its own box
+where it is narrower, and adds one piece for what they leave uncovered:
+
+    box (2, 4) after (2, 2) after (1, 2):       inputs
+        first   0 <= in < 1, 0 <= out < 2         |  a a c c
+        second  1 <= in < 2, 0 <= out < 2         v  b b c c
+        third   0 <= in < 2, 2 <= out < 4            outputs ->
+
+So every point of the plane belongs to at most one piece, nothing is warped,
+and a wide layer contains what its narrow siblings use (design, section 3.4).
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+
+class Rectangle(NamedTuple):
+    """Half-open ranges of inputs and outputs, `in_start <= i < in_stop`."""
+
+    in_start: int
+    in_stop: int
+    out_start: int
+    out_stop: int
+
+    @property
+    def area(self) -> int:
+        return (self.in_stop - self.in_start) * (self.out_stop - self.out_start)
+
+    def crop(self, box: tuple[int, int]) -> "Rectangle | None":
+        """The part inside the box that starts at the origin, if any."""
+        cropped = self._replace(
+            in_stop=min(self.in_stop, box[0]),
+            out_stop=min(self.out_stop, box[1]),
+        )
+        empty = (
+            cropped.in_stop <= cropped.in_start
+            or cropped.out_stop <= cropped.out_start
+        )
+        return None if empty else cropped
+
+
+def nested_regions(
+    boxes: Sequence[tuple[int, int]],
+) -> list[tuple[Rectangle, ...]]:
+    """The regions of the pieces that together make every box.
+
+    Args:
+        boxes: `(inputs, outputs)` of each kernel; equal ones count once.
+
+    Returns:
+        One region a piece, each a tuple of disjoint rectangles (an L-shaped
+        region has two), in the order in which the pieces come about. Regions
+        are disjoint, and those that meet a box tile it.
+
+    Example:
+
+    >>> for region in nested_regions([(2, 4), (1, 2), (2, 2)]):
+    ...     print([tuple(rectangle) for rectangle in region])
+    [(0, 1, 0, 2)]
+    [(1, 2, 0, 2)]
+    [(0, 2, 2, 4)]
+    """
+    regions = []
+    corners = []  # of the earlier boxes; what they cover is a staircase
+    for box in sorted(set(boxes), key=lambda box: (box[0] * box[1], box)):
+        region = _uncovered(box, corners)
+        if region:
+            regions.append(region)
+            corners.append(box)
+    return regions
+
+
+def _uncovered(box, corners) -> tuple[Rectangle, ...]:
+    """The part of the box outside all boxes with the given far corners."""
+    rows = sorted({0, box[0], *(a for a, _ in corners if a < box[0])})
+    rectangles = []
+    for start, stop in zip(rows[:-1], rows[1:], strict=True):
+        covered = max((b for a, b in corners if a > start), default=0)
+        if covered >= box[1]:
+            continue
+        last = rectangles[-1] if rectangles else None
+        if last and last.out_start == covered and last.in_stop == start:
+            rectangles[-1] = last._replace(in_stop=stop)
+        else:
+            rectangles.append(Rectangle(start, stop, covered, box[1]))
+    return tuple(rectangles)

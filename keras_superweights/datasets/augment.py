@@ -1,0 +1,137 @@
+"""Augmentations of a batch of images, and the random numbers they need.
+
+Drawing and applying are apart: `draw` makes the numbers of a whole epoch from
+one key, the other functions are deterministic, so that an augmented image is a
+function of seed, epoch and example, and of nothing else.
+"""
+
+import typing
+
+import tensorflow as tf
+
+
+class Draws(typing.NamedTuple):
+    """What was drawn for each of `n` examples."""
+
+    corners: tf.Tensor  # (n, 2) int32, row and column of the crop, 0..2 * pad
+    flips: tf.Tensor  # (n,) bool, whether left and right change places
+    centres: tf.Tensor  # (n, 2) int32, row and column of the cutout's centre
+
+
+def draw(num_examples, image_shape, pad, key):
+    """Draws every random number that one epoch needs, uniformly.
+
+    All are drawn whether used or not, each from a key of its own, so that
+    switching one augmentation on does not change another.
+
+    Args:
+        num_examples: int, `n`.
+        image_shape: tuple `(height, width, ...)`.
+        pad: int, the width in pixels of the border that is cropped from.
+        key: int tensor `(2,)`, a seed of `tf.random.stateless_uniform`.
+
+    Returns:
+        `Draws`.
+    """
+    height, width = image_shape[:2]
+    corner_key, flip_key, row_key, column_key = tf.unstack(
+        tf.random.split(key, 4)
+    )
+
+    def integers(key, shape, limit):
+        return tf.random.stateless_uniform(
+            shape, key, minval=0, maxval=limit, dtype=tf.int32
+        )
+
+    rows = integers(row_key, [num_examples], height)
+    columns = integers(column_key, [num_examples], width)
+    return Draws(
+        corners=integers(corner_key, [num_examples, 2], 2 * pad + 1),
+        flips=integers(flip_key, [num_examples], 2) == 1,
+        centres=tf.stack([rows, columns], axis=1),
+    )
+
+
+def pad_and_crop(images, corners, pad):
+    """Adds a border of zeros and cuts the original size out of it.
+
+    Args:
+        images: tensor `(b, height, width, channels)`; zero is black.
+        corners: int32 tensor `(b, 2)`, the upper left corner of each crop in
+            the padded image, from 0 to `2 * pad`.
+        pad: int, pixels added on each side.
+
+    Returns:
+        A tensor like `images`.
+    """
+    height, width = images.shape[1:3]
+    images = tf.pad(images, [[0, 0], [pad, pad], [pad, pad], [0, 0]])
+    rows = corners[:, :1] + tf.range(height)  # (b, height)
+    columns = corners[:, 1:] + tf.range(width)  # (b, width)
+    images = tf.gather(images, rows, axis=1, batch_dims=1)
+    return tf.gather(images, columns, axis=2, batch_dims=1)
+
+
+def flip(images, flips):
+    """Mirrors left to right those images whose entry of `flips` is true."""
+    columns = tf.range(images.shape[2])
+    columns = tf.where(flips[:, None], columns[::-1], columns)  # (b, width)
+    # A third of the time of choosing between the images and their mirror.
+    return tf.gather(images, columns, axis=2, batch_dims=1)
+
+
+def cutout(images, centres, size):
+    """Sets a square of each image to zero, all channels of it.
+
+    The square lies where it falls: what sticks out of the image is lost, as in
+    [DeVries & Taylor, 2017](https://arxiv.org/abs/1708.04552), section 3. On
+    normalised images zero is the mean colour.
+
+    Args:
+        images: float tensor `(b, height, width, channels)`.
+        centres: int32 tensor `(b, 2)`, row and column. The square covers
+            `centre - size // 2` up to, but not, `centre - size // 2 + size`.
+        size: int, the side in pixels.
+
+    Returns:
+        A tensor like `images`.
+    """
+
+    def covered(centre, length):  # (b,), int -> (b, length)
+        offset = tf.range(length) - (centre[:, None] - size // 2)
+        return (offset >= 0) & (offset < size)
+
+    rows = covered(centres[:, 0], images.shape[1])
+    columns = covered(centres[:, 1], images.shape[2])
+    square = rows[:, :, None, None] & columns[:, None, :, None]
+    return images * tf.cast(~square, images.dtype)
+
+
+def normalize(images, mean, deviation):
+    """Returns `(images / 255 - mean) / deviation`, float32, per channel.
+
+    Args:
+        images: uint8 tensor `(..., channels)`.
+        mean, deviation: floats, one per channel, on the scale 0..1.
+    """
+    # One multiplication and one addition per pixel.
+    scale = [1.0 / (255.0 * d) for d in deviation]
+    offset = [-m / d for m, d in zip(mean, deviation, strict=True)]
+    return tf.cast(images, tf.float32) * scale + offset
+
+
+def smooth_labels(labels, num_classes, smoothing):
+    """Returns `(1 - smoothing) * one_hot(labels) + smoothing / num_classes`.
+
+    [Szegedy et al., 2016](https://arxiv.org/abs/1512.00567), section 7.
+
+    Args:
+        labels: int tensor `(b,)`.
+        num_classes: int.
+        smoothing: float in [0, 1); 0 gives the plain one-hot vectors.
+
+    Returns:
+        A float32 tensor `(b, num_classes)`.
+    """
+    rest = smoothing / num_classes
+    return tf.one_hot(labels, num_classes) * (1.0 - smoothing) + rest

@@ -1,0 +1,5 @@
+from keras_superweights.layers.generated import GENERATED
+from keras_superweights.layers.generated import GeneratedConv1D
+from keras_superweights.layers.generated import GeneratedConv2D
+from keras_superweights.layers.generated import GeneratedConv3D
+from keras_superweights.layers.generated import GeneratedDense

@@ -1,0 +1,225 @@
+"""Members: from plain Keras models to specs, and to models that share.
+
+A member is a Functional or Sequential model, or a function that returns one.
+Given a function, the model is built without memory: it has every shape, and
+none of its variables is ever initialized (design, section 3.1).
+"""
+
+import json
+import math
+
+import keras
+
+from keras_superweights.allocation.kernels import KernelSpec
+from keras_superweights.allocation.kernels import MemberSpec
+from keras_superweights.allocation.kernels import resolve_budget
+from keras_superweights.layers import GENERATED
+
+
+def allocate(members, budget_params, sharing):
+    """Allocates members inside a budget; makes no variable.
+
+    Args:
+        members: Keras models, or functions that return them, in which case
+            not even their own variables are made. A single one is an ensemble
+            of one.
+        budget_params: The most trainable scalars: an integer, or a float, a
+            fraction of what the members have when they share nothing.
+        sharing: A rule of `keras_superweights.sharing`.
+
+    Returns:
+        An `Allocation`. Printed, it is a table with a row per bank whose total
+        is exactly the number of trainable scalars of the network built from
+        it.
+
+    Raises:
+        TypeError: If a member, the budget or the rule is of another kind.
+        ValueError: If a member cannot be shared, members do not fit together,
+            or the budget is too small; the last names the smallest that works.
+
+    Example:
+
+    ```python
+    members = [
+        lambda width=width: ksw.models.wide_resnet(28, width, num_classes=100)
+        for width in (7, 4, 3)
+    ]
+    print(ksw.allocate(members, 18_000_000, ksw.sharing.SuperWeights()))
+    ```
+    """
+    models = skeletons(members)
+    specs = describe(models)
+    if not callable(getattr(sharing, "allocate", None)):
+        raise TypeError(
+            "`sharing` must be a rule of `keras_superweights.sharing`, such as "
+            f"`SuperWeights()`. Received: sharing={sharing!r}."
+        )
+    return sharing.allocate(specs, resolve_budget(budget_params, specs))
+
+
+def skeletons(members) -> list[keras.Model]:
+    """The members as models, checked; functions are called without memory."""
+    if isinstance(members, keras.Model) or callable(members):
+        members = [members]
+    if not isinstance(members, (list, tuple)) or not members:
+        raise TypeError(
+            "`members` must be a Keras model, a function that returns one, or "
+            f"a list of these. Received: members={members!r}."
+        )
+    models = [_skeleton(index, member) for index, member in enumerate(members)]
+    if len(models) > 1:
+        _check_ensemble(models)
+    return models
+
+
+def _skeleton(index, member) -> keras.Model:
+    model = member
+    if not isinstance(member, keras.Model) and callable(member):
+        with keras.StatelessScope(initialize_variables=False):
+            model = member()
+    if not isinstance(model, keras.Model):
+        raise TypeError(
+            "Each of `members` must be a Keras model or a function that "
+            f"returns one. Received for member {index}: {model!r}."
+        )
+    if not getattr(model, "outputs", None):
+        raise ValueError(
+            "Each of `members` must be a Functional or built Sequential model, "
+            "which can be cloned layer by layer. Received for member "
+            f"{index}: '{model.name}' of class {type(model).__name__}. Write a "
+            "subclassed model as `keras.Model(inputs, outputs)`, and begin a "
+            "Sequential model with `keras.Input`."
+        )
+    return model
+
+
+def _check_ensemble(models):
+    """Members of an ensemble see one input and average one output."""
+    for index, model in enumerate(models):
+        if len(model.inputs) != 1 or len(model.outputs) != 1:
+            raise ValueError(
+                "Members of an ensemble must have one input and one output. "
+                f"Received for member {index} ('{model.name}'): "
+                f"{len(model.inputs)} inputs and {len(model.outputs)} outputs."
+            )
+        shape = model.outputs[0].shape
+        if len(shape) != 2 or shape[-1] < 2:
+            raise ValueError(
+                "Members of an ensemble must return logits of shape "
+                "(batch, classes) with two classes or more. Received for "
+                f"member {index} ('{model.name}'): output shape {shape}."
+            )
+        last = model.outputs[0]._keras_history.operation
+        activation = getattr(last, "activation", None)
+        if (
+            activation
+            in (keras.activations.softmax, keras.activations.sigmoid)
+            or isinstance(last, keras.layers.Softmax)
+        ):
+            raise ValueError(
+                "Members of an ensemble must return logits, since their "
+                "probabilities are averaged by the network. Received: member "
+                f"{index} ('{model.name}') ends in '{last.name}', which "
+                "applies an activation. Leave it out "
+                "(`classifier_activation=None` in `keras.applications`)."
+            )
+        for kind in ("input", "output"):
+            first = getattr(models[0], f"{kind}_shape")
+            shape = getattr(model, f"{kind}_shape")
+            if shape != first:
+                raise ValueError(
+                    f"All members must have the same {kind} shape. Received: "
+                    f"{first} for member 0 ('{models[0].name}') and {shape} "
+                    f"for member {index} ('{model.name}')."
+                )
+
+
+def describe(models) -> tuple[MemberSpec, ...]:
+    """The specs of checked models, which is all that sharing rules see."""
+    specs = []
+    for index, model in enumerate(models):
+        layers = shareable_layers(model)
+        if not layers:
+            raise ValueError(
+                "Each of `members` needs a layer to share. Received: member "
+                f"{index} ('{model.name}') has no convolution or dense layer "
+                "besides its head, which every member keeps to itself."
+            )
+        kernels = tuple(
+            KernelSpec(index, layer.name, tuple(layer.kernel.shape))
+            for layer in layers
+        )
+        total = sum(math.prod(v.shape) for v in model.trainable_variables)
+        shared = sum(kernel.size for kernel in kernels)
+        specs.append(MemberSpec(model.name, kernels, total - shared))
+    return tuple(specs)
+
+
+def shareable_layers(model) -> list[keras.layers.Layer]:
+    """The layers of a model whose kernel may be generated, in order of depth.
+
+    These are its own convolutions and dense layers, except heads, layers that
+    are frozen and layers with a constraint on the kernel: every member keeps
+    those to itself.
+    """
+    heads = _heads(model)
+    return [
+        layer
+        for layer in model.layers
+        if type(layer) in GENERATED
+        and layer.name not in heads
+        and layer.trainable
+        and layer.kernel_constraint is None
+    ]
+
+
+def _heads(model) -> set[str]:
+    """Names of the last layers with weights before each output."""
+    heads = set()
+    tensors = list(model.outputs)
+    while tensors:
+        operation, node, _ = tensors.pop()._keras_history
+        if getattr(operation, "weights", []):
+            heads.add(operation.name)
+        else:
+            tensors.extend(operation._inbound_nodes[node].input_tensors)
+    return heads
+
+
+def to_json(model) -> str:
+    """The model's architecture as JSON text."""
+    return json.dumps(keras.saving.serialize_keras_object(model))
+
+
+def from_json(text) -> keras.Model:
+    """A model with fresh weights from what `to_json` wrote."""
+    return keras.saving.deserialize_keras_object(json.loads(text))
+
+
+def generated_clone(model, sources, keep_draws) -> keras.Model:
+    """Clones a member, replacing layers by ones whose kernel is generated.
+
+    Args:
+        model: The member; its variables are not touched.
+        sources: Dict from the name of a layer to the function that returns
+            its kernel. All other layers are cloned as they are.
+        keep_draws: Whether the clone's own weights start with the draws of
+            the member's initializers, as if the member itself were trained.
+    """
+
+    def clone(layer):
+        config = layer.get_config()
+        if keep_draws and "seed" in config and config["seed"] is None:
+            config["seed"] = layer.seed_generator.get_config()["seed"]
+        if layer.name in sources:
+            config["source"] = sources[layer.name]
+            copy = GENERATED[type(layer)].from_config(config)
+        else:
+            copy = type(layer).from_config(config)
+        if keep_draws:
+            for name, value in list(vars(layer).items()):
+                if isinstance(value, keras.initializers.Initializer):
+                    setattr(copy, name, value)
+        return copy
+
+    return keras.models.clone_model(model, clone_function=clone)

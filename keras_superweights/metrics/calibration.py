@@ -1,0 +1,86 @@
+"""How far confidence is from accuracy."""
+
+import numpy as np
+
+from keras_superweights.metrics.inputs import checked_labels
+from keras_superweights.metrics.inputs import checked_probabilities
+
+
+def expected_calibration_error(probabilities, labels, num_bins=15):
+    """Returns the expected calibration error over equal-width bins.
+
+    With the bins `B_1, ..., B_M` of `calibration_bins` and `n` examples,
+
+        ECE = sum_m |B_m| / n * |accuracy(B_m) - confidence(B_m)|
+
+    Args:
+        probabilities: Array-like `(num_examples, num_classes)`.
+        labels: Integer array-like `(num_examples,)`.
+        num_bins: Positive integer `M`. Defaults to 15.
+
+    Returns:
+        A float in [0, 1]; 0 is perfect calibration.
+
+    Raises:
+        TypeError: If the labels are not integers.
+        ValueError: If a row is no distribution, the shapes do not agree, or
+            there is no bin.
+
+    Example:
+
+    >>> ece = expected_calibration_error([[0.8, 0.2], [0.3, 0.7]], [0, 0])
+    >>> round(ece, 4)  # 1/2 * |1 - 0.8| + 1/2 * |0 - 0.7|
+    0.45
+
+    References:
+        - Naeini et al., Obtaining Well Calibrated Probabilities Using Bayesian
+          Binning (AAAI 2015)
+        - Guo et al., On Calibration of Modern Neural Networks (ICML 2017),
+          equation 3: https://arxiv.org/abs/1706.04599
+    """
+    bins = calibration_bins(probabilities, labels, num_bins)
+    gaps = np.abs(bins["accuracy"] - bins["confidence"])
+    return float(np.sum(bins["fraction"] * gaps))
+
+
+def calibration_bins(probabilities, labels, num_bins=15):
+    """Sorts examples into `num_bins` equal bins by their confidence.
+
+    The confidence of an example is its largest probability. Bin `m` of `M`,
+    counted from 1, holds confidences in `((m - 1) / M, m / M]`.
+
+    Args:
+        probabilities: Array-like `(num_examples, num_classes)`.
+        labels: Integer array-like `(num_examples,)`.
+        num_bins: Positive integer. Defaults to 15.
+
+    Returns:
+        A dict of arrays: `"edges"`, shape `(num_bins + 1,)`, and, with shape
+        `(num_bins,)` each, `"fraction"` (of all examples), `"accuracy"` and
+        `"confidence"` (means over the bin; 0 in an empty one).
+
+    Raises:
+        TypeError: If the labels are not integers.
+        ValueError: If a row is no distribution, the shapes do not agree, or
+            there is no bin.
+    """
+    if num_bins < 1:
+        raise ValueError(
+            f"`num_bins` must be at least 1. Received: num_bins={num_bins}."
+        )
+    probabilities = checked_probabilities(probabilities)
+    labels = checked_labels(labels, *probabilities.shape)
+    confidences = probabilities.max(axis=1)
+    correct = probabilities.argmax(axis=1) == labels
+
+    edges = np.linspace(0.0, 1.0, num_bins + 1)
+    # Inner edges only: a sum rounded above one belongs to the last bin.
+    indices = np.searchsorted(edges[1:-1], confidences, side="left")
+    counts = np.bincount(indices, minlength=num_bins)
+    occupied = np.maximum(counts, 1)
+    return {
+        "edges": edges,
+        "fraction": counts / len(labels),
+        "accuracy": np.bincount(indices, correct, num_bins) / occupied,
+        "confidence": np.bincount(indices, confidences, num_bins) / occupied,
+    }

@@ -1,0 +1,61 @@
+"""Accuracy and negative log-likelihood of predicted distributions."""
+
+import numpy as np
+
+from keras_superweights.metrics.inputs import checked_labels
+from keras_superweights.metrics.inputs import checked_probabilities
+
+
+def accuracy(probabilities, labels):
+    """Returns the fraction of examples whose likeliest class is the label.
+
+    Where several classes are equally likely, the first of them counts.
+
+    Args:
+        probabilities: Array-like `(num_examples, num_classes)`.
+        labels: Integer array-like `(num_examples,)`.
+
+    Returns:
+        A float in [0, 1].
+
+    Raises:
+        TypeError: If the labels are not integers.
+        ValueError: If a row is no distribution, or the shapes do not agree.
+
+    Example:
+
+    >>> accuracy([[0.9, 0.1], [0.4, 0.6]], [0, 0])
+    0.5
+    """
+    probabilities = checked_probabilities(probabilities)
+    labels = checked_labels(labels, *probabilities.shape)
+    return float(np.mean(probabilities.argmax(axis=1) == labels))
+
+
+def negative_log_likelihood(probabilities, labels):
+    """Returns the mean of `-log(p[label])` over the examples, in nats.
+
+    A probability below the smallest normal float64, about 2.2e-308, counts as
+    that number, so one example costs at most 708.4 nats, never infinity.
+
+    Args:
+        probabilities: Array-like `(num_examples, num_classes)`.
+        labels: Integer array-like `(num_examples,)`.
+
+    Returns:
+        A float, at least 0.
+
+    Raises:
+        TypeError: If the labels are not integers.
+        ValueError: If a row is no distribution, or the shapes do not agree.
+
+    Example:
+
+    >>> round(negative_log_likelihood([[0.25, 0.75], [0.5, 0.5]], [0, 1]), 4)
+    1.0397
+    """
+    probabilities = checked_probabilities(probabilities)
+    labels = checked_labels(labels, *probabilities.shape)
+    of_labels = probabilities[np.arange(len(labels)), labels]
+    clipped = np.maximum(of_labels, np.finfo(np.float64).tiny)
+    return float(-np.mean(np.log(clipped)))

@@ -1,0 +1,112 @@
+"""What members predict together, and how much they differ."""
+
+import itertools
+
+import numpy as np
+
+from keras_superweights.metrics.inputs import checked_labels
+from keras_superweights.metrics.inputs import checked_logits
+from keras_superweights.metrics.inputs import checked_probabilities
+
+
+def ensemble_probabilities(member_logits):
+    """Returns the mean over members of the softmax of their logits.
+
+    Computed in float64, whatever the logits are.
+
+    Args:
+        member_logits: One array-like `(num_examples, num_classes)` per member,
+            all of one shape.
+
+    Returns:
+        An array `(num_examples, num_classes)` of probabilities.
+
+    Raises:
+        ValueError: If there is no member, the shapes differ, or a logit is
+            not finite.
+
+    Example:
+
+    >>> ensemble_probabilities([[[0.0, 0.0]], [[0.0, 200.0]]])
+    array([[0.25, 0.75]])
+    """
+    return np.mean(member_softmaxes(member_logits), axis=0)
+
+
+def member_softmaxes(member_logits):
+    """Returns one array of probabilities per member, in float64."""
+    logits = [
+        checked_logits(values, f"member_logits[{index}]")
+        for index, values in enumerate(member_logits)
+    ]
+    _check_same_shapes("member_logits", logits)
+    return [_softmax(values) for values in logits]
+
+
+def diversity(member_probabilities, labels):
+    """Returns how often members disagree, in units of their error.
+
+    Let `y_i` be the predicted classes of member `i`, `d(i, j)` the fraction of
+    examples on which `y_i` and `y_j` differ, and `e(j)` the error rate of
+    member `j`. The result is the mean of `d(i, j) / e(j)` over all ordered
+    pairs of different members with `e(j) > 0`. It is 0 for members that always
+    agree, and up to 2 for two that err equally often, never together.
+
+    Pairs normalized by a member that makes no error are left out, since
+    their ratio is infinite or undefined. Where no pair is left, the diversity
+    is not defined.
+
+    Args:
+        member_probabilities: One array-like `(num_examples, num_classes)` per
+            member, all of one shape.
+        labels: Integer array-like `(num_examples,)`.
+
+    Returns:
+        A float, at least 0, or `None` where it is not defined: for a single
+        member, and for members without any error.
+
+    Raises:
+        TypeError: If the labels are not integers.
+        ValueError: If there is no member, a row is no distribution, or the
+            shapes do not agree.
+
+    Example:
+
+    >>> first = [[0.9, 0.1], [0.8, 0.2], [0.7, 0.3], [0.6, 0.4]]
+    >>> other = [[0.9, 0.1], [0.8, 0.2], [0.3, 0.7], [0.6, 0.4]]
+    >>> diversity([first, other], [0, 0, 1, 1])  # (1/4) / (2/4), (1/4) / (1/4)
+    0.75
+
+    References:
+        - Fort et al., Deep Ensembles: A Loss Landscape Perspective (2019):
+          https://arxiv.org/abs/1912.02757
+    """
+    members = [
+        checked_probabilities(values, f"member_probabilities[{index}]")
+        for index, values in enumerate(member_probabilities)
+    ]
+    _check_same_shapes("member_probabilities", members)
+    labels = checked_labels(labels, *members[0].shape)
+    predictions = [values.argmax(axis=1) for values in members]
+    errors = [np.mean(predicted != labels) for predicted in predictions]
+    ratios = [
+        np.mean(predictions[i] != predictions[j]) / errors[j]
+        for i, j in itertools.permutations(range(len(members)), 2)
+        if errors[j] > 0
+    ]
+    return float(np.mean(ratios)) if ratios else None
+
+
+def _softmax(logits):
+    exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return exponentials / exponentials.sum(axis=1, keepdims=True)
+
+
+def _check_same_shapes(argument, arrays):
+    shapes = [array.shape for array in arrays]
+    if len(set(shapes)) != 1:
+        raise ValueError(
+            f"`{argument}` must hold one array (num_examples, num_classes) "
+            "per member, at least one, all of the same shape. "
+            f"Received: shapes {shapes}."
+        )

@@ -1,0 +1,75 @@
+"""Checks that every metric makes on its arrays before it computes."""
+
+import numpy as np
+
+
+def checked_probabilities(probabilities, argument="probabilities"):
+    """Returns `(num_examples, num_classes)` probabilities in float64.
+
+    Args:
+        probabilities: Array-like, `(num_examples, num_classes)`. Rows may
+            miss a sum of one by 0.01, as softmaxes in half precision do.
+        argument: Name of the argument in error messages.
+
+    Raises:
+        ValueError: If the array is empty, has another rank, or a row is not a
+            distribution.
+    """
+    array = _checked_matrix(probabilities, argument)
+    sums = array.sum(axis=1)
+    if array.min() < 0 or not np.allclose(sums, 1.0, rtol=0.0, atol=0.01):
+        raise ValueError(
+            f"`{argument}` must hold one distribution over the classes per "
+            "row; apply a softmax to logits. Received: values from "
+            f"{array.min():.4g} to {array.max():.4g} and row sums from "
+            f"{sums.min():.4g} to {sums.max():.4g}."
+        )
+    return array
+
+
+def checked_logits(logits, argument="logits"):
+    """Returns finite `(num_examples, num_classes)` logits in float64."""
+    return _checked_matrix(logits, argument)
+
+
+def checked_labels(labels, num_examples, num_classes):
+    """Returns labels as integers of shape `(num_examples,)`.
+
+    Raises:
+        TypeError: If the labels are not integers.
+        ValueError: If there is not exactly one label per example, or a label
+            is not in `[0, num_classes)`.
+    """
+    array = np.asarray(labels)
+    if array.shape != (num_examples,):
+        raise ValueError(
+            f"`labels` must have the shape ({num_examples},), one class index "
+            f"per example. Received: shape {array.shape}."
+        )
+    if not np.issubdtype(array.dtype, np.integer):
+        raise TypeError(
+            "`labels` must be integers, the indices of the classes. "
+            f"Received: dtype {array.dtype}."
+        )
+    if array.min() < 0 or array.max() >= num_classes:
+        raise ValueError(
+            f"`labels` must lie in [0, {num_classes}). Received: values from "
+            f"{array.min()} to {array.max()}."
+        )
+    return array
+
+
+def _checked_matrix(values, argument):
+    array = np.asarray(values, dtype=np.float64)
+    if array.ndim != 2 or array.size == 0:
+        raise ValueError(
+            f"`{argument}` must have the shape (num_examples, num_classes), "
+            f"neither of them zero. Received: shape {array.shape}."
+        )
+    if not np.isfinite(array).all():
+        raise ValueError(
+            f"`{argument}` must be finite. Received: "
+            f"{np.count_nonzero(~np.isfinite(array))} infinite or undefined "
+            f"of {array.size} values."
+        )
+    return array

@@ -1,0 +1,443 @@
+"""SuperWeightNetwork: members that are trained together inside a budget."""
+
+import keras
+import tensorflow as tf
+from keras import ops
+
+from keras_superweights import members as member_models
+from keras_superweights.allocation.allocation import Allocation
+from keras_superweights.banks import KernelGenerator
+from keras_superweights.ensemble import MemberMetrics
+from keras_superweights.ensemble import log_mean_probabilities
+from keras_superweights.sharing import SuperWeights
+
+
+@keras.saving.register_keras_serializable(package="keras_superweights")
+class SuperWeightNetwork(keras.Model):
+    """Networks that are trained together inside a number of parameters.
+
+    Members are ordinary Keras models. Their layers share weights as an
+    `Allocation` says: each shared kernel is put together from SuperWeights,
+    which are mixtures of templates held in banks. All kernels are generated
+    once per step, and the step differentiates in two stages (design, 3.3):
+
+        S = C @ T                     every bank's pieces   (generation tape)
+        loss(outputs of members(S))                               (loss tape)
+        dS    = d loss / d S          the gradient of every kernel's pieces
+        dC, dT = the pieces' gradient times dS
+
+    An ensemble is trained on the same batches by every member; the sum of
+    their losses is minimised. With `training=True`, calling it gives the list
+    of the members' logits; otherwise `log(mean_m softmax(logits_m))`, so that
+    losses and metrics with `from_logits=True` mean what they say. A network
+    of one member has the outputs of that member, whatever they are, and any
+    Keras loss.
+
+    In the logs of an ensemble, `loss` is the sum of the members' losses in
+    training, and the loss of the ensemble's prediction in evaluation;
+    `member_0_loss`, `member_0_accuracy`, ... are each member's in both.
+
+    Args:
+        members: Functional or Sequential Keras models, or functions that
+            return them, which costs no memory for the models. Members of an
+            ensemble have one input, one output, equal shapes, and return
+            logits. The models are cloned, not trained; a network starts with
+            fresh weights.
+        budget_params: The most trainable scalars, an integer, or a float: a
+            fraction of what the members have when they share nothing.
+            Defaults to 1.0.
+        sharing: A rule of `keras_superweights.sharing`. Defaults to
+            `SuperWeights()`.
+        allocation: Instead of a budget and a rule, an `Allocation` made for
+            the same members.
+        weight_decay: Coupled weight decay: `weight_decay * variable` is added
+            to the gradient, and so goes through momentum, as in the papers
+            (5e-4 on CIFAR). Applies to every trainable variable but
+            coefficients. Keras optimizers' own `weight_decay` is decoupled.
+            Defaults to 0.
+        decay_batch_norm: Whether weight decay applies to the scales and
+            offsets of batch normalization. Defaults to `True` (CIFAR);
+            ImageNet's recipe has `False`.
+        name: Name of the model.
+        **kwargs: As for `keras.Model`.
+
+    Raises:
+        TypeError: If an argument is of another kind.
+        ValueError: If a member cannot be cloned or has nothing to share,
+            members do not fit together, the budget is too small, or the
+            allocation was made for other members.
+
+    Example:
+
+    ```python
+    members = [ksw.models.wide_resnet(16, width) for width in (4, 2)]
+    network = ksw.SuperWeightNetwork(members, budget_params=0.5)
+    network.compile(
+        keras.optimizers.SGD(0.1, momentum=0.9, nesterov=True),
+        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        metrics=["accuracy"],
+    )
+    network.fit(images, labels, epochs=10)
+    plain = network.materialize()  # ordinary Keras models
+    ```
+
+    References:
+        - Learning to Compose SuperWeights for Neural Parameter Allocation
+          Search (seeds 000 and 001)
+    """
+
+    def __init__(
+        self,
+        members,
+        budget_params=None,
+        sharing=None,
+        allocation=None,
+        weight_decay=0.0,
+        decay_batch_norm=True,
+        name=None,
+        **kwargs,
+    ):
+        super().__init__(name=name, **kwargs)
+        if not weight_decay >= 0:
+            raise ValueError(
+                "`weight_decay` must not be negative. Received: "
+                f"weight_decay={weight_decay}."
+            )
+        models = member_models.skeletons(members)
+        self.allocation = _allocation(
+            models, budget_params, sharing, allocation
+        )
+        self.weight_decay = weight_decay
+        self.decay_batch_norm = decay_batch_norm
+        # Text: attributes that are dicts are wrapped by Keras' tracking.
+        self._member_texts = tuple(map(member_models.to_json, models))
+        self.generator = KernelGenerator(self.allocation)
+        self.members = self._clones(models)
+        self._member_metrics = None
+        self._undecayed = self._variables_without_decay()
+        self.built = True
+
+    def _clones(self, models):
+        sources = [{} for _ in models]
+        for index, pieces in enumerate(self.allocation.pieces):
+            if pieces:
+                kernel = self.allocation.kernels[index]
+                sources[kernel.member][kernel.layer] = _Source(
+                    self.generator, index
+                )
+        clones = []
+        for index, model in enumerate(models):
+            # The same model given twice must not start twice with one draw.
+            repeated = any(model is other for other in models[:index])
+            clones.append(
+                member_models.generated_clone(
+                    model, sources[index], keep_draws=not repeated
+                )
+            )
+        return clones
+
+    def _variables_without_decay(self):
+        undecayed = {
+            id(mixture.coefficients)
+            for mixture in self.generator.mixtures
+            if mixture is not None
+        }
+        if not self.decay_batch_norm:
+            undecayed |= {
+                id(variable)
+                for layer in self._flatten_layers()
+                if isinstance(layer, keras.layers.BatchNormalization)
+                for variable in layer.trainable_variables
+            }
+        return frozenset(undecayed)
+
+    def member_outputs(self, inputs, training=False, mask=None):
+        """The outputs of every member, a list in the order of `members`.
+
+        Kernels are generated once for all, unless the call is already inside
+        `generator.using`.
+        """
+        if self.generator.is_in_use:
+            return [
+                member(inputs, training=training, mask=mask)
+                for member in self.members
+            ]
+        with self.generator.using(self.generator.superweights()):
+            return self.member_outputs(inputs, training, mask)
+
+    def call(self, inputs, training=False, mask=None):
+        outputs = self.member_outputs(inputs, training, mask)
+        if len(outputs) == 1:
+            return outputs[0]
+        return outputs if training else log_mean_probabilities(outputs)
+
+    def compile(
+        self,
+        optimizer="rmsprop",
+        loss=None,
+        *,
+        metrics=None,
+        **kwargs,
+    ):
+        """As `keras.Model.compile`; an ensemble's metrics are in a list.
+
+        Each of them is reported for the ensemble and for every member.
+        """
+        super().compile(optimizer, loss, metrics=metrics, **kwargs)
+        self._member_metrics = None
+        if len(self.members) > 1:
+            self._member_metrics = MemberMetrics(len(self.members), metrics)
+
+    def compile_from_config(self, config):
+        self.compile(**keras.saving.deserialize_keras_object(config))
+        if self.optimizer is not None:
+            self.optimizer.build(self.trainable_variables)
+
+    @property
+    def metrics(self):
+        members = self._member_metrics
+        return super().metrics + (members.all if members else [])
+
+    def train_step(self, data):
+        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+        with tf.GradientTape() as generation_tape:
+            superweights = self.generator.superweights()
+        with tf.GradientTape() as loss_tape:
+            loss_tape.watch(superweights)
+            with self.generator.using(superweights):
+                outputs = self.member_outputs(x, training=True)
+            losses = self._objective(x, y, outputs, sample_weight, training=True)
+            scaled_loss = self.optimizer.scale_loss(losses[0])
+        self._update_variables(
+            superweights, scaled_loss, loss_tape, generation_tape
+        )
+        self._average_statistics()
+        return self._update_metrics(x, y, outputs, losses, sample_weight)
+
+    def test_step(self, data):
+        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+        outputs = self.member_outputs(x, training=False)
+        losses = self._objective(x, y, outputs, sample_weight, training=False)
+        return self._update_metrics(x, y, outputs, losses, sample_weight)
+
+    def _objective(self, x, y, outputs, sample_weight, training):
+        """`(loss, losses of the members)`, each scaled for its replica."""
+        if len(outputs) == 1:
+            loss = self._compute_loss(
+                x=x,
+                y=y,
+                y_pred=outputs[0],
+                sample_weight=sample_weight,
+                training=training,
+            )
+            return loss, []
+        if self._compile_loss is None:
+            raise ValueError(
+                "An ensemble needs a `loss` in `compile()`: every member is "
+                "trained with it. Received: loss=None."
+            )
+        of_members = [self._compile_loss(y, o, sample_weight) for o in outputs]
+        if training:
+            loss = sum(of_members)
+        else:
+            ensemble = log_mean_probabilities(outputs)
+            loss = self._compile_loss(y, ensemble, sample_weight)
+        for regularization in self.losses:
+            loss += self._aggregate_additional_loss(regularization)
+        return loss, of_members
+
+    def _update_variables(
+        self, superweights, scaled_loss, loss_tape, generation_tape
+    ):
+        """Differentiates in two stages and applies the gradients."""
+        generating = self.generator.trainable_variables
+        known = {id(variable) for variable in generating}
+        others = [v for v in self.trainable_variables if id(v) not in known]
+        of_superweights, of_others = loss_tape.gradient(
+            scaled_loss, (superweights, others)
+        )
+        # A kernel whose layer has no path to the loss gives no gradient.
+        of_superweights = [
+            tf.zeros_like(pieces) if gradient is None else gradient
+            for pieces, gradient in zip(
+                superweights, of_superweights, strict=True
+            )
+        ]
+        of_generating = generation_tape.gradient(
+            superweights, generating, output_gradients=of_superweights
+        )
+        gradients = {
+            id(variable): gradient
+            for variable, gradient in zip(
+                [*generating, *others],
+                [*of_generating, *of_others],
+                strict=True,
+            )
+        }
+        # In the order of `trainable_variables`, in which a loaded model
+        # builds its optimizer.
+        self.optimizer.apply_gradients(
+            [
+                (self._with_decay(gradients[id(variable)], variable), variable)
+                for variable in self.trainable_variables
+            ]
+        )
+
+    def _with_decay(self, gradient, variable):
+        if (
+            not self.weight_decay
+            or gradient is None
+            or id(variable) in self._undecayed
+        ):
+            return gradient
+        # The optimizer sums over replicas and divides by the loss scale.
+        replicas = tf.distribute.get_strategy().num_replicas_in_sync
+        decay = self.optimizer.scale_loss(
+            ops.convert_to_tensor(self.weight_decay / replicas, variable.dtype)
+        )
+        return tf.convert_to_tensor(gradient) + decay * variable
+
+    def _average_statistics(self):
+        """Averages batch-norm statistics over replicas, in one reduction.
+
+        Each replica updates its own copy of them; without this they drift
+        apart, and a saved model is not the one that was evaluated.
+        """
+        if tf.distribute.get_strategy().num_replicas_in_sync == 1:
+            return
+        statistics = [
+            variable
+            for variable in self.non_trainable_variables
+            if keras.backend.is_float_dtype(variable.dtype)
+        ]
+        means = tf.distribute.get_replica_context().all_reduce(
+            tf.distribute.ReduceOp.MEAN,
+            [tf.convert_to_tensor(variable) for variable in statistics],
+        )
+        for variable, mean in zip(statistics, means, strict=True):
+            variable.assign(mean)
+
+    def _update_metrics(self, x, y, outputs, losses, sample_weight):
+        loss, of_members = losses
+        replicas = tf.distribute.get_strategy().num_replicas_in_sync
+        batch = ops.shape(outputs[0])[0]
+        self._loss_tracker.update_state(loss * replicas, sample_weight=batch)
+        prediction = outputs[0]
+        if self._member_metrics:
+            self._member_metrics.update(
+                y, outputs, [l * replicas for l in of_members], sample_weight
+            )
+            prediction = log_mean_probabilities(outputs)
+        return self.compute_metrics(x, y, prediction, sample_weight)
+
+    def materialize(self):
+        """The members as ordinary Keras models, their weights computed once.
+
+        Returns:
+            A list of one `keras.Model` a member, of the original classes and
+            with the original names. They know nothing of this library, and
+            load where it is not installed.
+        """
+        superweights = self.generator.superweights()
+        kernels = self.generator.kernels_from(superweights)
+        by_layer = {
+            (spec.member, spec.layer): kernels[index]
+            for index, spec in enumerate(self.allocation.kernels)
+            if index in kernels
+        }
+        models = [member_models.from_json(t) for t in self._member_texts]
+        for index, model in enumerate(models):
+            for layer in model.layers:
+                own = self.members[index].get_layer(layer.name).weights
+                kernel = by_layer.get((index, layer.name))
+                targets = layer.weights
+                if kernel is not None:
+                    layer.kernel.assign(kernel)
+                    targets = [v for v in targets if v is not layer.kernel]
+                for target, value in zip(targets, own, strict=True):
+                    target.assign(value)
+        return models
+
+    def get_config(self):
+        return {
+            "name": self.name,
+            "members": list(self._member_texts),
+            "allocation": self.allocation.to_json(),
+            "weight_decay": self.weight_decay,
+            "decay_batch_norm": self.decay_batch_norm,
+            "dtype": keras.saving.serialize_keras_object(self.dtype_policy),
+        }
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        with (
+            keras.saving.custom_object_scope(custom_objects or {}),
+            keras.StatelessScope(initialize_variables=False),
+        ):
+            members = [member_models.from_json(t) for t in config["members"]]
+        return cls(
+            **{
+                **config,
+                "members": members,
+                "allocation": Allocation.from_json(config["allocation"]),
+                "dtype": keras.saving.deserialize_keras_object(
+                    config["dtype"]
+                ),
+            }
+        )
+
+
+class _Source:
+    """Where a generated layer finds its kernel.
+
+    Not a Keras object: a layer that kept the generator itself would own all
+    banks.
+    """
+
+    def __init__(self, generator, index):
+        self.generator = generator
+        self.index = index
+
+    def __call__(self):
+        return self.generator.kernel(self.index)
+
+
+def _allocation(models, budget_params, sharing, allocation) -> Allocation:
+    if allocation is None:
+        return member_models.allocate(
+            models,
+            1.0 if budget_params is None else budget_params,
+            SuperWeights() if sharing is None else sharing,
+        )
+    if budget_params is not None or sharing is not None:
+        raise ValueError(
+            "Pass either `allocation`, or `budget_params` and `sharing`, which "
+            f"make one. Received: budget_params={budget_params}, "
+            f"sharing={sharing}, and an allocation."
+        )
+    if not isinstance(allocation, Allocation):
+        raise TypeError(
+            "`allocation` must be an `Allocation`. Received: "
+            f"allocation={allocation!r}."
+        )
+    specs = member_models.describe(models)
+    if len(specs) != len(allocation.members):
+        raise ValueError(
+            f"`allocation` was made for {len(allocation.members)} members. "
+            f"Received: {len(specs)} members."
+        )
+    for index, (given, expected) in enumerate(
+        zip(specs, allocation.members, strict=True)
+    ):
+        if (given.kernels, given.other_params) != (
+            expected.kernels,
+            expected.other_params,
+        ):
+            raise ValueError(
+                f"`allocation` does not fit member {index}. It was made for "
+                f"'{expected.name}' with {len(expected.kernels)} shareable "
+                f"kernels and {expected.num_params:,} parameters. Received: "
+                f"'{given.name}' with {len(given.kernels)} and "
+                f"{given.num_params:,}."
+            )
+    return allocation

@@ -1,0 +1,3 @@
+from keras_superweights.sharing.independent import Independent
+from keras_superweights.sharing.mixture_ensembles import MixtureEnsembles
+from keras_superweights.sharing.superweights import SuperWeights

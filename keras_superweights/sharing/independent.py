@@ -1,0 +1,37 @@
+"""Independent: nothing is shared."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from keras_superweights.allocation.allocation import Allocation
+from keras_superweights.allocation.kernels import MemberSpec
+from keras_superweights.sharing.budget import refuse
+
+
+@dataclass(frozen=True)
+class Independent:
+    """Every kernel its own: a deep ensemble, or the plain network.
+
+    The baseline of the papers ("Deep Ensembles", seed 000, Table 5). No layer
+    is replaced, so that training is that of the same plain Keras models.
+    """
+
+    def allocate(
+        self, members: Sequence[MemberSpec], budget_params: int
+    ) -> Allocation:
+        """The allocation that leaves every kernel to its layer.
+
+        Raises:
+            ValueError: If the budget is smaller than the members.
+        """
+        needed = sum(member.num_params for member in members)
+        if budget_params < needed:
+            refuse(budget_params, needed, self)
+        return Allocation(
+            members=tuple(members),
+            banks=(),
+            superweights=(),
+            budget_params=budget_params,
+            sharing=str(self),
+            note="" if budget_params == needed else "Nothing else to store.",
+        )

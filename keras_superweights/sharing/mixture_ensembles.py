@@ -1,0 +1,206 @@
+"""MixtureEnsembles (seed 002): templates for layers of equal shape.
+
+Three regimes follow from the budget:
+
+    a group of layers of one shape affords two templates or more: each layer
+        mixes up to `max_templates` of them, dealt round robin (section 3.1);
+    it affords one: a plain kernel, shared by all of the group (section 3.1);
+    not even that for every group: one store for all layers, read by each in
+        its own shape, again round robin (section 5.1, the paper's 7M).
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from keras_superweights.allocation import clusters as clustering
+from keras_superweights.allocation.allocation import Allocation
+from keras_superweights.allocation.allocation import Bank
+from keras_superweights.allocation.allocation import SuperWeight
+from keras_superweights.allocation.allocation import all_kernels
+from keras_superweights.allocation.kernels import MemberSpec
+from keras_superweights.allocation.pieces import Rectangle
+from keras_superweights.allocation.templates import Demand
+from keras_superweights.allocation.templates import minimum_cost
+from keras_superweights.allocation.templates import spend
+from keras_superweights.sharing.budget import refuse
+from keras_superweights.sharing.budget import unused_note
+
+
+@dataclass(frozen=True)
+class MixtureEnsembles:
+    """Shares among layers of equal shape, over layers and members.
+
+    The paper gives each group the fraction of the budget that its layers have
+    of the plain network's parameters. Counted in templates, that is the same
+    number per kernel for every group, and so it is dealt: one template at a
+    time to the group with the fewest per kernel. What rounding leaves over
+    goes to the groups that it still fits.
+
+    Args:
+        max_templates: The most templates that one layer mixes. 5 by default:
+            the paper counts 105 coefficients a member for WRN-28-10, which
+            has 21 layers with a sibling of equal shape.
+        disjoint: Deals templates to the layers of one member after the other,
+            so that no two mix the same before all have been dealt (section
+            4.2, ImageNet). By default the same layer of every member mixes
+            the same templates (CIFAR).
+        mix_single_layers: Whether a shape that each member has once also
+            gets templates (appendix A.1, the Thin networks) instead of one
+            plain kernel for all members.
+
+    Raises:
+        ValueError: If `max_templates` is below 2.
+
+    Example:
+
+    >>> from keras_superweights.allocation import KernelSpec
+    >>> from keras_superweights.allocation import MemberSpec
+    >>> kernels = tuple(KernelSpec(0, name, (3, 3, 8, 8)) for name in "abc")
+    >>> member = MemberSpec("net", kernels, other_params=10)
+    >>> MixtureEnsembles().allocate([member], 1200).num_coefficients
+    6
+    """
+
+    max_templates: int = 5
+    disjoint: bool = False
+    mix_single_layers: bool = False
+
+    def __post_init__(self):
+        if not isinstance(self.max_templates, int) or self.max_templates < 2:
+            raise ValueError(
+                "`max_templates` must be an integer of 2 or more: a mixture "
+                "of one template is a plain kernel. Received: "
+                f"max_templates={self.max_templates!r}."
+            )
+
+    def allocate(
+        self, members: Sequence[MemberSpec], budget_params: int
+    ) -> Allocation:
+        """The allocation of the members' kernels inside the budget.
+
+        Raises:
+            ValueError: If the budget is too small; names the smallest one.
+        """
+        kernels = all_kernels(members)
+        groups = clustering.shapes(kernels)
+        demands = [self._demand(kernels, group) for group in groups]
+        scalars = budget_params - sum(m.other_params for m in members)
+        if scalars >= minimum_cost(demands):
+            counts = spend(demands, scalars)
+            banks = [
+                Bank(group.name, count * demand.size)
+                for group, count, demand in zip(
+                    groups, counts, demands, strict=True
+                )
+            ]
+            superweights = [
+                self._mixture(kernels, bank, group.kernels, count)
+                for bank, (group, count) in enumerate(
+                    zip(groups, counts, strict=True)
+                )
+            ]
+            note = unused_note(demands, counts, scalars)
+        else:
+            banks, superweights = self._one_store(kernels, scalars, members)
+            note = ""
+        return Allocation(
+            members=tuple(members),
+            banks=tuple(banks),
+            superweights=tuple(superweights),
+            budget_params=budget_params,
+            sharing=str(self),
+            note=note,
+        )
+
+    def _demand(self, kernels, group) -> Demand:
+        dealt = len(set(self._turns(kernels, group.kernels)))
+        per_member = max(self._turns(kernels, group.kernels, own=True)) + 1
+        single = per_member == 1 and not self.mix_single_layers
+        return Demand(
+            size=kernels[group.kernels[0]].size,
+            num_kernels=len(group.kernels),
+            most=1 if single else dealt * self.max_templates,
+            mixed=self.max_templates,
+            plain_single=True,
+        )
+
+    def _turns(self, kernels, indices, own=False) -> list[int]:
+        """Whose turn it is, kernel by kernel, when templates are dealt.
+
+        Kernels with the same turn are dealt the same templates: the i-th of
+        every member, unless the deal is disjoint.
+        """
+        if self.disjoint and not own:
+            return list(range(len(indices)))
+        seen = {}
+        turns = []
+        for index in indices:
+            member = kernels[index].member
+            turns.append(seen.get(member, 0))
+            seen[member] = turns[-1] + 1
+        return turns
+
+    def _mixture(self, kernels, bank, indices, count) -> SuperWeight:
+        kernel = kernels[indices[0]]
+        mixed = min(count, self.max_templates)
+        choices = ()
+        if count > mixed:
+            choices = tuple(
+                tuple((turn * mixed + i) % count for i in range(mixed))
+                for turn in self._turns(kernels, indices)
+            )
+        return SuperWeight(
+            bank=bank,
+            window=kernel.window,
+            region=(Rectangle(0, kernel.box[0], 0, kernel.box[1]),),
+            kernels=indices,
+            num_templates=count,
+            ties=tuple(range(len(indices))) if count > 1 else (),
+            choices=choices,
+        )
+
+    def _one_store(self, kernels, scalars, members):
+        """One bank for all layers, read round robin (section 5.1)."""
+        (group,) = clustering.all_in_one(kernels)
+
+        def mixed(store, kernel):
+            return min(self.max_templates, store // kernel.size)
+
+        def cost(store):
+            return store + sum(mixed(store, kernel) for kernel in kernels)
+
+        largest = max(kernel.size for kernel in kernels)
+        if scalars < cost(largest):
+            others = sum(member.other_params for member in members)
+            refuse(others + scalars, others + cost(largest), self)
+        store = _largest(lambda size: cost(size) <= scalars, largest, scalars)
+        layers = {}
+        turns = self._turns(kernels, group.kernels)
+        for index, turn in zip(group.kernels, turns, strict=True):
+            layers.setdefault((turn, kernels[index].shape), []).append(index)
+        superweights = []
+        offset = 0
+        for (_, shape), indices in layers.items():
+            count = mixed(store, kernels[indices[0]])
+            superweights.append(
+                SuperWeight(
+                    bank=0,
+                    window=shape[:-2],
+                    region=(Rectangle(0, shape[-2], 0, shape[-1]),),
+                    kernels=tuple(indices),
+                    num_templates=count,
+                    ties=tuple(range(len(indices))),
+                    offset=offset,
+                )
+            )
+            offset = (offset + count * math.prod(shape)) % store
+        return [Bank(group.name, store)], superweights
+
+
+def _largest(holds, low: int, high: int) -> int:
+    """The largest integer in [low, high] up to which a condition holds."""
+    while low < high:
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if holds(middle) else (low, middle - 1)
+    return low

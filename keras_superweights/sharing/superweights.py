@@ -1,0 +1,145 @@
+"""SuperWeights: nested pieces of clusters of layers (seeds 000 and 001)."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from keras_superweights.allocation import clusters as clustering
+from keras_superweights.allocation.allocation import Allocation
+from keras_superweights.allocation.allocation import Bank
+from keras_superweights.allocation.allocation import SuperWeight
+from keras_superweights.allocation.allocation import all_kernels
+from keras_superweights.allocation.kernels import MemberSpec
+from keras_superweights.allocation.pieces import nested_regions
+from keras_superweights.allocation.templates import Demand
+from keras_superweights.allocation.templates import minimum_cost
+from keras_superweights.allocation.templates import spend
+from keras_superweights.sharing.budget import refuse
+from keras_superweights.sharing.budget import unused_note
+
+# Where a bank serves few kernels, templates beyond one per kernel are the
+# high-budget regime, bounded by this many (design, section 3.5).
+HIGH_BUDGET_TEMPLATES = 8
+
+
+@dataclass(frozen=True)
+class SuperWeights:
+    """Shares among layers of a cluster, of any width, member or depth.
+
+    The kernels of a cluster are cut into nested pieces; each piece has a bank
+    of templates of its own size, and each kernel mixes all templates of the
+    banks that it reads. Seed 000, sections 1.1 and 2; design, 3.4 to 3.7.
+
+    Args:
+        clusters: `"depth"`: layers at a similar depth over all members, the
+            start of the papers' heterogeneous ensembles. `"position"`: the
+            same layer of every member, which they use for homogeneous ones.
+        depth_bins: Number of depth bins, 4 in the papers. Fewer bins share
+            more and need fewer parameters.
+        tied: Whether all kernels of a cluster use the same coefficients, as
+            they do before anything is known of their gradients. By default
+            each kernel has coefficients of its own.
+        max_templates: The most templates in a bank. By default 8, or as many
+            as the bank has kernels where these are more.
+
+    Raises:
+        ValueError: If an argument is not one of the above.
+
+    Example:
+
+    >>> from keras_superweights.allocation import KernelSpec
+    >>> from keras_superweights.allocation import MemberSpec
+    >>> kernels = tuple(KernelSpec(0, name, (3, 3, 8, 8)) for name in "ab")
+    >>> member = MemberSpec("net", kernels, other_params=10)
+    >>> SuperWeights(depth_bins=1).allocate([member], 600).num_params
+    588
+    """
+
+    clusters: str = "depth"
+    depth_bins: int = 4
+    tied: bool = False
+    max_templates: int | None = None
+
+    def __post_init__(self):
+        if self.clusters not in ("depth", "position"):
+            raise ValueError(
+                '`clusters` must be "depth" or "position". Received: '
+                f"clusters={self.clusters!r}."
+            )
+        if self.max_templates is not None and (
+            not isinstance(self.max_templates, int) or self.max_templates < 1
+        ):
+            raise ValueError(
+                "`max_templates` must be a positive integer or None. "
+                f"Received: max_templates={self.max_templates!r}."
+            )
+        clustering.depth_bins([], self.depth_bins)  # refuses a bad number
+
+    def allocate(
+        self, members: Sequence[MemberSpec], budget_params: int
+    ) -> Allocation:
+        """The allocation of the members' kernels inside the budget.
+
+        Raises:
+            ValueError: If the budget is too small; names the smallest one.
+        """
+        kernels = all_kernels(members)
+        if self.clusters == "depth":
+            clusters = clustering.depth_bins(kernels, self.depth_bins)
+        else:
+            clusters = clustering.positions(kernels)
+        pieces = list(_pieces(kernels, clusters))
+        demands = [
+            self._demand(kernels, region, users) for _, region, users in pieces
+        ]
+        fixed = sum(member.other_params for member in members)
+        if budget_params < fixed + minimum_cost(demands):
+            refuse(budget_params, fixed + minimum_cost(demands), self)
+        counts = spend(demands, budget_params - fixed)
+        banks = []
+        superweights = []
+        for (name, region, users), demand, count in zip(
+            pieces, demands, counts, strict=True
+        ):
+            rows = range(len(users))
+            superweights.append(
+                SuperWeight(
+                    bank=len(banks),
+                    window=kernels[users[0]].window,
+                    region=region,
+                    kernels=users,
+                    num_templates=count,
+                    ties=tuple(0 if self.tied else row for row in rows),
+                )
+            )
+            banks.append(Bank(name, count * demand.size))
+        return Allocation(
+            members=tuple(members),
+            banks=tuple(banks),
+            superweights=tuple(superweights),
+            budget_params=budget_params,
+            sharing=str(self),
+            note=unused_note(demands, counts, budget_params - fixed),
+        )
+
+    def _demand(self, kernels, region, users) -> Demand:
+        area = sum(rectangle.area for rectangle in region)
+        size = math.prod(kernels[users[0]].window) * area
+        most = self.max_templates or max(HIGH_BUDGET_TEMPLATES, len(users))
+        return Demand(size, num_kernels=len(users), most=most, mixed=most)
+
+
+def _pieces(kernels, clusters):
+    """Yields `(name, region, kernels that it serves)` of every piece."""
+    for cluster in clusters:
+        boxes = {}
+        for index in cluster.kernels:
+            boxes.setdefault(kernels[index].box, []).append(index)
+        for number, region in enumerate(nested_regions(list(boxes))):
+            users = sorted(
+                index
+                for box, indices in boxes.items()
+                if any(rectangle.crop(box) for rectangle in region)
+                for index in indices
+            )
+            yield f"{cluster.name} #{number}", region, tuple(users)

@@ -1,0 +1,78 @@
+import os
+import pathlib
+import socket
+
+import pytest
+
+import keras_superweights.datasets
+from keras_superweights.datasets import prepared
+
+
+def _snapshot(data_dir):
+    files = (path for path in pathlib.Path(data_dir).rglob("*"))
+    return {path: os.stat(path).st_mtime_ns for path in files}
+
+
+def test_a_second_call_does_not_prepare_again(tmp_path):
+    prepared.open_builder("sklearn_digits", tmp_path)
+    before = _snapshot(tmp_path)
+    builder = prepared.open_builder("sklearn_digits", tmp_path)
+    assert _snapshot(tmp_path) == before
+    assert builder.info.splits["train"].num_examples == 1297
+
+
+def test_preparing_needs_no_network(tmp_path, monkeypatch):
+    def refuse(*args):
+        raise AssertionError("A connection was tried.")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    prepared.open_builder("sklearn_digits", tmp_path)
+
+
+@pytest.mark.parametrize("name", ["tiny_colours", "tiny_colours:1.2.0"])
+def test_a_prepared_set_is_found_by_name(tiny_dir, name):
+    builder = prepared.open_builder(name, tiny_dir)
+    assert builder.info.splits["train"].num_examples == 40
+
+
+def test_the_directory_defaults_to_that_of_tfds(tiny_dir, monkeypatch):
+    monkeypatch.setenv("TFDS_DATA_DIR", str(tiny_dir))
+    assert prepared.open_builder("tiny_colours").name == "tiny_colours"
+
+
+def test_home_is_expanded(tiny_dir, monkeypatch):
+    monkeypatch.setenv("HOME", str(tiny_dir.parent))
+    builder = prepared.open_builder("tiny_colours", f"~/{tiny_dir.name}")
+    assert builder.name == "tiny_colours"
+
+
+def test_a_missing_set_is_refused_with_a_way_out(tiny_dir):
+    before = _snapshot(tiny_dir)
+    with pytest.raises(ValueError) as error:
+        prepared.open_builder("cifar10", tiny_dir)
+    message = str(error.value)
+    assert "name='cifar10'" in message
+    assert f"Searched: {tiny_dir} " in message
+    assert "tiny_colours/1.2.0" in message
+    builder = f"tfds.builder('cifar10', data_dir='{tiny_dir}')"
+    assert f"{builder}.download_and_prepare()" in message
+    assert _snapshot(tiny_dir) == before
+
+
+def test_another_version_than_the_prepared_one_is_refused(tiny_dir):
+    with pytest.raises(ValueError, match=r"there: .*tiny_colours/1\.2\.0"):
+        prepared.open_builder("tiny_colours:3.0.0", tiny_dir)
+
+
+def test_an_empty_and_a_missing_directory_are_told_apart(tmp_path):
+    with pytest.raises(ValueError, match="no set is prepared there"):
+        prepared.open_builder("cifar10", tmp_path)
+    with pytest.raises(ValueError, match="does not exist"):
+        prepared.open_builder("cifar10", tmp_path / "nowhere")
+    assert not (tmp_path / "nowhere").exists()
+
+
+def test_the_package_knows_its_public_names_only():
+    assert keras_superweights.datasets.SklearnDigits.name == "sklearn_digits"
+    assert not hasattr(keras_superweights.datasets, "Cifar")
