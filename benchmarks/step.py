@@ -1,0 +1,184 @@
+"""Step time and memory of a shared ensemble against the plain Keras one.
+
+    python benchmarks/step.py --members 28-10 28-10 --budget 0.6 --batch 8 32
+
+Each model lives in a process of its own, so that peak memory is its own; the
+processes take steps in turn, so that both see the same machine, and figures
+are ratios of medians. The plain ensemble is one Keras model with the members'
+outputs and the same loss for each. Generation alone is timed against copying
+as many bytes as it produces, both inside TensorFlow.
+
+Writes everything to --json and prints a table.
+"""
+
+import argparse
+import json
+import multiprocessing
+import os
+import statistics
+import time
+
+
+def peak_mib():
+    """Peak resident memory of this process, from the kernel."""
+    with open("/proc/self/status") as status:
+        for line in status:
+            if line.startswith("VmHWM"):
+                return int(line.split()[1]) / 1024
+    raise RuntimeError("VmHWM is missing from /proc/self/status.")
+
+
+def build(kind, arguments):
+    """The compiled model of one kind, `"plain"` or `"shared"`."""
+    import keras
+
+    import keras_superweights as ksw
+
+    keras.utils.set_random_seed(0)
+    shapes = [map(int, member.split("-")) for member in arguments.members]
+    builders = [
+        lambda depth=depth, width=width, index=index: ksw.models.wide_resnet(
+            depth, width, num_classes=100, name=f"member_{index}"
+        )
+        for index, (depth, width) in enumerate(shapes)
+    ]
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    if kind == "shared":
+        model = ksw.SuperWeightNetwork(
+            builders,
+            budget_params=arguments.budget,
+            sharing=getattr(ksw.sharing, arguments.rule)(
+                **json.loads(arguments.rule_arguments)
+            ),
+        )
+        losses = loss
+    else:
+        inputs = keras.Input((32, 32, 3))
+        members = [builder() for builder in builders]
+        model = keras.Model(inputs, [member(inputs) for member in members])
+        losses = [loss] * len(members)
+    model.compile(keras.optimizers.SGD(0.1, momentum=0.9, nesterov=True), losses)
+    return model
+
+
+def measure(kind, batch, arguments, pipe):
+    """Runs in a process: answers `"step"` with seconds, then the rest."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    import numpy as np
+    import tensorflow as tf
+
+    before = peak_mib()
+    model = build(kind, arguments)
+    rng = np.random.default_rng(0)
+    images = rng.normal(size=(batch, 32, 32, 3)).astype("float32")
+    labels = rng.integers(0, 100, batch)
+    if kind == "plain":
+        labels = [labels] * len(arguments.members)
+    for _ in range(2):
+        model.train_on_batch(images, labels)
+    pipe.send("ready")
+    while pipe.recv() == "step":
+        start = time.perf_counter()
+        model.train_on_batch(images, labels)
+        pipe.send(time.perf_counter() - start)
+    result = {"peak_mib": peak_mib(), "after_import_mib": before}
+    if kind == "shared":
+        result["params"] = model.allocation.num_params
+        result["generation"] = time_generation(tf, model.generator)
+    pipe.send(result)
+
+
+def time_generation(tf, generator, repeats=15):
+    """Seconds of generating all pieces, and of copying as many bytes."""
+    generate = tf.function(generator.superweights)
+    pieces = generate()
+    copy = tf.function(lambda: [tf.raw_ops.DeepCopy(x=p) for p in pieces])
+    times = {"generate": [], "copy": []}
+    for _ in range(repeats):
+        for name, function in (("generate", generate), ("copy", copy)):
+            start = time.perf_counter()
+            tensors = function()
+            tensors[-1].numpy()[0, 0]
+            times[name].append(time.perf_counter() - start)
+    return {
+        "bytes": sum(int(tf.size(p)) * p.dtype.size for p in pieces),
+        **{name: statistics.median(t) for name, t in times.items()},
+    }
+
+
+def compare(batch, arguments):
+    """Alternating steps of both kinds at one batch size."""
+    context = multiprocessing.get_context("spawn")
+    pipes = {}
+    processes = []
+    for kind in ("plain", "shared"):
+        pipes[kind], far = context.Pipe()
+        process = context.Process(
+            target=measure, args=(kind, batch, arguments, far)
+        )
+        process.start()
+        processes.append(process)
+        assert pipes[kind].recv() == "ready"
+    seconds = {kind: [] for kind in pipes}
+    for _ in range(arguments.steps):
+        for kind, pipe in pipes.items():
+            pipe.send("step")
+            seconds[kind].append(pipe.recv())
+    result = {"batch": batch}
+    for kind, pipe in pipes.items():
+        pipe.send("stop")
+        result[kind] = {"seconds": seconds[kind], **pipe.recv()}
+    for process in processes:
+        process.join()
+    median = {k: statistics.median(t) for k, t in seconds.items()}
+    result["median_seconds"] = median
+    result["time_ratio"] = median["shared"] / median["plain"]
+    result["memory_ratio"] = (
+        result["shared"]["peak_mib"] / result["plain"]["peak_mib"]
+    )
+    generation = result["shared"]["generation"]
+    result["generation_over_copy"] = (
+        generation["generate"] / generation["copy"]
+    )
+    return result
+
+
+def main():
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--members", nargs="+", default=["28-10", "28-10"])
+    parser.add_argument("--budget", type=float, default=0.6)
+    parser.add_argument("--rule", default="SuperWeights")
+    parser.add_argument("--rule_arguments", default='{"clusters": "position"}')
+    parser.add_argument("--batch", nargs="+", type=int, default=[8, 32])
+    parser.add_argument("--steps", type=int, default=15)
+    parser.add_argument("--json", default="step.json")
+    arguments = parser.parse_args()
+    results = [compare(batch, arguments) for batch in arguments.batch]
+    with open(arguments.json, "w") as file:
+        json.dump({"arguments": vars(arguments), "results": results}, file)
+    print(
+        f"WRN {' '.join(arguments.members)}, budget {arguments.budget}, "
+        f"{arguments.rule}({arguments.rule_arguments}), "
+        f"{arguments.steps} steps"
+    )
+    print("batch  plain s  shared s  ratio  plain MiB  shared MiB  ratio")
+    for r in results:
+        print(
+            f"{r['batch']:5d}  {r['median_seconds']['plain']:7.3f}"
+            f"  {r['median_seconds']['shared']:8.3f}  {r['time_ratio']:5.2f}"
+            f"  {r['plain']['peak_mib']:9.0f}  {r['shared']['peak_mib']:10.0f}"
+            f"  {r['memory_ratio']:5.2f}"
+        )
+        generation = r["shared"]["generation"]
+        print(
+            f"       generation of {generation['bytes'] / 2**20:.0f} MiB: "
+            f"{generation['generate']:.3f} s, copying them: "
+            f"{generation['copy']:.3f} s, ratio "
+            f"{r['generation_over_copy']:.2f}"
+        )
+
+
+if __name__ == "__main__":
+    main()
