@@ -57,7 +57,9 @@ def build(kind, arguments):
         members = [builder() for builder in builders]
         model = keras.Model(inputs, [member(inputs) for member in members])
         losses = [loss] * len(members)
-    model.compile(keras.optimizers.SGD(0.1, momentum=0.9, nesterov=True), losses)
+    model.compile(
+        keras.optimizers.SGD(0.1, momentum=0.9, nesterov=True), losses
+    )
     return model
 
 
@@ -137,9 +139,7 @@ def compare(batch, arguments):
         result["shared"]["peak_mib"] / result["plain"]["peak_mib"]
     )
     generation = result["shared"]["generation"]
-    result["generation_over_copy"] = (
-        generation["generate"] / generation["copy"]
-    )
+    result["generation_over_copy"] = generation["generate"] / generation["copy"]
     return result
 
 

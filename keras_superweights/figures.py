@@ -190,6 +190,88 @@ def anytime_curve(anytime):
     return figure
 
 
+def allocation_bars(allocation):
+    """Draws where the parameters of an allocation are.
+
+    One bar a bank, its label saying how many templates are shared by how many
+    kernels; then the coefficients, kernels that share nothing, and the rest of
+    the members (heads, biases, batch norm). All bars together are the
+    trainable scalars of the network.
+
+    Args:
+        allocation: A `keras_superweights.Allocation`.
+
+    Returns:
+        A `matplotlib.figure.Figure`.
+    """
+    bars = _bank_bars(allocation)
+    num_banks = len(bars)
+    private = sum(
+        allocation.kernels[k].size for k in allocation.private_kernels
+    )
+    other = sum(member.other_params for member in allocation.members)
+    bars += [
+        ("coefficients", allocation.num_coefficients, ""),
+        ("kernels not shared", private, ""),
+        ("rest of the members", other, ""),
+    ]
+    divisor, unit = _count_unit(max(size for _, size, _ in bars))
+
+    figure = _new_figure(7.2, 1.3 + 0.22 * len(bars))
+    axis = figure.subplots()
+    places = np.arange(len(bars))
+    sizes = [size / divisor for _, size, _ in bars]
+    colors = [_BLUE] * num_banks + [_GREY] * (len(bars) - num_banks)
+    axis.barh(places, sizes, color=colors)
+    for place, size, (_, _, label) in zip(places, sizes, bars, strict=True):
+        axis.annotate(
+            label,
+            (size, place),
+            xytext=(4, 0),
+            textcoords="offset points",
+            va="center",
+            fontsize="small",
+            color=_INK,
+        )
+    axis.set_yticks(places, [name for name, _, _ in bars], fontsize="small")
+    axis.invert_yaxis()
+    axis.margins(x=0.3, y=0.01)
+    axis.set_xlabel(f"trainable scalars{unit}")
+    axis.set_title(
+        f"{allocation.num_params:,} trainable scalars in a budget of "
+        f"{allocation.budget_params:,}",
+        pad=10,
+    )
+    _tidy(axis)
+    axis.grid(visible=False, axis="y")
+    return figure
+
+
+def _bank_bars(allocation):
+    """Returns `(name, scalars, who shares it)` of every bank."""
+    bars = []
+    for index, bank in enumerate(allocation.banks):
+        users = [s for s in allocation.superweights if s.bank == index]
+        kernels = len({k for piece in users for k in piece.kernels})
+        most = max(piece.num_templates for piece in users)
+        up_to = "up to " if len(users) > 1 else ""
+        label = f"{up_to}{_counted(most, 'template')}, "
+        label += _counted(kernels, "kernel")
+        bars.append((bank.name, bank.size, label))
+    return bars
+
+
+def _counted(number, noun):
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def _count_unit(count):
+    for divisor, unit in ((10**6, " (millions)"), (10**3, " (thousands)")):
+        if count >= divisor:
+            return divisor, unit
+    return 1, ""
+
+
 def _new_figure(width, height):
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure

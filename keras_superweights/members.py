@@ -10,6 +10,7 @@ import math
 
 import keras
 
+from keras_superweights.allocation.allocation import Allocation
 from keras_superweights.allocation.kernels import KernelSpec
 from keras_superweights.allocation.kernels import MemberSpec
 from keras_superweights.allocation.kernels import resolve_budget
@@ -111,11 +112,10 @@ def _check_ensemble(models):
             )
         last = model.outputs[0]._keras_history.operation
         activation = getattr(last, "activation", None)
-        if (
-            activation
-            in (keras.activations.softmax, keras.activations.sigmoid)
-            or isinstance(last, keras.layers.Softmax)
-        ):
+        if activation in (
+            keras.activations.softmax,
+            keras.activations.sigmoid,
+        ) or isinstance(last, keras.layers.Softmax):
             raise ValueError(
                 "Members of an ensemble must return logits, since their "
                 "probabilities are averaged by the network. Received: member "
@@ -186,6 +186,35 @@ def _heads(model) -> set[str]:
     return heads
 
 
+def check_allocation(models, allocation):
+    """Raises an error unless the allocation was made for these models."""
+    if not isinstance(allocation, Allocation):
+        raise TypeError(
+            "`allocation` must be an `Allocation`. Received: "
+            f"allocation={allocation!r}."
+        )
+    specs = describe(models)
+    if len(specs) != len(allocation.members):
+        raise ValueError(
+            f"`allocation` was made for {len(allocation.members)} members. "
+            f"Received: {len(specs)} members."
+        )
+    for index, (given, expected) in enumerate(
+        zip(specs, allocation.members, strict=True)
+    ):
+        if (given.kernels, given.other_params) != (
+            expected.kernels,
+            expected.other_params,
+        ):
+            raise ValueError(
+                f"`allocation` does not fit member {index}. It was made for "
+                f"'{expected.name}' with {len(expected.kernels)} shareable "
+                f"kernels and {expected.num_params:,} parameters. Received: "
+                f"'{given.name}' with {len(given.kernels)} and "
+                f"{given.num_params:,}."
+            )
+
+
 def to_json(model) -> str:
     """The model's architecture as JSON text."""
     return json.dumps(keras.saving.serialize_keras_object(model))
@@ -223,3 +252,23 @@ def generated_clone(model, sources, keep_draws) -> keras.Model:
         return copy
 
     return keras.models.clone_model(model, clone_function=clone)
+
+
+def materialize(text, clone, kernels) -> keras.Model:
+    """A plain Keras model that computes what a generated clone computes.
+
+    Args:
+        text: The member's architecture, from `to_json`.
+        clone: Its generated clone, for the weights of its own.
+        kernels: Dict from the name of a layer to its generated kernel.
+    """
+    model = from_json(text)
+    for layer in model.layers:
+        targets = layer.weights
+        if layer.name in kernels:
+            layer.kernel.assign(kernels[layer.name])
+            targets = [v for v in targets if v is not layer.kernel]
+        own = clone.get_layer(layer.name).weights
+        for target, value in zip(targets, own, strict=True):
+            target.assign(value)
+    return model

@@ -9,6 +9,9 @@ from keras_superweights.allocation.allocation import Allocation
 from keras_superweights.banks import KernelGenerator
 from keras_superweights.ensemble import MemberMetrics
 from keras_superweights.ensemble import log_mean_probabilities
+from keras_superweights.gradients import add_weight_decay
+from keras_superweights.gradients import average_over_replicas
+from keras_superweights.gradients import two_stage_gradients
 from keras_superweights.sharing import SuperWeights
 
 
@@ -206,12 +209,33 @@ class SuperWeightNetwork(keras.Model):
             loss_tape.watch(superweights)
             with self.generator.using(superweights):
                 outputs = self.member_outputs(x, training=True)
-            losses = self._objective(x, y, outputs, sample_weight, training=True)
+            losses = self._objective(
+                x, y, outputs, sample_weight, training=True
+            )
             scaled_loss = self.optimizer.scale_loss(losses[0])
-        self._update_variables(
-            superweights, scaled_loss, loss_tape, generation_tape
+        gradients = two_stage_gradients(
+            scaled_loss,
+            self.trainable_variables,
+            self.generator,
+            superweights,
+            loss_tape,
+            generation_tape,
         )
-        self._average_statistics()
+        self.optimizer.apply_gradients(
+            [
+                (self._with_decay(gradient, variable), variable)
+                for gradient, variable in zip(
+                    gradients, self.trainable_variables, strict=True
+                )
+            ]
+        )
+        # Each replica has updated its own copy of the batch-norm statistics;
+        # apart, a saved model would not be the one that was evaluated.
+        average_over_replicas(
+            variable
+            for variable in self.non_trainable_variables
+            if keras.backend.is_float_dtype(variable.dtype)
+        )
         return self._update_metrics(x, y, outputs, losses, sample_weight)
 
     def test_step(self, data):
@@ -246,76 +270,12 @@ class SuperWeightNetwork(keras.Model):
             loss += self._aggregate_additional_loss(regularization)
         return loss, of_members
 
-    def _update_variables(
-        self, superweights, scaled_loss, loss_tape, generation_tape
-    ):
-        """Differentiates in two stages and applies the gradients."""
-        generating = self.generator.trainable_variables
-        known = {id(variable) for variable in generating}
-        others = [v for v in self.trainable_variables if id(v) not in known]
-        of_superweights, of_others = loss_tape.gradient(
-            scaled_loss, (superweights, others)
-        )
-        # A kernel whose layer has no path to the loss gives no gradient.
-        of_superweights = [
-            tf.zeros_like(pieces) if gradient is None else gradient
-            for pieces, gradient in zip(
-                superweights, of_superweights, strict=True
-            )
-        ]
-        of_generating = generation_tape.gradient(
-            superweights, generating, output_gradients=of_superweights
-        )
-        gradients = {
-            id(variable): gradient
-            for variable, gradient in zip(
-                [*generating, *others],
-                [*of_generating, *of_others],
-                strict=True,
-            )
-        }
-        # In the order of `trainable_variables`, in which a loaded model
-        # builds its optimizer.
-        self.optimizer.apply_gradients(
-            [
-                (self._with_decay(gradients[id(variable)], variable), variable)
-                for variable in self.trainable_variables
-            ]
-        )
-
     def _with_decay(self, gradient, variable):
-        if (
-            not self.weight_decay
-            or gradient is None
-            or id(variable) in self._undecayed
-        ):
+        if not self.weight_decay or id(variable) in self._undecayed:
             return gradient
-        # The optimizer sums over replicas and divides by the loss scale.
-        replicas = tf.distribute.get_strategy().num_replicas_in_sync
-        decay = self.optimizer.scale_loss(
-            ops.convert_to_tensor(self.weight_decay / replicas, variable.dtype)
+        return add_weight_decay(
+            gradient, variable, self.weight_decay, self.optimizer
         )
-        return tf.convert_to_tensor(gradient) + decay * variable
-
-    def _average_statistics(self):
-        """Averages batch-norm statistics over replicas, in one reduction.
-
-        Each replica updates its own copy of them; without this they drift
-        apart, and a saved model is not the one that was evaluated.
-        """
-        if tf.distribute.get_strategy().num_replicas_in_sync == 1:
-            return
-        statistics = [
-            variable
-            for variable in self.non_trainable_variables
-            if keras.backend.is_float_dtype(variable.dtype)
-        ]
-        means = tf.distribute.get_replica_context().all_reduce(
-            tf.distribute.ReduceOp.MEAN,
-            [tf.convert_to_tensor(variable) for variable in statistics],
-        )
-        for variable, mean in zip(statistics, means, strict=True):
-            variable.assign(mean)
 
     def _update_metrics(self, x, y, outputs, losses, sample_weight):
         loss, of_members = losses
@@ -325,7 +285,10 @@ class SuperWeightNetwork(keras.Model):
         prediction = outputs[0]
         if self._member_metrics:
             self._member_metrics.update(
-                y, outputs, [l * replicas for l in of_members], sample_weight
+                y,
+                outputs,
+                [each * replicas for each in of_members],
+                sample_weight,
             )
             prediction = log_mean_probabilities(outputs)
         return self.compute_metrics(x, y, prediction, sample_weight)
@@ -338,25 +301,19 @@ class SuperWeightNetwork(keras.Model):
             with the original names. They know nothing of this library, and
             load where it is not installed.
         """
-        superweights = self.generator.superweights()
-        kernels = self.generator.kernels_from(superweights)
-        by_layer = {
-            (spec.member, spec.layer): kernels[index]
-            for index, spec in enumerate(self.allocation.kernels)
-            if index in kernels
-        }
-        models = [member_models.from_json(t) for t in self._member_texts]
-        for index, model in enumerate(models):
-            for layer in model.layers:
-                own = self.members[index].get_layer(layer.name).weights
-                kernel = by_layer.get((index, layer.name))
-                targets = layer.weights
-                if kernel is not None:
-                    layer.kernel.assign(kernel)
-                    targets = [v for v in targets if v is not layer.kernel]
-                for target, value in zip(targets, own, strict=True):
-                    target.assign(value)
-        return models
+        kernels = self.generator.kernels_from(self.generator.superweights())
+        return [
+            member_models.materialize(
+                self._member_texts[index],
+                member,
+                {
+                    self.allocation.kernels[k].layer: kernel
+                    for k, kernel in kernels.items()
+                    if self.allocation.kernels[k].member == index
+                },
+            )
+            for index, member in enumerate(self.members)
+        ]
 
     def get_config(self):
         return {
@@ -380,9 +337,7 @@ class SuperWeightNetwork(keras.Model):
                 **config,
                 "members": members,
                 "allocation": Allocation.from_json(config["allocation"]),
-                "dtype": keras.saving.deserialize_keras_object(
-                    config["dtype"]
-                ),
+                "dtype": keras.saving.deserialize_keras_object(config["dtype"]),
             }
         )
 
@@ -403,41 +358,17 @@ class _Source:
 
 
 def _allocation(models, budget_params, sharing, allocation) -> Allocation:
-    if allocation is None:
-        return member_models.allocate(
-            models,
-            1.0 if budget_params is None else budget_params,
-            SuperWeights() if sharing is None else sharing,
-        )
-    if budget_params is not None or sharing is not None:
-        raise ValueError(
-            "Pass either `allocation`, or `budget_params` and `sharing`, which "
-            f"make one. Received: budget_params={budget_params}, "
-            f"sharing={sharing}, and an allocation."
-        )
-    if not isinstance(allocation, Allocation):
-        raise TypeError(
-            "`allocation` must be an `Allocation`. Received: "
-            f"allocation={allocation!r}."
-        )
-    specs = member_models.describe(models)
-    if len(specs) != len(allocation.members):
-        raise ValueError(
-            f"`allocation` was made for {len(allocation.members)} members. "
-            f"Received: {len(specs)} members."
-        )
-    for index, (given, expected) in enumerate(
-        zip(specs, allocation.members, strict=True)
-    ):
-        if (given.kernels, given.other_params) != (
-            expected.kernels,
-            expected.other_params,
-        ):
+    if allocation is not None:
+        if budget_params is not None or sharing is not None:
             raise ValueError(
-                f"`allocation` does not fit member {index}. It was made for "
-                f"'{expected.name}' with {len(expected.kernels)} shareable "
-                f"kernels and {expected.num_params:,} parameters. Received: "
-                f"'{given.name}' with {len(given.kernels)} and "
-                f"{given.num_params:,}."
+                "Pass either `allocation`, or `budget_params` and `sharing`, "
+                "which make one. Received: an allocation, "
+                f"budget_params={budget_params} and sharing={sharing}."
             )
-    return allocation
+        member_models.check_allocation(models, allocation)
+        return allocation
+    return member_models.allocate(
+        models,
+        1.0 if budget_params is None else budget_params,
+        SuperWeights() if sharing is None else sharing,
+    )

@@ -6,6 +6,11 @@ import pytest
 
 from keras_superweights import figures
 from keras_superweights import metrics
+from keras_superweights.allocation import KernelSpec
+from keras_superweights.allocation import MemberSpec
+from keras_superweights.sharing import Independent
+from keras_superweights.sharing import MixtureEnsembles
+from keras_superweights.sharing import SuperWeights
 
 
 def history(num_epochs=5, num_members=2):
@@ -223,3 +228,23 @@ def test_figures_can_be_saved_and_leave_pyplot_alone(tmp_path):
     figures.training_curves(history()).savefig(tmp_path / "curves.png")
     assert (tmp_path / "curves.png").stat().st_size > 1000
     assert ("matplotlib.pyplot" in sys.modules) == loaded
+
+
+def test_the_bars_of_an_allocation_add_up_to_its_parameters():
+    kernels = tuple(
+        KernelSpec(0, f"layer{index}", (3, 3, 8, 8)) for index in range(3)
+    ) + (KernelSpec(0, "wide", (3, 3, 8, 16)),)
+    member = MemberSpec("net", kernels, other_params=500)
+    for rule in (SuperWeights(depth_bins=2), MixtureEnsembles(), Independent()):
+        allocation = rule.allocate([member], 4_000)
+
+        axis = figures.allocation_bars(allocation).axes[0]
+
+        unit = 1_000 if "thousands" in axis.get_xlabel() else 1
+        drawn = sum(bar.get_width() for bar in axis.patches) * unit
+        assert round(drawn) == allocation.num_params
+        names = [label.get_text() for label in axis.get_yticklabels()]
+        assert names[: len(allocation.banks)] == [
+            bank.name for bank in allocation.banks
+        ]
+        assert f"{allocation.budget_params:,}" in axis.get_title()

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from keras_superweights.allocation.kernels import KernelSpec
 from keras_superweights.allocation.kernels import MemberSpec
 from keras_superweights.allocation.pieces import Rectangle
+from keras_superweights.allocation.pieces import tile
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,13 @@ class Bank:
 
     name: str
     size: int
+
+    def __post_init__(self):
+        if not isinstance(self.size, int) or self.size < 1:
+            raise ValueError(
+                f"The size of bank '{self.name}' must be a positive integer. "
+                f"Received: size={self.size!r}."
+            )
 
 
 @dataclass(frozen=True)
@@ -108,17 +116,35 @@ class Allocation:
     note: str = ""
 
     def __post_init__(self):
+        if not isinstance(self.budget_params, int):
+            raise ValueError(
+                "`budget_params` of an allocation must be an integer. "
+                f"Received: budget_params={self.budget_params!r}."
+            )
+        for index, member in enumerate(self.members):
+            if any(kernel.member != index for kernel in member.kernels):
+                raise ValueError(
+                    f"The kernels of member {index} ('{member.name}') must "
+                    "name it as their member. Received: "
+                    f"{[kernel.member for kernel in member.kernels]}."
+                )
         for index, piece in enumerate(self.superweights):
             self._check(index, piece)
+        read = _by_bank(self.superweights)
+        for index, bank in enumerate(self.banks):
+            if index not in read:
+                raise ValueError(
+                    "Every bank must be read by a SuperWeight. Received: "
+                    f"bank {index} ('{bank.name}') is read by none."
+                )
         for index, kernel in enumerate(self.kernels):
             parts = [self.superweights[s] for s, _ in self.pieces[index]]
-            cropped = (r.crop(kernel.box) for s in parts for r in s.region)
-            covered = sum(r.area for r in cropped if r)
-            if parts and covered != math.prod(kernel.box):
+            regions = tuple(part.region for part in parts)
+            if parts and not tile(kernel.box, regions):
                 raise ValueError(
                     f"The SuperWeights of kernel {index} ('{kernel.layer}' of "
                     f"member {kernel.member}) must tile its box {kernel.box}. "
-                    f"They cover {covered} of {math.prod(kernel.box)} points."
+                    f"Received: {regions}."
                 )
         if self.num_params > self.budget_params:
             raise ValueError(
@@ -136,7 +162,9 @@ class Allocation:
                 rows == len(set(piece.kernels))
                 and all(0 <= k < len(self.kernels) for k in piece.kernels)
             ),
-            "`num_templates` must be positive": piece.num_templates > 0,
+            "`num_templates` must be a positive integer": (
+                isinstance(piece.num_templates, int) and piece.num_templates > 0
+            ),
             "`ties` must name, for each kernel, a row that uses itself": (
                 len(piece.ties) in (0, rows)
                 and all(0 <= t < rows for t in piece.ties)
@@ -149,8 +177,7 @@ class Allocation:
                 len(piece.choices) in (0, rows)
                 and len({len(set(c)) for c in piece.choices}) <= 1
                 and all(
-                    len(c) > 0 and len(set(c)) == len(c)
-                    for c in piece.choices
+                    len(c) > 0 and len(set(c)) == len(c) for c in piece.choices
                 )
                 and all(
                     0 <= t < piece.num_templates
@@ -238,11 +265,16 @@ class Allocation:
                 map(_superweight, data["superweights"])
             )
             return cls(**data)
-        except (AttributeError, KeyError, TypeError) as error:
+        except (
+            AttributeError,
+            KeyError,
+            TypeError,
+            json.JSONDecodeError,
+        ) as error:
             raise ValueError(
                 "This is not an allocation as `Allocation.to_json` writes it: "
                 f"{type(error).__name__}: {error}. It starts with: "
-                f"{text[:60]!r}."
+                f"{str(text)[:60]!r}."
             ) from error
 
     def __str__(self):

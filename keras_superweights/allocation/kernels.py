@@ -71,6 +71,13 @@ class MemberSpec:
     kernels: tuple[KernelSpec, ...]
     other_params: int
 
+    def __post_init__(self):
+        if not isinstance(self.other_params, int) or self.other_params < 0:
+            raise ValueError(
+                f"`other_params` of member '{self.name}' must be an integer of "
+                f"0 or more. Received: other_params={self.other_params!r}."
+            )
+
     @property
     def num_params(self) -> int:
         """Trainable scalars of the member when it shares nothing."""

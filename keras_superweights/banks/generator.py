@@ -122,9 +122,7 @@ class KernelGenerator(keras.layers.Layer):
         current = getattr(self._scope, "kernels", None)
         if current is not None:
             return current[index]
-        return self._assemble(
-            index, lambda s, row: self._superweight(s)[row]
-        )
+        return self._assemble(index, lambda s, row: self._superweight(s)[row])
 
     def _assemble(self, index, vector):
         rectangles = []

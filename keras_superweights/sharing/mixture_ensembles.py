@@ -88,18 +88,7 @@ class MixtureEnsembles:
         scalars = budget_params - sum(m.other_params for m in members)
         if scalars >= minimum_cost(demands):
             counts = spend(demands, scalars)
-            banks = [
-                Bank(group.name, count * demand.size)
-                for group, count, demand in zip(
-                    groups, counts, demands, strict=True
-                )
-            ]
-            superweights = [
-                self._mixture(kernels, bank, group.kernels, count)
-                for bank, (group, count) in enumerate(
-                    zip(groups, counts, strict=True)
-                )
-            ]
+            banks, superweights = self._groups(kernels, groups, counts)
             note = unused_note(demands, counts, scalars)
         else:
             banks, superweights = self._one_store(kernels, scalars, members)
@@ -112,6 +101,20 @@ class MixtureEnsembles:
             sharing=str(self),
             note=note,
         )
+
+    def _groups(self, kernels, groups, counts):
+        """A bank for each group of layers of one shape (section 3.1)."""
+        banks = []
+        superweights = []
+        for group, count in zip(groups, counts, strict=True):
+            if count == 1 and len(group.kernels) == 1:
+                continue  # nobody to share with: its layer keeps it
+            superweights.append(
+                self._mixture(kernels, len(banks), group.kernels, count)
+            )
+            size = kernels[group.kernels[0]].size
+            banks.append(Bank(group.name, count * size))
+        return banks, superweights
 
     def _demand(self, kernels, group) -> Demand:
         dealt = len(set(self._turns(kernels, group.kernels)))

@@ -1,0 +1,81 @@
+"""Gradients in two stages, weight decay and averages over replicas."""
+
+import tensorflow as tf
+
+
+def two_stage_gradients(
+    loss, variables, generator, superweights, loss_tape, generation_tape
+):
+    """Differentiates the loss through generated kernels.
+
+    First with respect to the pieces of all kernels and to all variables that
+    generate nothing; then the pieces' gradients go through the generation,
+    one matrix product a bank (design, section 3.3).
+
+    Args:
+        loss: Scalar, computed under `loss_tape`.
+        variables: The trainable variables of the network.
+        generator: Its `KernelGenerator`.
+        superweights: What `generator.superweights()` returned under
+            `generation_tape`, watched by `loss_tape`.
+        loss_tape: Tape around everything from `superweights` to `loss`.
+        generation_tape: Tape around the generation.
+
+    Returns:
+        The gradients, in the order of `variables`. In this order they have to
+        be applied: a loaded model builds its optimizer in it.
+    """
+    generating = generator.trainable_variables
+    known = {id(variable) for variable in generating}
+    others = [v for v in variables if id(v) not in known]
+    of_superweights, of_others = loss_tape.gradient(
+        loss, (superweights, others)
+    )
+    # A kernel whose layer has no path to the loss gives no gradient.
+    of_superweights = [
+        tf.zeros_like(pieces) if gradient is None else gradient
+        for pieces, gradient in zip(superweights, of_superweights, strict=True)
+    ]
+    of_generating = generation_tape.gradient(
+        superweights, generating, output_gradients=of_superweights
+    )
+    gradients = {
+        id(variable): gradient
+        for variable, gradient in zip(
+            [*generating, *others], [*of_generating, *of_others], strict=True
+        )
+    }
+    return [gradients[id(variable)] for variable in variables]
+
+
+def add_weight_decay(gradient, variable, weight_decay, optimizer):
+    """Adds `weight_decay * variable` to a gradient that will be applied.
+
+    Coupled decay, as if `weight_decay / 2 * sum(variable ** 2)` were part of
+    the loss: it goes through momentum, as in the papers' recipes. Gradients
+    are summed over replicas and divided by the loss scale when they are
+    applied, so the decay is divided by the one and multiplied by the other.
+    """
+    if gradient is None:
+        return None
+    replicas = tf.distribute.get_strategy().num_replicas_in_sync
+    decay = optimizer.scale_loss(
+        tf.constant(weight_decay / replicas, variable.dtype)
+    )
+    return tf.convert_to_tensor(gradient) + decay * variable
+
+
+def average_over_replicas(variables):
+    """Sets variables to their mean over all replicas, in one reduction.
+
+    To be called in a replica. Does nothing where there is only one.
+    """
+    if tf.distribute.get_strategy().num_replicas_in_sync == 1:
+        return
+    variables = list(variables)
+    means = tf.distribute.get_replica_context().all_reduce(
+        tf.distribute.ReduceOp.MEAN,
+        [tf.convert_to_tensor(variable) for variable in variables],
+    )
+    for variable, mean in zip(variables, means, strict=True):
+        variable.assign(mean)

@@ -1,0 +1,108 @@
+import pytest
+
+from keras_superweights.allocation import KernelSpec
+from keras_superweights.allocation import clusters
+
+# Two members: five 3x3 layers with two 1x1 in between, and two 3x3 layers.
+KERNELS = [
+    KernelSpec(member, f"layer{index}", shape)
+    for member, shapes in enumerate(
+        [
+            [
+                (3, 3, 3, 8),
+                (3, 3, 8, 8),
+                (1, 1, 8, 16),
+                (3, 3, 8, 16),
+                (3, 3, 16, 16),
+                (1, 1, 16, 32),
+                (3, 3, 16, 32),
+            ],
+            [(3, 3, 3, 4), (3, 3, 8, 8)],
+        ]
+    )
+    for index, shape in enumerate(shapes)
+]
+
+
+def groups(result):
+    return {cluster.kernels for cluster in result}
+
+
+@pytest.mark.parametrize(
+    ("num_bins", "expected"),
+    [
+        (1, {(0, 1, 3, 4, 6, 7, 8), (2, 5)}),
+        # Five layers in two bins: 0 1 2 | 3 4, by floor(position * 2 / 5).
+        (2, {(0, 1, 3, 7), (4, 6, 8), (2,), (5,)}),
+        # Positions 0, 1, 2, 3, 4 of 5 fall into bins 0, 0, 1, 2, 3.
+        (4, {(0, 1, 7), (3,), (4, 8), (6,), (2,), (5,)}),
+    ],
+)
+def test_depth_bins_are_of_equal_count_and_apart_by_window(num_bins, expected):
+    assert groups(clusters.depth_bins(KERNELS, num_bins)) == expected
+
+
+def test_positions_join_the_same_layer_of_every_member():
+    assert groups(clusters.positions(KERNELS)) == {
+        (0, 7),
+        (1, 8),
+        (3,),
+        (4,),
+        (6,),
+        (2,),
+        (5,),
+    }
+
+
+def test_shapes_join_equal_shapes_over_layers_and_members():
+    assert groups(clusters.shapes(KERNELS)) == {
+        (0,),
+        (1, 8),
+        (2,),
+        (3,),
+        (4,),
+        (5,),
+        (6,),
+        (7,),
+    }
+
+
+def test_all_in_one_is_one():
+    (cluster,) = clusters.all_in_one(KERNELS)
+    assert cluster.kernels == tuple(range(9))
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda kernels: clusters.depth_bins(kernels, 3),
+        clusters.positions,
+        clusters.shapes,
+        clusters.all_in_one,
+    ],
+    ids=["depth_bins", "positions", "shapes", "all_in_one"],
+)
+def test_every_kernel_is_in_one_cluster_and_names_are_unique(make):
+    found = make(KERNELS)
+    held = [kernel for cluster in found for kernel in cluster.kernels]
+    assert sorted(held) == list(range(len(KERNELS)))
+    assert len({cluster.name for cluster in found}) == len(found)
+    assert all(list(c.kernels) == sorted(c.kernels) for c in found)
+
+
+@pytest.mark.parametrize("count", range(1, 14))
+@pytest.mark.parametrize("num_bins", [1, 2, 3, 4, 7])
+def test_bins_differ_by_one_layer_at_most(count, num_bins):
+    kernels = [KernelSpec(0, f"l{i}", (3, 3, 4, 4)) for i in range(count)]
+    found = clusters.depth_bins(kernels, num_bins)
+    sizes = [len(cluster.kernels) for cluster in found]
+    assert len(found) == min(count, num_bins)
+    assert max(sizes) - min(sizes) <= 1
+    in_order = sorted(cluster.kernels for cluster in found)
+    assert [k for group in in_order for k in group] == list(range(count))
+
+
+@pytest.mark.parametrize("num_bins", [0, -1, 2.0, "4", None])
+def test_a_number_of_bins_that_is_none_is_refused(num_bins):
+    with pytest.raises(ValueError, match="`depth_bins` must be a positive"):
+        clusters.depth_bins(KERNELS, num_bins)

@@ -1,0 +1,92 @@
+import random
+
+import pytest
+
+from keras_superweights.allocation.templates import Demand
+from keras_superweights.allocation.templates import minimum_cost
+from keras_superweights.allocation.templates import spend
+
+
+def cost(demand, count):
+    """Counted one by one: templates, then who mixes how many of them."""
+    scalars = 0
+    for _ in range(count):
+        scalars += demand.size
+    if demand.plain_single and count == 1:
+        return scalars
+    for _ in range(demand.num_kernels):
+        scalars += count if count < demand.mixed else demand.mixed
+    return scalars
+
+
+def spend_slowly(demands, scalars):
+    """One template at a time to the lowest ratio that it still fits."""
+    counts = [1] * len(demands)
+
+    def total(counts):
+        return sum(cost(d, n) for d, n in zip(demands, counts, strict=True))
+
+    while True:
+        for bank in sorted(
+            range(len(demands)),
+            key=lambda i: (counts[i] / demands[i].num_kernels, i),
+        ):
+            more = list(counts)
+            more[bank] += 1
+            if more[bank] <= demands[bank].most and total(more) <= scalars:
+                counts = more
+                break
+        else:
+            return counts
+
+
+def random_demands(seed):
+    draw = random.Random(seed)
+    demands = []
+    for _ in range(draw.randint(1, 6)):
+        most = draw.randint(1, 8)
+        demands.append(
+            Demand(
+                size=draw.choice([1, 9, 36, 144, 1000]),
+                num_kernels=draw.randint(1, 6),
+                most=most,
+                mixed=draw.randint(1, most),
+                plain_single=draw.random() < 0.5,
+            )
+        )
+    return demands
+
+
+def test_spending_equals_trying_every_bank_at_every_step():
+    for seed in range(200):
+        demands = random_demands(seed)
+        minimum = minimum_cost(demands)
+        assert minimum == sum(cost(d, 1) for d in demands)
+        for scalars in (minimum, minimum + seed, int(minimum * 2.7)):
+            counts = spend(demands, scalars)
+            assert counts == spend_slowly(demands, scalars), (seed, scalars)
+
+
+def test_spending_stays_inside_and_leaves_nothing_that_fits():
+    for seed in range(200):
+        demands = random_demands(seed)
+        scalars = minimum_cost(demands) + 3 * seed
+        counts = spend(demands, scalars)
+        spent = sum(cost(d, n) for d, n in zip(demands, counts, strict=True))
+        assert spent <= scalars
+        for demand, count in zip(demands, counts, strict=True):
+            assert 1 <= count <= demand.most
+            price = cost(demand, count + 1) - cost(demand, count)
+            assert count == demand.most or spent + price > scalars
+
+
+def test_the_cost_of_a_bank_counts_its_coefficients():
+    demand = Demand(size=10, num_kernels=3, most=5, mixed=2)
+    assert [demand.cost(n) for n in (1, 2, 3)] == [13, 26, 36]
+    plain = Demand(10, num_kernels=3, most=5, mixed=2, plain_single=True)
+    assert [plain.cost(n) for n in (1, 2, 3)] == [10, 26, 36]
+
+
+def test_too_little_to_spend_is_refused():
+    with pytest.raises(ValueError, match="scalars=12, needed: 13"):
+        spend([Demand(10, 3, 8, 8)], 12)

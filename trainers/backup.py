@@ -1,0 +1,80 @@
+"""Resuming: the state of training after every epoch, whole or not at all.
+
+`keras.callbacks.BackupAndRestore` writes the weights and the number of the
+epoch to two files, one after the other; a run killed between the two continues
+with the weights of one epoch as those of another. Here an epoch is a directory
+that appears by one rename:
+
+    backup/epoch-0007/state.weights.h5   weights and the optimizer's slots
+    backup/epoch-0007/history.json       {"loss": [...], "seconds": [...], ...}
+"""
+
+import os
+import shutil
+import time
+
+import keras
+
+from trainers.workdir import read_json
+from trainers.workdir import write_json
+
+
+class Backup(keras.callbacks.Callback):
+    """Keeps the state of training after the last epoch that was completed.
+
+    Args:
+        directory: `pathlib.Path` of the backups; made with the first of them.
+
+    Attributes:
+        history: Dict from the name of a quantity in the logs to a list of one
+            number per epoch, from the first epoch on, also after a resume.
+            `"seconds"` is the time that each epoch took.
+
+    Example:
+
+    ```python
+    backup = Backup(directory)
+    done = backup.restore(network)
+    network.fit(data, epochs=9, initial_epoch=done, callbacks=[backup])
+    ```
+    """
+
+    def __init__(self, directory):
+        super().__init__()
+        self.history = {}
+        self._directory = directory
+
+    def restore(self, network):
+        """Puts a compiled network where it was; returns the epochs done."""
+        backups = self._backups()
+        if not backups:
+            return 0
+        newest = backups[-1]
+        network.optimizer.build(network.trainable_variables)
+        network.load_weights(newest / "state.weights.h5")
+        self.history = read_json(newest / "history.json")
+        return len(self.history["seconds"])
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self._began = time.perf_counter()
+
+    def on_epoch_end(self, epoch, logs=None):
+        seconds = time.perf_counter() - self._began
+        for name, value in {**logs, "seconds": seconds}.items():
+            self.history.setdefault(name, []).append(float(value))
+        older = self._backups()
+        unfinished = self._directory / "unfinished"
+        shutil.rmtree(unfinished, ignore_errors=True)
+        unfinished.mkdir(parents=True)
+        self.model.save_weights(unfinished / "state.weights.h5")
+        write_json(unfinished / "history.json", self.history)
+        os.replace(unfinished, self._directory / f"epoch-{epoch + 1:04d}")
+        for backup in older:
+            shutil.rmtree(backup)
+
+    def _backups(self):
+        """The complete backups, oldest first."""
+        return sorted(
+            self._directory.glob("epoch-*"),
+            key=lambda path: int(path.name.removeprefix("epoch-")),
+        )

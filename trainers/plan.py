@@ -1,0 +1,66 @@
+"""Prints what a config's budget buys, without making a single weight.
+
+    python -m trainers.plan --config configs/cifar_swn_he.py
+
+Needs neither the data nor the memory of the networks: a plan of one that would
+never fit this machine takes a second.
+"""
+
+import pathlib
+
+from absl import app
+from absl import flags
+from ml_collections import config_flags
+
+from keras_superweights.members import skeletons
+from keras_superweights.metrics import count_flops
+from trainers import experiment
+from trainers.workdir import replacing
+
+
+def plan(config):
+    """Allocates a config.
+
+    Args:
+        config: The `ConfigDict` of a file in `configs/`.
+
+    Returns:
+        `(allocation, flops)`: the `Allocation`, and the FLOPs of each member
+        for one example.
+
+    Raises:
+        ValueError: If the config does not describe a run, or the budget is
+            too small.
+    """
+    experiment.check(config)
+    allocation = experiment.allocate(config)
+    models = skeletons(experiment.members(config))
+    return allocation, [count_flops(model) for model in models]
+
+
+_CONFIG = config_flags.DEFINE_config_file(
+    "config", None, "File of the experiment; `:quick` after it shortens it."
+)
+_JSON = flags.DEFINE_string("json", None, "File to write the allocation to.")
+
+
+def main(argv):
+    if len(argv) > 1:
+        raise app.UsageError(f"Unknown arguments: {argv[1:]}")
+    allocation, flops = plan(_CONFIG.value)
+    print(allocation, end="\n\n")
+    for index, (member, cost) in enumerate(
+        zip(allocation.members, flops, strict=True)
+    ):
+        print(
+            f"member {index}, {member.name}: {member.num_params:,} parameters "
+            f"on its own, {cost / 1e6:,.1f} MFLOPs an example"
+        )
+    if _JSON.value:
+        with replacing(pathlib.Path(_JSON.value)) as unfinished:
+            unfinished.write_text(allocation.to_json())
+
+
+if __name__ == "__main__":
+    flags.mark_flags_as_required(["config"])
+    app.run(main)
