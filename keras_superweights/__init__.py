@@ -15,8 +15,10 @@ The words used everywhere:
     budget        the most trainable scalars that the whole thing may have
 """
 
+from keras_superweights import callbacks
 from keras_superweights import metrics
 from keras_superweights import models
+from keras_superweights import search
 from keras_superweights import sharing
 from keras_superweights.allocation import Allocation
 from keras_superweights.members import allocate

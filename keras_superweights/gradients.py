@@ -22,8 +22,9 @@ def two_stage_gradients(
         generation_tape: Tape around the generation.
 
     Returns:
-        The gradients, in the order of `variables`. In this order they have to
-        be applied: a loaded model builds its optimizer in it.
+        The gradients, in the order of `variables`, in which they have to be
+        applied since a loaded model builds its optimizer in it; and those of
+        `superweights`.
     """
     generating = generator.trainable_variables
     known = {id(variable) for variable in generating}
@@ -45,7 +46,7 @@ def two_stage_gradients(
             [*generating, *others], [*of_generating, *of_others], strict=True
         )
     }
-    return [gradients[id(variable)] for variable in variables]
+    return [gradients[id(v)] for v in variables], of_superweights
 
 
 def add_weight_decay(gradient, variable, weight_decay, optimizer):
@@ -79,3 +80,24 @@ def average_over_replicas(variables):
     )
     for variable, mean in zip(variables, means, strict=True):
         variable.assign(mean)
+
+
+def move_slot_rows(optimizer, variable, sources):
+    """Sets each row of a variable's optimizer slots to another of its rows.
+
+    Args:
+        optimizer: A built Keras optimizer.
+        variable: The variable whose momentum and the like are moved.
+        sources: For each row, the row that it becomes a copy of.
+    """
+    optimizer = getattr(optimizer, "inner_optimizer", optimizer)
+    place = optimizer._get_variable_index(variable)
+    count = len(optimizer._trainable_variables)
+    for slots in vars(optimizer).values():
+        # Slots are lists in the order of the variables, under names that
+        # differ from optimizer to optimizer.
+        if not isinstance(slots, list) or len(slots) != count:
+            continue
+        slot = slots[place]
+        if slot is not variable and slot is not None:
+            slot.assign(tf.gather(slot, sources))

@@ -265,6 +265,8 @@ def materialize(text, clone, kernels) -> keras.Model:
     model = from_json(text)
     for layer in model.layers:
         targets = layer.weights
+        if not targets:
+            continue  # and the clone names unnamed inputs anew
         if layer.name in kernels:
             layer.kernel.assign(kernels[layer.name])
             targets = [v for v in targets if v is not layer.kernel]

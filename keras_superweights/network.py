@@ -11,6 +11,7 @@ from keras_superweights.ensemble import MemberMetrics
 from keras_superweights.ensemble import log_mean_probabilities
 from keras_superweights.gradients import add_weight_decay
 from keras_superweights.gradients import average_over_replicas
+from keras_superweights.gradients import move_slot_rows
 from keras_superweights.gradients import two_stage_gradients
 from keras_superweights.sharing import SuperWeights
 
@@ -107,24 +108,24 @@ class SuperWeightNetwork(keras.Model):
                 f"weight_decay={weight_decay}."
             )
         models = member_models.skeletons(members)
-        self.allocation = _allocation(
-            models, budget_params, sharing, allocation
-        )
+        allocation = _allocation(models, budget_params, sharing, allocation)
         self.weight_decay = weight_decay
         self.decay_batch_norm = decay_batch_norm
         # Text: attributes that are dicts are wrapped by Keras' tracking.
         self._member_texts = tuple(map(member_models.to_json, models))
-        self.generator = KernelGenerator(self.allocation)
+        self.generator = KernelGenerator(allocation)
         self.members = self._clones(models)
         self._member_metrics = None
+        self._recorder = None
         self._undecayed = self._variables_without_decay()
         self.built = True
 
     def _clones(self, models):
         sources = [{} for _ in models]
-        for index, pieces in enumerate(self.allocation.pieces):
+        allocation = self.allocation
+        for index, pieces in enumerate(allocation.pieces):
             if pieces:
-                kernel = self.allocation.kernels[index]
+                kernel = allocation.kernels[index]
                 sources[kernel.member][kernel.layer] = _Source(
                     self.generator, index
                 )
@@ -153,6 +154,42 @@ class SuperWeightNetwork(keras.Model):
                 for variable in layer.trainable_variables
             }
         return frozenset(undecayed)
+
+    @property
+    def allocation(self):
+        """The `Allocation` that the network is made of, with today's ties."""
+        return self.generator.allocation
+
+    def set_ties(self, ties):
+        """Changes which kernels use the same coefficients.
+
+        Kernels that part keep the function they compute: the row that they
+        shared, and what the optimizer remembers of it, is copied to each new
+        owner. Kernels that are newly tied to others take the row of the first
+        of them, scaled to the root mean square of their norms. No shape and
+        no optimizer slot changes (design, section 3.7).
+
+        Args:
+            ties: For each SuperWeight of the allocation, the row that each
+                kernel uses, as `SuperWeight.ties`.
+
+        Raises:
+            ValueError: If the ties do not fit the allocation.
+        """
+        for mixture, sources in self.generator.set_ties(ties):
+            if self.compiled and self.optimizer.built:
+                move_slot_rows(self.optimizer, mixture.coefficients, sources)
+
+    def record_gradients(self, recorder):
+        """Lets every training step add its gradients to a recorder.
+
+        Args:
+            recorder: A `keras_superweights.search.GradientRecorder`, or `None`
+                to stop. With none, a step does not cost anything more.
+        """
+        self._recorder = recorder
+        if self.train_function is not None:
+            self.make_train_function(force=True)
 
     def member_outputs(self, inputs, training=False, mask=None):
         """The outputs of every member, a list in the order of `members`.
@@ -213,7 +250,7 @@ class SuperWeightNetwork(keras.Model):
                 x, y, outputs, sample_weight, training=True
             )
             scaled_loss = self.optimizer.scale_loss(losses[0])
-        gradients = two_stage_gradients(
+        gradients, of_superweights = two_stage_gradients(
             scaled_loss,
             self.trainable_variables,
             self.generator,
@@ -221,6 +258,9 @@ class SuperWeightNetwork(keras.Model):
             loss_tape,
             generation_tape,
         )
+        if self._recorder is not None:
+            scale = self.optimizer.scale_loss(tf.constant(1.0))
+            self._recorder.update([g / scale for g in of_superweights])
         self.optimizer.apply_gradients(
             [
                 (self._with_decay(gradient, variable), variable)
@@ -302,17 +342,15 @@ class SuperWeightNetwork(keras.Model):
             load where it is not installed.
         """
         kernels = self.generator.kernels_from(self.generator.superweights())
+        by_layer = [{} for _ in self.members]
+        for index, spec in enumerate(self.allocation.kernels):
+            if index in kernels:
+                by_layer[spec.member][spec.layer] = kernels[index]
         return [
-            member_models.materialize(
-                self._member_texts[index],
-                member,
-                {
-                    self.allocation.kernels[k].layer: kernel
-                    for k, kernel in kernels.items()
-                    if self.allocation.kernels[k].member == index
-                },
+            member_models.materialize(text, member, generated)
+            for text, member, generated in zip(
+                self._member_texts, self.members, by_layer, strict=True
             )
-            for index, member in enumerate(self.members)
         ]
 
     def get_config(self):

@@ -245,6 +245,27 @@ class Allocation:
         """Trainable scalars of the members when they share nothing."""
         return sum(member.num_params for member in self.members)
 
+    @functools.cached_property
+    def clusters(self) -> tuple[tuple[int, ...], ...]:
+        """The kernels that share with one another, directly or by a third."""
+        group = {}
+        for piece in self.superweights:
+            merged = set(piece.kernels).union(
+                *(group.get(k, ()) for k in piece.kernels)
+            )
+            group.update(dict.fromkeys(merged, merged))
+        return tuple(sorted({tuple(sorted(g)) for g in group.values()}))
+
+    def with_ties(self, ties: Iterable[tuple[int, ...]]) -> "Allocation":
+        """The same allocation with other ties, one tuple a SuperWeight."""
+        superweights = tuple(
+            dataclasses.replace(piece, ties=tuple(map(int, rows)))
+            for piece, rows in zip(self.superweights, ties, strict=True)
+        )
+        if superweights == self.superweights:
+            return self
+        return dataclasses.replace(self, superweights=superweights)
+
     def to_json(self) -> str:
         """The allocation as JSON text, for `from_json`."""
         return json.dumps(dataclasses.asdict(self))

@@ -30,7 +30,7 @@ class KernelGenerator(keras.layers.Layer):
 
     def __init__(self, allocation, name="generator"):
         super().__init__(name=name)
-        self.allocation = allocation
+        self._allocation = allocation
         kernels = allocation.kernels
         # He et al. 2015: a kernel of fan-in n starts with variance 2 / n.
         variance = [2.0 / kernel.fan_in for kernel in kernels]
@@ -57,6 +57,27 @@ class KernelGenerator(keras.layers.Layer):
         }
         self._scope = threading.local()
         self.built = True
+
+    @property
+    def allocation(self):
+        """The `Allocation`, with the ties that the variables have now."""
+        return self._allocation.with_ties(
+            () if mixture is None else mixture.ties.numpy()
+            for mixture in self.mixtures
+        )
+
+    def set_ties(self, ties):
+        """Changes the ties of all mixtures.
+
+        Returns:
+            `(mixture, rows that its rows were copied from)` of each changed.
+        """
+        self._allocation.with_ties(ties)  # refuses what does not fit
+        return [
+            (mixture, mixture.set_ties(rows))
+            for mixture, rows in zip(self.mixtures, ties, strict=True)
+            if mixture is not None
+        ]
 
     def _mixture(self, index, piece, variance, bank_variances):
         """The mixture of a SuperWeight, None where there is nothing to mix.
@@ -91,11 +112,15 @@ class KernelGenerator(keras.layers.Layer):
         """
         return [self._superweight(i) for i in range(len(self.mixtures))]
 
-    def _superweight(self, index):
-        piece = self.allocation.superweights[index]
-        templates = self.banks[piece.bank].templates(
+    def templates(self, index):
+        """The templates that one SuperWeight mixes, `(templates, size)`."""
+        piece = self._allocation.superweights[index]
+        return self.banks[piece.bank].templates(
             piece.num_templates, piece.size, piece.offset
         )
+
+    def _superweight(self, index):
+        templates = self.templates(index)
         mixture = self.mixtures[index]
         return templates if mixture is None else mixture.mix(templates)
 
@@ -126,8 +151,8 @@ class KernelGenerator(keras.layers.Layer):
 
     def _assemble(self, index, vector):
         rectangles = []
-        for s, row in self.allocation.pieces[index]:
-            piece = self.allocation.superweights[s]
+        for s, row in self._allocation.pieces[index]:
+            piece = self._allocation.superweights[s]
             row = row if piece.ties else 0
             rectangles.append(_split(vector(s, row), piece))
         return assemble(self._plans[index], rectangles)

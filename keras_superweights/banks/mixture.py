@@ -1,6 +1,7 @@
 """The coefficients that mix a bank's templates into one SuperWeight."""
 
 import keras
+import numpy as np
 from keras import ops
 
 
@@ -76,6 +77,31 @@ class Mixture(keras.layers.Layer):
             ops.convert_to_tensor(self.ties), rows.shape[0], dtype=rows.dtype
         )
         return ops.matmul(used, rows)
+
+    def set_ties(self, ties):
+        """Ties and unties rows; parting rows start as copies of their shared
+        one, joining rows as the first of them at the norm of their mean square.
+
+        Returns:
+            For each row, the row whose values it had a claim to before: where
+            the rows of optimizer slots have to be copied from.
+        """
+        ties = np.asarray(ties)
+        before = self.ties.numpy()
+        rows = self.coefficients.numpy()
+        used = rows[before]
+        norms = np.linalg.norm(used, axis=1)
+        sources = np.arange(len(ties))
+        for owner in np.unique(ties):
+            group = ties == owner
+            sources[owner] = before[owner]
+            rows[owner] = used[owner]
+            if len(set(before[group])) > 1:
+                mean_norm = np.sqrt(np.mean(norms[group] ** 2))
+                rows[owner] *= mean_norm / norms[owner]
+        self.coefficients.assign(rows)
+        self.ties.assign(ties)
+        return sources
 
     def mix(self, templates):
         """The pieces of all kernels, `(num_kernels, size)`."""

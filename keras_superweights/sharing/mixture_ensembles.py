@@ -91,7 +91,9 @@ class MixtureEnsembles:
             banks, superweights = self._groups(kernels, groups, counts)
             note = unused_note(demands, counts, scalars)
         else:
-            banks, superweights = self._one_store(kernels, scalars, members)
+            banks, superweights = self._one_store(
+                kernels, scalars, members, minimum_cost(demands)
+            )
             note = ""
         return Allocation(
             members=tuple(members),
@@ -163,7 +165,7 @@ class MixtureEnsembles:
             choices=choices,
         )
 
-    def _one_store(self, kernels, scalars, members):
+    def _one_store(self, kernels, scalars, members, cost_of_groups):
         """One bank for all layers, read round robin (section 5.1)."""
         (group,) = clustering.all_in_one(kernels)
 
@@ -176,7 +178,9 @@ class MixtureEnsembles:
         largest = max(kernel.size for kernel in kernels)
         if scalars < cost(largest):
             others = sum(member.other_params for member in members)
-            refuse(others + scalars, others + cost(largest), self)
+            # Kernels of one shape need no coefficients as a group.
+            minimum = min(cost(largest), cost_of_groups)
+            refuse(others + scalars, others + minimum, self)
         store = _largest(lambda size: cost(size) <= scalars, largest, scalars)
         layers = {}
         turns = self._turns(kernels, group.kernels)

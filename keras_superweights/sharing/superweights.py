@@ -83,18 +83,37 @@ class SuperWeights:
         Raises:
             ValueError: If the budget is too small; names the smallest one.
         """
+        return self.allocate_clusters(
+            members, budget_params, self.start_clusters(members)
+        )
+
+    def start_clusters(
+        self, members: Sequence[MemberSpec]
+    ) -> list[clustering.Cluster]:
+        """The clusters that the rule forms before anything is measured."""
         kernels = all_kernels(members)
         if self.clusters == "depth":
-            clusters = clustering.depth_bins(kernels, self.depth_bins)
-        else:
-            clusters = clustering.positions(kernels)
+            return clustering.depth_bins(kernels, self.depth_bins)
+        return clustering.positions(kernels)
+
+    def allocate_clusters(
+        self,
+        members: Sequence[MemberSpec],
+        budget_params: int,
+        clusters: Sequence[clustering.Cluster],
+    ) -> Allocation:
+        """The allocation for clusters that are known, such as learned ones.
+
+        Raises:
+            ValueError: If the budget is too small; names the smallest one.
+        """
+        kernels = all_kernels(members)
         pieces = list(_pieces(kernels, clusters))
-        demands = [
-            self._demand(kernels, region, users) for _, region, users in pieces
-        ]
+        demands = self._demands(kernels, pieces)
         fixed = sum(member.other_params for member in members)
-        if budget_params < fixed + minimum_cost(demands):
-            refuse(budget_params, fixed + minimum_cost(demands), self)
+        smallest = fixed + minimum_cost(demands)
+        if budget_params < smallest:
+            refuse(budget_params, smallest, self)
         counts = spend(demands, budget_params - fixed)
         banks = []
         superweights = []
@@ -122,11 +141,27 @@ class SuperWeights:
             note=unused_note(demands, counts, budget_params - fixed),
         )
 
-    def _demand(self, kernels, region, users) -> Demand:
-        area = sum(rectangle.area for rectangle in region)
-        size = math.prod(kernels[users[0]].window) * area
-        most = self.max_templates or max(HIGH_BUDGET_TEMPLATES, len(users))
-        return Demand(size, num_kernels=len(users), most=most, mixed=most)
+    def smallest_budget(
+        self,
+        members: Sequence[MemberSpec],
+        clusters: Sequence[clustering.Cluster],
+    ) -> int:
+        """The scalars that these clusters need at least."""
+        kernels = all_kernels(members)
+        demands = self._demands(kernels, list(_pieces(kernels, clusters)))
+        fixed = sum(member.other_params for member in members)
+        return fixed + minimum_cost(demands)
+
+    def _demands(self, kernels, pieces) -> list[Demand]:
+        demands = []
+        for _, region, users in pieces:
+            area = sum(rectangle.area for rectangle in region)
+            size = math.prod(kernels[users[0]].window) * area
+            most = self.max_templates or max(HIGH_BUDGET_TEMPLATES, len(users))
+            demands.append(
+                Demand(size, num_kernels=len(users), most=most, mixed=most)
+            )
+        return demands
 
 
 def _pieces(kernels, clusters):

@@ -1,0 +1,1 @@
+from keras_superweights.callbacks.decoupling import CoefficientDecoupling

@@ -1,0 +1,131 @@
+"""Learning where coefficients part, while a network trains."""
+
+import keras
+
+from keras_superweights.search.clustering import check_threshold
+from keras_superweights.search.clustering import group_above
+from keras_superweights.search.recording import GradientRecorder
+from keras_superweights.search.similarity import coefficient_similarity
+
+
+class CoefficientDecoupling(keras.callbacks.Callback):
+    """Gives kernels coefficients of their own where gradients disagree.
+
+    Kernels of a cluster start tied: they use the same coefficients. Over the
+    epoch before `epoch`, the gradients that each kernel has for coefficients
+    of its own are added up; then, within each set of tied kernels, those whose
+    sums point the same way (cosine above `beta`, Algorithm 1) stay tied, and
+    each group goes on with a copy of the shared coefficients and of their
+    optimizer slots. The function computed does not change at that moment, nor
+    does the number of parameters. Seed 000, sections 1.1 and 3.5, where best
+    values of `beta` depend on the data set.
+
+    A network whose kernels have coefficients of their own is tied by cluster
+    when training begins.
+
+    Args:
+        beta: Threshold on the similarity, from -1 (all stay tied) to 1 (each
+            kernel has its own). Defaults to 0.9.
+        epoch: Epochs to train before decoupling, at least 1. Defaults to 10.
+        every: Decouple again after this many further epochs, and so on. Never
+            by default.
+
+    Raises:
+        ValueError: If an argument is out of range.
+
+    Example:
+
+    ```python
+    network.fit(
+        train,
+        epochs=200,
+        callbacks=[ksw.callbacks.CoefficientDecoupling(beta=0.9, epoch=10)],
+    )
+    ```
+    """
+
+    def __init__(self, beta=0.9, epoch=10, every=None):
+        super().__init__()
+        check_threshold("beta", beta)
+        for name, value in (("epoch", epoch), ("every", every or 1)):
+            if not isinstance(value, int) or value < 1:
+                raise ValueError(
+                    f"`{name}` must be a positive integer. Received: "
+                    f"{name}={value!r}."
+                )
+        self.beta = beta
+        self.epoch = epoch
+        self.every = every
+        self._recorder = None
+
+    def on_epoch_begin(self, epoch, logs=None):
+        if epoch == 0:
+            tie_clusters(self.model)
+        since = epoch + 1 - self.epoch
+        if since == 0 or (self.every and since > 0 and since % self.every == 0):
+            self._recorder = GradientRecorder(
+                self.model.generator, weights=False
+            )
+            self.model.record_gradients(self._recorder)
+
+    def on_epoch_end(self, epoch, logs=None):
+        if self._recorder is None:
+            return
+        gradients = self._recorder.coefficient_gradients()
+        self._recorder = None
+        self.model.record_gradients(None)
+        allocation = self.model.allocation
+        self.model.set_ties(decoupled_ties(allocation, gradients, self.beta))
+
+
+def tie_clusters(network):
+    """Ties all kernels of every cluster of a network."""
+    network.set_ties(
+        [(0,) * len(p.ties) for p in network.allocation.superweights]
+    )
+
+
+def decoupled_ties(allocation, gradients, beta):
+    """The ties left when tied kernels part whose gradients disagree.
+
+    Args:
+        allocation: The `Allocation` in force.
+        gradients: For each of its SuperWeights, the summed gradients of every
+            kernel's coefficients, `(kernels served, templates)`.
+        beta: Threshold on the similarity.
+
+    Returns:
+        For each SuperWeight, its ties, as `SuperWeightNetwork.set_ties` takes
+        them.
+    """
+    group = {}
+    for cluster in allocation.clusters:
+        for tied in _tied_sets(allocation, cluster):
+            similarity = coefficient_similarity(allocation, tied, gradients)
+            for members in group_above(similarity, beta):
+                for place in members:
+                    group[tied[place]] = tied[members[0]]
+    return [
+        tuple(
+            min(
+                row
+                for row, other in enumerate(piece.kernels)
+                if group[other] == group[kernel]
+                and piece.ties[row_of] == piece.ties[row]
+            )
+            for row_of, kernel in enumerate(piece.kernels)
+        )
+        if piece.ties
+        else ()
+        for piece in allocation.superweights
+    ]
+
+
+def _tied_sets(allocation, cluster):
+    """Sets of kernels of a cluster that use the same rows where they meet."""
+    sets = {}
+    for kernel in cluster:
+        # Kernels of one cluster all use its first SuperWeight.
+        s, row = allocation.pieces[kernel][0]
+        sets.setdefault(allocation.superweights[s].ties[row], []).append(kernel)
+    return [tuple(kernels) for kernels in sets.values()]

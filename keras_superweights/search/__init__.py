@@ -1,0 +1,3 @@
+from keras_superweights.search.recording import GradientRecorder
+from keras_superweights.search.refinement import Refinement
+from keras_superweights.search.search import find_clusters

@@ -1,0 +1,160 @@
+"""Adds up gradients per kernel while a network trains."""
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from keras_superweights.search.similarity import common_boxes
+from keras_superweights.search.similarity import crop_rows
+
+
+class GradientRecorder:
+    """Sums of the gradients of every kernel, over steps and replicas.
+
+    A training step knows the gradient of each kernel's pieces, `dS`: it is
+    what goes back into the banks. Recording adds it to accumulators, and
+    projects it on the templates for the gradient that each kernel, tied or
+    not, has for coefficients of its own. No second backward pass is needed.
+    Accumulators are per replica and summed when read: nothing is communicated
+    in a step.
+
+    Memory, per replica: `weights` takes as many scalars as the generated
+    kernels have; with `sketch_size`, kernels x pieces x that many, times the
+    number of common boxes that narrower kernels cut a piece into. Coefficient
+    gradients take kernels x templates.
+
+    A sketch is a seeded random projection of a piece's gradient (a count
+    sketch, Charikar et al. 2002): signs are random, and scalar `i` goes to
+    place `(i + shift) mod sketch_size`, with a random shift for every run of
+    `sketch_size` scalars. Inner products stay unbiased; for gradients x and y
+    their standard deviation is at most `sqrt(2 / sketch_size) |x| |y|`, so
+    that similarities are off by about that root: 0.044 at 1024.
+
+    Args:
+        generator: The `KernelGenerator` of the network.
+        weights: Whether to record gradients of kernels; those of coefficients
+            always are.
+        sketch_size: Scalars kept of each piece's gradient; all by default.
+            Smaller pieces are kept whole.
+        seed: Seed of the sketch.
+
+    Raises:
+        ValueError: If the sketch is not positive, or not smaller than the
+            largest piece, so that nothing would be saved.
+    """
+
+    def __init__(self, generator, weights=True, sketch_size=None, seed=0):
+        self._generator = generator
+        self._pieces = generator.allocation.superweights
+        if sketch_size is not None:
+            largest = max((p.size for p in self._pieces), default=0)
+            if not 1 <= sketch_size < largest:
+                raise ValueError(
+                    "`sketch_size` must be positive and smaller than the "
+                    f"largest gradient it replaces, {largest} scalars. "
+                    f"Received: sketch_size={sketch_size}."
+                )
+        self._sketch_size = sketch_size
+        self._seed = seed
+        self._coefficients = [
+            _accumulator((len(p.kernels), p.num_templates))
+            for p in self._pieces
+        ]
+        self._weights = [
+            self._weight_accumulators(p) if weights else {}
+            for p in self._pieces
+        ]
+
+    def _weight_accumulators(self, piece):
+        """Dict from a common box, or None for the whole piece, to a sum."""
+        rows = len(piece.kernels)
+        if self._sketch_size is None or piece.size <= self._sketch_size:
+            return {None: _accumulator((rows, piece.size))}
+        return {
+            box: _accumulator((rows, self._sketch_size))
+            for box in common_boxes(self._generator.allocation, piece)
+        }
+
+    def update(self, gradients):
+        """Adds one step: the gradient of each SuperWeight's pieces."""
+        for index, gradient in enumerate(gradients):
+            templates = self._generator.templates(index)
+            self._coefficients[index].assign_add(
+                tf.matmul(gradient, templates, transpose_b=True)
+            )
+            for box, total in self._weights[index].items():
+                if box is None:
+                    total.assign_add(gradient)
+                else:
+                    total.assign_add(self._sketch(index, gradient, box))
+
+    def grams(self):
+        """Inner products of the summed gradients of kernels, as NumPy arrays.
+
+        Returns:
+            For each SuperWeight a dict from common box to a Gram matrix, as
+            `weight_similarity` takes them.
+        """
+        allocation = self._generator.allocation
+        grams = []
+        for piece, totals in zip(self._pieces, self._weights, strict=True):
+            rows = {box: _read(total) for box, total in totals.items()}
+            if None in rows:
+                whole = rows.pop(None)
+                rows = {
+                    box: crop_rows(piece, whole, box)
+                    for box in common_boxes(allocation, piece)
+                }
+            grams.append({box: r @ r.T for box, r in rows.items()})
+        return grams
+
+    def coefficient_gradients(self):
+        """Summed gradients of every kernel's coefficients, as NumPy arrays."""
+        return [_read(total) for total in self._coefficients]
+
+    def _sketch(self, index, gradient, box):
+        """Projects each row, inside a box, to `(n, sketch_size)`."""
+        piece, size = self._pieces[index], self._sketch_size
+        runs = -(-piece.size // size)
+        signs = tf.random.stateless_uniform(
+            (piece.size,), (self._seed, 2 * index), 0, 2, tf.int32
+        )
+        signs = tf.cast(2 * signs - 1, gradient.dtype)
+        inside = _inside(piece, box)
+        if not inside.all():
+            signs *= tf.constant(inside, gradient.dtype)
+        padding = [[0, 0], [0, runs * size - piece.size]]
+        signed = tf.reshape(tf.pad(gradient * signs, padding), (-1, runs, size))
+        shifts = tf.random.stateless_uniform(
+            (runs, 1), (self._seed, 2 * index + 1), 0, size, tf.int32
+        )
+        sources = (tf.range(size) - shifts) % size  # (runs, size)
+        sources += tf.range(runs)[:, None] * size
+        moved = tf.gather(
+            tf.reshape(signed, (-1, runs * size)), sources, axis=1
+        )
+        return tf.reduce_sum(moved, axis=1)
+
+
+def _accumulator(shape):
+    # `add_weight` has no `synchronization`; metrics make theirs like this.
+    return keras.Variable(
+        "zeros",
+        shape=shape,
+        dtype="float32",
+        trainable=False,
+        aggregation="sum",
+        synchronization="on_read",
+    )
+
+
+def _read(total):
+    return np.asarray(total.value, "float64")
+
+
+def _inside(piece, box):
+    """Which scalars of a piece lie inside a box, `(size,)` of bool."""
+    places = np.arange(piece.size)
+    inside = np.zeros(piece.size, bool)
+    inside[crop_rows(piece, places[None], box)[0]] = True
+    return inside

@@ -1,0 +1,103 @@
+"""From recorded similarities to a refined allocation: pure data."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from keras_superweights.allocation.allocation import Allocation
+from keras_superweights.allocation.clusters import Cluster
+from keras_superweights.search.clustering import group_above
+from keras_superweights.sharing.superweights import SuperWeights
+
+TAU_STEP = 0.05
+
+
+@dataclass(frozen=True)
+class Try:
+    """One threshold tried.
+
+    Attributes:
+        tau: The threshold.
+        num_clusters: Clusters that it gives.
+        smallest_budget: Scalars that they need at least.
+    """
+
+    tau: float
+    num_clusters: int
+    smallest_budget: int
+
+
+@dataclass(frozen=True)
+class Refinement:
+    """The outcome of a search, with its evidence.
+
+    Attributes:
+        allocation: The refined allocation, kernels tied by cluster.
+        start: The allocation that was pretrained.
+        similarities: For each starting cluster, psi_W of its kernels.
+        tries: Every threshold tried, the last being the one in force.
+        unused: Kernels whose gradient was zero throughout.
+    """
+
+    allocation: Allocation
+    start: Allocation
+    similarities: tuple[np.ndarray, ...]
+    tries: tuple[Try, ...]
+    unused: tuple[int, ...]
+
+
+def refine_clusters(
+    start: Sequence[Cluster],
+    similarities: Sequence[np.ndarray],
+    tau: float,
+) -> list[Cluster]:
+    """Splits every starting cluster by Algorithm 1.
+
+    Pairs are only formed inside a starting cluster, so nothing is ever merged
+    across them.
+    """
+    clusters = []
+    for cluster, similarity in zip(start, similarities, strict=True):
+        groups = group_above(similarity, tau)
+        for number, group in enumerate(groups):
+            name = cluster.name
+            if len(groups) > 1:
+                name = f"{name} group{number}"
+            kernels = tuple(cluster.kernels[i] for i in group)
+            clusters.append(Cluster(name, kernels))
+    return clusters
+
+
+def fit_clusters(
+    members,
+    rule: SuperWeights,
+    similarities: Sequence[np.ndarray],
+    tau: float,
+    budget_params: int,
+) -> tuple[Allocation, tuple[Try, ...]]:
+    """Refines clusters, lowering tau by 0.05 until the budget can be met.
+
+    The authors lower it likewise (design, section 3.5). At -1 the starting
+    clusters remain, which is the least that the rule needs.
+
+    Returns:
+        The allocation, all kernels of a cluster tied, and the tries.
+
+    Raises:
+        ValueError: If not even the starting clusters fit; names the smallest
+            budget.
+    """
+    start = rule.start_clusters(members)
+    tries = []
+    while True:
+        clusters = refine_clusters(start, similarities, tau)
+        needed = rule.smallest_budget(members, clusters)
+        tries.append(Try(tau, len(clusters), needed))
+        if needed <= budget_params or tau == -1:
+            break
+        tau = max(-1.0, round(tau - TAU_STEP, 10))
+    return (
+        rule.allocate_clusters(members, budget_params, clusters),
+        tuple(tries),
+    )

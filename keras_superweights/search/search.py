@@ -1,0 +1,171 @@
+"""The search: pretrain with everything tied, measure, and refine."""
+
+import math
+
+import keras
+
+from keras_superweights.network import SuperWeightNetwork
+from keras_superweights.search.clustering import check_threshold
+from keras_superweights.search.recording import GradientRecorder
+from keras_superweights.search.refinement import Refinement
+from keras_superweights.search.refinement import fit_clusters
+from keras_superweights.search.similarity import unused_kernels
+from keras_superweights.search.similarity import weight_similarity
+from keras_superweights.sharing.superweights import SuperWeights
+
+
+def find_clusters(
+    members,
+    budget_params,
+    data,
+    tau=0.1,
+    pretrain_epochs=20,
+    depth_bins=4,
+    max_templates=None,
+    sketch_size=None,
+    steps_per_epoch=None,
+    optimizer=None,
+    loss=None,
+    weight_decay=5e-4,
+    callbacks=(),
+    verbose="auto",
+):
+    """Finds out which layers may share weights, from their gradients.
+
+    The members are pretrained with the layers of each depth bin tied. Over
+    the last epoch, the gradients of every kernel are added up; kernels whose
+    sums point the same way (cosine above `tau`) stay in one cluster. Where
+    the clusters do not fit the budget, tau is lowered by 0.05 until they do.
+    Train from scratch with the allocation found. Seed 000, sections 1.1, 2
+    and 3.5; design, section 4.
+
+    Args:
+        members: As for `SuperWeightNetwork`.
+        budget_params: As for `SuperWeightNetwork`.
+        data: A `tf.data.Dataset` of batches, as for `fit`.
+        tau: Threshold on the similarity, from -1 (the depth bins stay as they
+            are) to 1 (every kernel is on its own). Defaults to 0.1.
+        pretrain_epochs: Epochs of pretraining, the last of which is recorded.
+            Defaults to 20.
+        depth_bins: Bins that the search starts from. Defaults to 4.
+        max_templates: As for `sharing.SuperWeights`.
+        sketch_size: Scalars to keep of the gradient of each piece of each
+            kernel, all by default: see `search.GradientRecorder`.
+        steps_per_epoch: Batches in an epoch. Needed when `data` holds all
+            epochs one after the other; by default an epoch is all of `data`.
+        optimizer: Defaults to the papers' SGD: rate 0.1, Nesterov momentum
+            0.9.
+        loss: Defaults to `SparseCategoricalCrossentropy(from_logits=True)`.
+        weight_decay: As for `SuperWeightNetwork`. Defaults to the papers'
+            5e-4.
+        callbacks: Keras callbacks for the pretraining, such as
+            `BackupAndRestore`, with which a search that was interrupted goes
+            on at its last finished epoch.
+        verbose: As for `fit`.
+
+    Returns:
+        A `Refinement`: the refined `allocation`, kernels tied by cluster, and
+        the evidence for it.
+
+    Raises:
+        ValueError: If a setting is out of range, the budget is too small for
+            the depth bins, the data ends before an epoch is over, or the loss
+            is not finite.
+
+    Example:
+
+    ```python
+    found = ksw.search.find_clusters(
+        members, budget_params=18_000_000, data=train, tau=0.1
+    )
+    network = ksw.SuperWeightNetwork(members, allocation=found.allocation)
+    ```
+    """
+    check_threshold("tau", tau)
+    if not isinstance(pretrain_epochs, int) or pretrain_epochs < 1:
+        raise ValueError(
+            "`pretrain_epochs` must be a positive integer. Received: "
+            f"pretrain_epochs={pretrain_epochs!r}."
+        )
+    rule = SuperWeights(
+        depth_bins=depth_bins, tied=True, max_templates=max_templates
+    )
+    network = SuperWeightNetwork(
+        members,
+        budget_params=budget_params,
+        sharing=rule,
+        weight_decay=weight_decay,
+    )
+    recorder = GradientRecorder(network.generator, sketch_size=sketch_size)
+    network.compile(
+        optimizer or keras.optimizers.SGD(0.1, momentum=0.9, nesterov=True),
+        loss or keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+    )
+    watch = _RecordLastEpoch(recorder, pretrain_epochs, steps_per_epoch)
+    network.fit(
+        data,
+        epochs=pretrain_epochs,
+        steps_per_epoch=steps_per_epoch,
+        callbacks=[*callbacks, watch],
+        shuffle=False,
+        verbose=verbose,
+    )
+    watch.check_completed()
+    start = network.allocation
+    grams = recorder.grams()
+    similarities = tuple(
+        weight_similarity(start, cluster.kernels, grams)
+        for cluster in rule.start_clusters(start.members)
+    )
+    allocation, tries = fit_clusters(
+        start.members, rule, similarities, tau, start.budget_params
+    )
+    return Refinement(
+        allocation=allocation,
+        start=start,
+        similarities=similarities,
+        tries=tries,
+        unused=unused_kernels(start, grams),
+    )
+
+
+class _RecordLastEpoch(keras.callbacks.Callback):
+    """Records gradients in the last epoch, and sees that there is one."""
+
+    def __init__(self, recorder, epochs, steps_per_epoch):
+        super().__init__()
+        self._recorder = recorder
+        self._epochs = epochs
+        self._steps_per_epoch = steps_per_epoch
+        self._epoch = None
+        self._steps = 0
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self._epoch = epoch
+        self._steps = 0
+        if epoch == self._epochs - 1:
+            self.model.record_gradients(self._recorder)
+
+    def on_train_batch_end(self, batch, logs=None):
+        self._steps += 1
+        if not math.isfinite(logs["loss"]):
+            raise ValueError(
+                "The loss must stay finite during pretraining. Received: "
+                f"loss={logs['loss']} after step {self._steps} of epoch "
+                f"{self._epoch + 1}. Lower the learning rate, or look at the "
+                "data; what was saved after the epochs before is kept."
+            )
+
+    def on_train_end(self, logs=None):
+        self.model.record_gradients(None)
+
+    def check_completed(self):
+        expected = self._steps_per_epoch or self._steps
+        if self._epoch != self._epochs - 1 or not 0 < expected == self._steps:
+            epoch = 0 if self._epoch is None else self._epoch + 1
+            raise ValueError(
+                "`data` must last for every epoch of the pretraining. "
+                f"Received: data that ended after {self._steps} of "
+                f"{expected} steps of epoch {epoch} of {self._epochs}. Repeat "
+                "it, or lower `steps_per_epoch` or `pretrain_epochs`."
+            )
