@@ -40,6 +40,11 @@ class MemberMetrics:
 
     def __init__(self, num_members, metrics):
         metrics = [] if metrics is None else metrics
+        if isinstance(metrics, dict):
+            raise ValueError(
+                "`metrics` of an ensemble must be a list: every member has one "
+                f"output. Received: metrics={metrics}."
+            )
         if not isinstance(metrics, (list, tuple)):
             metrics = [metrics]
         self.losses = []
@@ -58,13 +63,16 @@ class MemberMetrics:
             for metric in (loss, *metrics)
         ]
 
-    def update(self, y, outputs, losses, sample_weight):
-        """Adds one batch: outputs and losses are one a member."""
+    def update(self, y, outputs, losses):
+        """Adds one batch: outputs and losses are one a member.
+
+        As in Keras, sample weights are for losses, not for `metrics`.
+        """
         for index, output in enumerate(outputs):
             batch = ops.shape(output)[0]
             self.losses[index].update_state(losses[index], sample_weight=batch)
             for metric in self.metrics[index]:
-                metric.update_state(y, output, sample_weight=sample_weight)
+                metric.update_state(y, output)
 
 
 def _copy(metric, prefix):

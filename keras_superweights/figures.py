@@ -9,6 +9,7 @@ import numpy as np
 
 from keras_superweights.metrics.calibration import calibration_bins
 from keras_superweights.metrics.calibration import expected_calibration_error
+from keras_superweights.metrics.evaluation import pareto_frontier
 
 _INK = "#222222"
 _BLUE = "#5b92c9"
@@ -130,34 +131,34 @@ def reliability(probabilities, labels, num_bins=15):
     return figure
 
 
-def anytime_curve(anytime):
-    """Draws the accuracy of every subset of the members over its FLOPs.
+def anytime_curve(anytime, cost="flops"):
+    """Draws the accuracy of every subset of the members over its cost.
 
     The line joins the subsets that no other subset beats: each is more
-    accurate than all that cost no more. They are labelled with the indices of
-    their members.
+    accurate than all that cost no more (`metrics.pareto_frontier`). They are
+    labelled with the indices of their members.
 
     Args:
         anytime: List of `{"members", "flops", "accuracy"}`, as in the result
             of `keras_superweights.metrics.evaluate_members`.
+        cost: `"flops"` or `"milliseconds"`, which the subsets must then
+            have. Defaults to `"flops"`.
 
     Returns:
         A `matplotlib.figure.Figure`.
 
     Raises:
-        ValueError: If the list is empty.
+        ValueError: If the list is empty or does not have that cost.
     """
-    if not anytime:
-        raise ValueError(
-            "`anytime` must hold at least one subset. Received: an empty list."
-        )
-    divisor, unit = _flops_unit(max(point["flops"] for point in anytime))
-    frontier = _pareto_frontier(anytime)
+    frontier = pareto_frontier(anytime, cost)
+    divisor, unit = 1, "milliseconds"
+    if cost == "flops":
+        divisor, unit = _flops_unit(max(point[cost] for point in anytime))
 
     figure = _new_figure(5.8, 4.2)
     axis = figure.subplots()
     axis.plot(
-        [point["flops"] / divisor for point in anytime],
+        [point[cost] / divisor for point in anytime],
         [point["accuracy"] for point in anytime],
         color=_GREY,
         linestyle="none",
@@ -165,7 +166,7 @@ def anytime_curve(anytime):
         label="subset of the members",
     )
     axis.plot(
-        [point["flops"] / divisor for point in frontier],
+        [point[cost] / divisor for point in frontier],
         [point["accuracy"] for point in frontier],
         color=_BLUE,
         drawstyle="steps-post",
@@ -175,7 +176,7 @@ def anytime_curve(anytime):
     for point in frontier:
         axis.annotate(
             "+".join(str(index) for index in point["members"]),
-            (point["flops"] / divisor, point["accuracy"]),
+            (point[cost] / divisor, point["accuracy"]),
             xytext=(0, 7),
             textcoords="offset points",
             ha="center",
@@ -186,6 +187,51 @@ def anytime_curve(anytime):
     )
     axis.margins(x=0.08, y=0.14)
     figure.legend(loc="outside lower center", ncols=2, frameon=False)
+    _tidy(axis)
+    return figure
+
+
+def interpolation_curve(points):
+    """Draws the accuracy on the straight line between two members' weights.
+
+    A curve that dips between its ends says that the members lie in different
+    basins of the loss.
+
+    Args:
+        points: List of `{"position", "accuracy"}`, as
+            `keras_superweights.metrics.interpolate_members` returns.
+
+    Returns:
+        A `matplotlib.figure.Figure`.
+
+    Raises:
+        ValueError: If there are fewer than two points.
+
+    References:
+        - Learning to Compose SuperWeights for Neural Parameter Allocation
+          Search (seed 000), supplement, section 3.4 and figure 3
+    """
+    if len(points) < 2:
+        raise ValueError(
+            "`points` must hold at least the two members themselves. "
+            f"Received: {len(points)} points."
+        )
+    figure = _new_figure(5.2, 3.8)
+    axis = figure.subplots()
+    axis.plot(
+        [point["position"] for point in points],
+        [point["accuracy"] for point in points],
+        color=_BLUE,
+        marker="o",
+        clip_on=False,
+    )
+    axis.set(
+        xlabel="position between the members (0: first, 1: second)",
+        ylabel="accuracy (fraction)",
+        xlim=(0, 1),
+        ylim=(0, 1),
+    )
+    axis.set_title("Linear interpolation between two members", pad=10)
     _tidy(axis)
     return figure
 
@@ -250,8 +296,7 @@ def allocation_bars(allocation):
 def _bank_bars(allocation):
     """Returns `(name, scalars, who shares it)` of every bank."""
     bars = []
-    for index, bank in enumerate(allocation.banks):
-        users = [s for s in allocation.superweights if s.bank == index]
+    for bank, users in zip(allocation.banks, allocation.readers, strict=True):
         kernels = len({k for piece in users for k in piece.kernels})
         most = max(piece.num_templates for piece in users)
         up_to = "up to " if len(users) > 1 else ""
@@ -338,12 +383,3 @@ def _flops_unit(flops):
         if flops >= divisor:
             return divisor, unit
     return 1, "FLOPs"
-
-
-def _pareto_frontier(points):
-    """Returns the points more accurate than all that cost no more."""
-    frontier = []
-    for point in sorted(points, key=lambda p: (p["flops"], -p["accuracy"])):
-        if not frontier or point["accuracy"] > frontier[-1]["accuracy"]:
-            frontier.append(point)
-    return frontier

@@ -50,7 +50,9 @@ def allocate(members, budget_params, sharing):
     """
     models = skeletons(members)
     specs = describe(models)
-    if not callable(getattr(sharing, "allocate", None)):
+    if isinstance(sharing, type) or not callable(
+        getattr(sharing, "allocate", None)
+    ):
         raise TypeError(
             "`sharing` must be a rule of `keras_superweights.sharing`, such as "
             f"`SuperWeights()`. Received: sharing={sharing!r}."
@@ -237,9 +239,9 @@ def generated_clone(model, sources, keep_draws) -> keras.Model:
     """
 
     def clone(layer):
+        if getattr(layer, "outputs", None):  # a model within the member
+            return generated_clone(layer, {}, keep_draws)
         config = layer.get_config()
-        if keep_draws and "seed" in config and config["seed"] is None:
-            config["seed"] = layer.seed_generator.get_config()["seed"]
         if layer.name in sources:
             config["source"] = sources[layer.name]
             copy = GENERATED[type(layer)].from_config(config)
@@ -249,6 +251,8 @@ def generated_clone(model, sources, keep_draws) -> keras.Model:
             for name, value in list(vars(layer).items()):
                 if isinstance(value, keras.initializers.Initializer):
                     setattr(copy, name, value)
+                elif isinstance(value, keras.random.SeedGenerator):
+                    getattr(copy, name).state.assign(value.state)
         return copy
 
     return keras.models.clone_model(model, clone_function=clone)

@@ -320,7 +320,7 @@ class SuperWeightNetwork(keras.Model):
     def _update_metrics(self, x, y, outputs, losses, sample_weight):
         loss, of_members = losses
         replicas = tf.distribute.get_strategy().num_replicas_in_sync
-        batch = ops.shape(outputs[0])[0]
+        batch = ops.shape(keras.tree.flatten(outputs)[0])[0]
         self._loss_tracker.update_state(loss * replicas, sample_weight=batch)
         prediction = outputs[0]
         if self._member_metrics:
@@ -328,7 +328,6 @@ class SuperWeightNetwork(keras.Model):
                 y,
                 outputs,
                 [each * replicas for each in of_members],
-                sample_weight,
             )
             prediction = log_mean_probabilities(outputs)
         return self.compute_metrics(x, y, prediction, sample_weight)

@@ -20,6 +20,7 @@ from keras_superweights.allocation.kernels import KernelSpec
 from keras_superweights.allocation.kernels import MemberSpec
 from keras_superweights.allocation.pieces import Rectangle
 from keras_superweights.allocation.pieces import tile
+from keras_superweights.allocation.table import format_allocation
 
 
 @dataclass(frozen=True)
@@ -130,9 +131,8 @@ class Allocation:
                 )
         for index, piece in enumerate(self.superweights):
             self._check(index, piece)
-        read = _by_bank(self.superweights)
         for index, bank in enumerate(self.banks):
-            if index not in read:
+            if not self.readers[index]:
                 raise ValueError(
                     "Every bank must be read by a SuperWeight. Received: "
                     f"bank {index} ('{bank.name}') is read by none."
@@ -220,6 +220,14 @@ class Allocation:
                 pieces[kernel].append((index, row))
         return tuple(map(tuple, pieces))
 
+    @functools.cached_property
+    def readers(self) -> tuple[tuple[SuperWeight, ...], ...]:
+        """For each bank, the SuperWeights that read it."""
+        readers = [[] for _ in self.banks]
+        for piece in self.superweights:
+            readers[piece.bank].append(piece)
+        return tuple(map(tuple, readers))
+
     @property
     def private_kernels(self) -> tuple[int, ...]:
         """Kernels that share nothing and stay variables of their layers."""
@@ -299,78 +307,12 @@ class Allocation:
             ) from error
 
     def __str__(self):
-        rows = [("", "kernels", "templates", "scalars", "coefficients")]
-        served = _by_bank(self.superweights)
-        for index, bank in enumerate(self.banks):
-            users = served.get(index, [])
-            counts = sorted({piece.num_templates for piece in users})
-            rows.append(
-                (
-                    bank.name,
-                    len({k for piece in users for k in piece.kernels}),
-                    "-".join(map(str, counts[:1] + counts[1:][-1:])),
-                    bank.size,
-                    sum(piece.num_coefficients for piece in users),
-                )
-            )
-        for index, member in enumerate(self.members):
-            own = [
-                self.kernels[k]
-                for k in self.private_kernels
-                if self.kernels[k].member == index
-            ]
-            if own:
-                size = sum(kernel.size for kernel in own)
-                label = f"kernels of member {index} alone"
-                rows.append((label, len(own), "", size, ""))
-            label = f"rest of member {index}, '{member.name}'"
-            rows.append((label, "", "", member.other_params, ""))
-        total = self.num_params - self.num_coefficients
-        rows.append(("total", "", "", total, self.num_coefficients))
-        share = self.num_params / self.independent_params
-        lines = [
-            self.sharing,
-            *_aligned(rows),
-            f"{self.num_params:,} trainable scalars of a budget of "
-            f"{self.budget_params:,} "
-            f"({self.num_params / self.budget_params:.1%} used); "
-            f"{share:.1%} of the {self.independent_params:,} that the members "
-            "have when they share nothing.",
-            self.note,
-        ]
-        return "\n".join(line for line in lines if line)
+        return format_allocation(self)
 
 
 def all_kernels(members: Iterable[MemberSpec]) -> tuple[KernelSpec, ...]:
     """The kernels of all members, one member after the other."""
     return tuple(kernel for member in members for kernel in member.kernels)
-
-
-def _by_bank(superweights) -> dict[int, list[SuperWeight]]:
-    served = {}
-    for piece in superweights:
-        served.setdefault(piece.bank, []).append(piece)
-    return served
-
-
-def _aligned(rows) -> list[str]:
-    """The rows as lines, first column left, the others right-aligned."""
-    text = [
-        [f"{c:,}" if isinstance(c, int) else str(c) for c in row]
-        for row in rows
-    ]
-    widths = [max(map(len, column)) for column in zip(*text, strict=True)]
-    lines = [
-        "  ".join(
-            cell.ljust(width) if column == 0 else cell.rjust(width)
-            for column, (cell, width) in enumerate(
-                zip(row, widths, strict=True)
-            )
-        ).rstrip()
-        for row in text
-    ]
-    rule = "-" * max(map(len, lines))
-    return [lines[0], rule, *lines[1:-1], rule, lines[-1]]
 
 
 def _tuples(value):

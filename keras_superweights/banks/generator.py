@@ -34,9 +34,10 @@ class KernelGenerator(keras.layers.Layer):
         kernels = allocation.kernels
         # He et al. 2015: a kernel of fan-in n starts with variance 2 / n.
         variance = [2.0 / kernel.fan_in for kernel in kernels]
-        served = [[] for _ in allocation.banks]
-        for piece in allocation.superweights:
-            served[piece.bank].extend(variance[k] for k in piece.kernels)
+        served = [
+            [variance[k] for piece in readers for k in piece.kernels]
+            for readers in allocation.readers
+        ]
         self.banks = [
             Bank(bank.size, sum(v) / len(v), name=f"bank_{index}")
             for index, (bank, v) in enumerate(

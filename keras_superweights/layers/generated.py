@@ -40,8 +40,11 @@ class GeneratedKernel:
         return ops.cast(self._source(), self.compute_dtype)
 
     def call(self, inputs):
-        if self.kernel_regularizer is not None:
-            self.add_loss(self.kernel_regularizer(self.kernel))
+        # Keras regularizes variables: in their own dtype, and once, however
+        # often the layer is called in one pass.
+        biases = [v for v in self.trainable_weights if v.regularizer]
+        if self.kernel_regularizer and len(self.losses) == len(biases):
+            self.add_loss(self.kernel_regularizer(self._source()))
         return super().call(inputs)
 
     # Convolutions and `Dense` would save and load their kernel.

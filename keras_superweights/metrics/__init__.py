@@ -7,4 +7,8 @@ from keras_superweights.metrics.classification import negative_log_likelihood
 from keras_superweights.metrics.ensembles import diversity
 from keras_superweights.metrics.ensembles import ensemble_probabilities
 from keras_superweights.metrics.evaluation import evaluate_members
+from keras_superweights.metrics.evaluation import evaluate_probabilities
+from keras_superweights.metrics.evaluation import pareto_frontier
 from keras_superweights.metrics.flops import count_flops
+from keras_superweights.metrics.interpolation import interpolate_members
+from keras_superweights.metrics.robustness import evaluate_corrupted

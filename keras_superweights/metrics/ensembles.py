@@ -81,6 +81,22 @@ def diversity(member_probabilities, labels):
         - Fort et al., Deep Ensembles: A Loss Landscape Perspective (2019):
           https://arxiv.org/abs/1912.02757
     """
+    return mean_ratio(disagreement_ratios(member_probabilities, labels))
+
+
+def disagreement_ratios(member_probabilities, labels):
+    """Returns `d(i, j) / e(j)` for every pair of members; see `diversity`.
+
+    Args:
+        member_probabilities, labels: As for `diversity`.
+
+    Returns:
+        An array `(num_members, num_members)`. It is NaN on the diagonal, and
+        in the columns of members without any error.
+
+    Raises:
+        TypeError, ValueError: As `diversity`.
+    """
     members = [
         checked_probabilities(values, f"member_probabilities[{index}]")
         for index, values in enumerate(member_probabilities)
@@ -89,12 +105,18 @@ def diversity(member_probabilities, labels):
     labels = checked_labels(labels, *members[0].shape)
     predictions = [values.argmax(axis=1) for values in members]
     errors = [np.mean(predicted != labels) for predicted in predictions]
-    ratios = [
-        np.mean(predictions[i] != predictions[j]) / errors[j]
-        for i, j in itertools.permutations(range(len(members)), 2)
-        if errors[j] > 0
-    ]
-    return float(np.mean(ratios)) if ratios else None
+    ratios = np.full((len(members), len(members)), np.nan)
+    for i, j in itertools.permutations(range(len(members)), 2):
+        if errors[j] > 0:
+            differ = np.mean(predictions[i] != predictions[j])
+            ratios[i, j] = differ / errors[j]
+    return ratios
+
+
+def mean_ratio(ratios):
+    """Returns the mean of the ratios that are defined, `None` without any."""
+    defined = ratios[~np.isnan(ratios)]
+    return float(defined.mean()) if defined.size else None
 
 
 def _softmax(logits):

@@ -7,24 +7,29 @@ import numpy as np
 from keras_superweights.metrics.calibration import expected_calibration_error
 from keras_superweights.metrics.classification import accuracy
 from keras_superweights.metrics.classification import negative_log_likelihood
-from keras_superweights.metrics.ensembles import diversity
+from keras_superweights.metrics.ensembles import disagreement_ratios
+from keras_superweights.metrics.ensembles import mean_ratio
 from keras_superweights.metrics.ensembles import member_softmaxes
 
+COSTS = ("flops", "milliseconds")
 # 2 ** 10 - 1 = 1,023 subsets; each further member would double them.
 MAX_MEMBERS_FOR_ALL_SUBSETS = 10
 
 
-def evaluate_members(member_logits, labels, flops):
+def evaluate_members(member_logits, labels, flops, milliseconds=None):
     """Measures an ensemble, each of its members, and its subsets.
 
     One forward pass is enough for all of it: a subset predicts the mean of the
-    softmaxes of its members, and costs the sum of their FLOPs.
+    softmaxes of its members, and costs the sum of what they cost.
 
     Args:
         member_logits: One array-like `(num_examples, num_classes)` per member.
         labels: Integer array-like `(num_examples,)`.
         flops: One integer per member, FLOPs for one example, as
             `count_flops` counts them.
+        milliseconds: One positive number per member, the time for one
+            example, as `keras_superweights.anytime.measure_latency` measures
+            it. Defaults to `None`: the table has no times.
 
     Returns:
         A dict of plain Python values, ready for `json.dump`:
@@ -32,15 +37,16 @@ def evaluate_members(member_logits, labels, flops):
         - `"accuracy"`, `"nll"` (nats) and `"ece"` (15 bins) of the ensemble;
         - `"diversity"`: a float, or `None` where it is not defined;
         - `"members"`: `{"accuracy", "nll", "ece"}` of each member;
-        - `"anytime"`: `{"members", "flops", "accuracy"}` of every non-empty
-          subset, by ascending FLOPs. `"members"` are indices, for example
-          `[0, 2]`. With more than 10 members, only of the first, the first
-          two, the first three, ...
+        - `"anytime"`: `{"members", "flops", "milliseconds", "accuracy",
+          "nll", "ece", "diversity"}` of every non-empty subset, by ascending
+          FLOPs; `"milliseconds"` only where they are given. `"members"` are
+          indices, for example `[0, 2]`. With more than 10 members, only of
+          each alone, and of the first two, the first three, ...
 
     Raises:
         TypeError: If the labels are not integers.
         ValueError: If there is no member, the shapes do not agree, or there
-            is not one number of FLOPs per member.
+            is not one number of FLOPs, or of milliseconds, per member.
 
     Example:
 
@@ -52,21 +58,34 @@ def evaluate_members(member_logits, labels, flops):
     [([0], 10), ([1], 30), ([0, 1], 40)]
     """
     members = member_softmaxes(member_logits)
-    if len(flops) != len(members):
-        raise ValueError(
-            "`flops` must hold one number per member. "
-            f"Received: {len(flops)} for {len(members)} members."
-        )
-    ensemble = _summary(np.mean(members, axis=0), labels)
+    costs = {"flops": [int(each) for each in flops]}
+    if milliseconds is not None:
+        costs["milliseconds"] = [float(each) for each in milliseconds]
+    for cost, values in costs.items():
+        if len(values) != len(members):
+            raise ValueError(
+                f"`{cost}` must hold one number per member. "
+                f"Received: {len(values)} for {len(members)} members."
+            )
+    ratios = disagreement_ratios(members, labels)
     return {
-        **ensemble,
-        "diversity": diversity(members, labels),
-        "members": [_summary(member, labels) for member in members],
-        "anytime": _anytime(members, labels, flops),
+        **evaluate_probabilities(np.mean(members, axis=0), labels),
+        "diversity": mean_ratio(ratios),
+        "members": [evaluate_probabilities(each, labels) for each in members],
+        "anytime": _anytime(members, labels, costs, ratios),
     }
 
 
-def _summary(probabilities, labels):
+def evaluate_probabilities(probabilities, labels):
+    """Returns `{"accuracy", "nll", "ece"}`: fraction, nats, of 15 bins.
+
+    Args:
+        probabilities: Array-like `(num_examples, num_classes)`.
+        labels: Integer array-like `(num_examples,)`.
+
+    Raises:
+        TypeError, ValueError: As `accuracy`.
+    """
     return {
         "accuracy": accuracy(probabilities, labels),
         "nll": negative_log_likelihood(probabilities, labels),
@@ -74,26 +93,76 @@ def _summary(probabilities, labels):
     }
 
 
-def _anytime(members, labels, flops):
+def pareto_frontier(anytime, cost="flops"):
+    """Returns the subsets that are more accurate than all that cost no more.
+
+    Args:
+        anytime: List of dicts with `"accuracy"` and the cost, as `"anytime"`
+            in the result of `evaluate_members`.
+        cost: `"flops"` or `"milliseconds"`. Defaults to `"flops"`.
+
+    Returns:
+        Some of the dicts, by ascending cost and ascending accuracy. The last
+        that fits a limit is the best that fits it.
+
+    Raises:
+        ValueError: If the list is empty or does not have that cost.
+
+    Example:
+
+    >>> points = [
+    ...     {"members": [0], "flops": 10, "accuracy": 0.7},
+    ...     {"members": [1], "flops": 30, "accuracy": 0.6},
+    ...     {"members": [0, 1], "flops": 40, "accuracy": 0.8},
+    ... ]
+    >>> [point["members"] for point in pareto_frontier(points)]
+    [[0], [0, 1]]
+    """
+    if not anytime:
+        raise ValueError(
+            "`anytime` must hold at least one subset. Received: an empty list."
+        )
+    if cost not in COSTS:
+        raise ValueError(f"`cost` must be one of {COSTS}. Received: {cost!r}.")
+    lacking = [point for point in anytime if cost not in point]
+    if lacking:
+        raise ValueError(
+            f"`anytime` must hold the {cost} of every subset; pass them to "
+            f"`evaluate_members`. Received: cost={cost!r} and a subset with "
+            f"{sorted(lacking[0])}."
+        )
+    frontier = []
+    for point in sorted(anytime, key=lambda p: (p[cost], -p["accuracy"])):
+        if not frontier or point["accuracy"] > frontier[-1]["accuracy"]:
+            frontier.append(point)
+    return frontier
+
+
+def _anytime(members, labels, costs, ratios):
     points = []
     for subset in _subsets(len(members)):
         mean = sum(members[index] for index in subset) / len(subset)
         points.append(
             {
                 "members": list(subset),
-                "flops": sum(int(flops[index]) for index in subset),
-                "accuracy": accuracy(mean, labels),
+                **{
+                    cost: sum(values[index] for index in subset)
+                    for cost, values in costs.items()
+                },
+                **evaluate_probabilities(mean, labels),
+                "diversity": mean_ratio(ratios[np.ix_(subset, subset)]),
             }
         )
     return sorted(points, key=lambda point: point["flops"])
 
 
 def _subsets(num_members):
-    sizes = range(1, num_members + 1)
     if num_members > MAX_MEMBERS_FOR_ALL_SUBSETS:
-        return [tuple(range(size)) for size in sizes]
+        alone = [(index,) for index in range(num_members)]
+        sizes = range(2, num_members + 1)
+        return alone + [tuple(range(size)) for size in sizes]
     return [
         subset
-        for size in sizes
+        for size in range(1, num_members + 1)
         for subset in itertools.combinations(range(num_members), size)
     ]

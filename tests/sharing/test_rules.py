@@ -24,8 +24,15 @@ RULES = {
     "MixtureEnsembles of 2": MixtureEnsembles(max_templates=2),
     "Independent": Independent(),
 }
-# The rules that may give every kernel a template of its own and more.
-UNBOUNDED = ["SuperWeights", "SuperWeights position", "MixtureEnsembles single"]
+# Those that may spend a whole budget: what they may give has no tight bound.
+SPENDING = [
+    "SuperWeights",
+    "SuperWeights tied",
+    "SuperWeights position",
+    "MixtureEnsembles",
+    "MixtureEnsembles disjoint",
+    "MixtureEnsembles single",
+]
 
 
 def wide_resnet(member, depth, width, classes=10):
@@ -146,38 +153,28 @@ def test_equal_kernels_of_one_network_can_share_a_single_one(rule):
         rule.allocate(members, minimum - 1)
 
 
-@pytest.mark.parametrize("name", UNBOUNDED)
+@pytest.mark.parametrize("name", SPENDING)
 def test_ensembles_of_wide_resnets_use_95_percent(name):
     """From 1.5 times the minimum up to one template per kernel."""
     rule = RULES[name]
     draw = random.Random(name)
-    for _ in range(40):
+    tried = 0
+    for _ in range(120):
         members = [
             wide_resnet(m, draw.choice([16, 22, 28, 34]), draw.randint(2, 10))
             for m in range(draw.randint(2, 4))
         ]
         minimum = minimum_of(rule, members)
         independent = sum(member.num_params for member in members)
-        low = 1.5 * minimum
-        if low > independent:
+        # Where one member is most of the ensemble there is no such budget.
+        budget = int(draw.uniform(1.5 * minimum, independent))
+        if 1.5 * minimum > independent:
             continue
-        budget = int(draw.uniform(low, independent))
         allocation = rule.allocate(members, budget)
         used = count_scalars(allocation) / budget
         assert used >= 0.95, (name, members, budget, str(allocation))
-
-
-@pytest.mark.parametrize("rule", RULES.values(), ids=RULES)
-def test_more_budget_never_buys_fewer_templates_in_all(rule):
-    members = [wide_resnet(0, 16, 2), wide_resnet(1, 10, 3)]
-    minimum = minimum_of(rule, members)
-    before = 0
-    for budget in range(minimum, 3 * minimum, minimum // 7):
-        allocation = rule.allocate(members, budget)
-        templates = sum(p.num_templates for p in allocation.superweights)
-        if len(allocation.banks) > 1:
-            assert templates >= before
-            before = templates
+        tried += 1
+    assert tried > 10
 
 
 def scattered(members, allocation):

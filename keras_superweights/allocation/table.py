@@ -1,0 +1,71 @@
+"""The allocation as a table: where the parameters are."""
+
+
+def format_allocation(allocation) -> str:
+    """The table that an allocation prints.
+
+    One row a bank; one for the kernels that each member keeps to itself, if
+    any; one for the rest of each member. The last row is the sum of the two
+    columns, which together are the trainable scalars of the network.
+
+    Args:
+        allocation: An `Allocation`.
+    """
+    rows = [("", "kernels", "templates", "scalars", "coefficients")]
+    for bank, users in zip(allocation.banks, allocation.readers, strict=True):
+        counts = sorted({piece.num_templates for piece in users})
+        rows.append(
+            (
+                bank.name,
+                len({k for piece in users for k in piece.kernels}),
+                "-".join(map(str, counts[:1] + counts[1:][-1:])),
+                bank.size,
+                sum(piece.num_coefficients for piece in users),
+            )
+        )
+    for index, member in enumerate(allocation.members):
+        own = [
+            allocation.kernels[k]
+            for k in allocation.private_kernels
+            if allocation.kernels[k].member == index
+        ]
+        if own:
+            size = sum(kernel.size for kernel in own)
+            label = f"kernels of member {index} alone"
+            rows.append((label, len(own), "", size, ""))
+        label = f"rest of member {index}, '{member.name}'"
+        rows.append((label, "", "", member.other_params, ""))
+    total = allocation.num_params - allocation.num_coefficients
+    rows.append(("total", "", "", total, allocation.num_coefficients))
+    share = allocation.num_params / allocation.independent_params
+    lines = [
+        allocation.sharing,
+        *_aligned(rows),
+        f"{allocation.num_params:,} trainable scalars of a budget of "
+        f"{allocation.budget_params:,} "
+        f"({allocation.num_params / allocation.budget_params:.1%} used); "
+        f"{share:.1%} of the {allocation.independent_params:,} that the "
+        "members have when they share nothing.",
+        allocation.note,
+    ]
+    return "\n".join(line for line in lines if line)
+
+
+def _aligned(rows) -> list[str]:
+    """The rows as lines, first column left, the others right-aligned."""
+    text = [
+        [f"{c:,}" if isinstance(c, int) else str(c) for c in row]
+        for row in rows
+    ]
+    widths = [max(map(len, column)) for column in zip(*text, strict=True)]
+    lines = [
+        "  ".join(
+            cell.ljust(width) if column == 0 else cell.rjust(width)
+            for column, (cell, width) in enumerate(
+                zip(row, widths, strict=True)
+            )
+        ).rstrip()
+        for row in text
+    ]
+    rule = "-" * max(map(len, lines))
+    return [lines[0], rule, *lines[1:-1], rule, lines[-1]]

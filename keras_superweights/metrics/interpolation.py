@@ -1,0 +1,165 @@
+"""What lies between two members: do they sit in different basins?"""
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from keras_superweights.layers.generated import GeneratedKernel
+
+# In the config of a model: where layers are called by their names.
+_REFERENCES = ("input_layers", "output_layers", "keras_history")
+# What says how a layer began, or what it is called, not what it computes.
+_NOT_ARCHITECTURE = ("name", "trainable", "seed", "initializer")
+
+
+def interpolate_members(first, second, data, num_points=11):
+    """Measures the accuracy on the straight line between two members.
+
+    At position `t` every weight is `(1 - t) * first + t * second`. If the
+    accuracy dips in between, the members are in different basins; if it stays
+    high, they are variants of one solution.
+
+    Batch normalization uses the statistics of each batch, at the ends too,
+    since statistics accumulated by the members mean nothing in between (the
+    paper's choice): the result depends on the batches, so give large ones of
+    equal size. All other layers run as in inference. The members are not
+    changed.
+
+    Args:
+        first, second: `keras.Model`s of equal architecture whose likeliest
+            class is their largest output, as from `network.materialize()`.
+        data: Batches `(inputs, labels)`, labels integer `(batch,)` or one-hot
+            `(batch, classes)`. Read once per point, so not an iterator.
+        num_points: Integer from 2 on, evenly spaced, with both ends. Defaults
+            to 11.
+
+    Returns:
+        A list of `{"position", "accuracy"}`, floats in [0, 1], the position 0
+        being the first member.
+
+    Raises:
+        TypeError: If a member is not a Functional or Sequential model, or its
+            kernels are generated.
+        ValueError: If the architectures differ, there are fewer than two
+            points, or a pass over the data finds nothing.
+
+    Example:
+
+    ```python
+    first, second, *_ = network.materialize()
+    points = ksw.metrics.interpolate_members(first, second, pipeline.test())
+    ksw.figures.interpolation_curve(points).savefig("interpolation.png")
+    ```
+
+    References:
+        - Learning to Compose SuperWeights for Neural Parameter Allocation
+          Search (seed 000), supplement, section 3.4 and figure 3
+    """
+    for argument, model in (("first", first), ("second", second)):
+        _check_plain(argument, model)
+    if num_points < 2:
+        raise ValueError(
+            "`num_points` must be at least 2, the members themselves. "
+            f"Received: num_points={num_points}."
+        )
+    _check_same_architecture(first, second)
+    between = keras.models.clone_model(
+        first, clone_function=_with_batch_statistics, recursive=True
+    )
+    count_correct = tf.function(_correct, reduce_retracing=True)
+    points = []
+    for position in np.linspace(0.0, 1.0, num_points):
+        for target, start, end in zip(
+            between.weights, first.weights, second.weights, strict=True
+        ):
+            target.assign((1 - position) * start + position * end)
+        num_correct = num_examples = 0
+        for inputs, labels in data:
+            num_correct += int(count_correct(between, inputs, labels))
+            num_examples += len(labels)
+        if not num_examples:
+            raise ValueError(
+                "`data` must hold batches at every pass; an iterator, which "
+                "ends after one, will not do. Received: no example at "
+                f"position {position:.2f}."
+            )
+        points.append(
+            {
+                "position": float(position),
+                "accuracy": num_correct / num_examples,
+            }
+        )
+    return points
+
+
+class _BatchStatistics(keras.layers.BatchNormalization):
+    """Normalises by the batch, whatever the rest of the model does."""
+
+    def call(self, inputs, training=None, mask=None):
+        return super().call(inputs, training=True, mask=mask)
+
+
+def _with_batch_statistics(layer):
+    config = layer.get_config()
+    if isinstance(layer, keras.layers.BatchNormalization):
+        # Frozen, it would use what the clone never accumulated.
+        return _BatchStatistics.from_config({**config, "trainable": True})
+    return type(layer).from_config(config)
+
+
+def _correct(model, inputs, labels):
+    predicted = tf.argmax(model(inputs, training=False), axis=-1)
+    labels = tf.convert_to_tensor(labels)
+    if labels.shape.rank == 2:
+        labels = tf.argmax(labels, axis=-1)
+    return tf.reduce_sum(
+        tf.cast(predicted == tf.cast(labels, "int64"), "int64")
+    )
+
+
+def _check_plain(argument, model):
+    if not isinstance(model, (keras.Sequential, keras.models.Functional)):
+        raise TypeError(
+            f"`{argument}` must be a Functional or Sequential keras.Model. "
+            f"Received: {model!r} of type {type(model)}."
+        )
+    if any(isinstance(x, GeneratedKernel) for x in model._flatten_layers()):
+        raise TypeError(
+            f"`{argument}` must be a plain model, but the kernels of "
+            f"'{model.name}' come from banks. Pass two of "
+            "`network.materialize()`."
+        )
+
+
+def _check_same_architecture(first, second):
+    if _architecture(first) == _architecture(second):
+        return
+    shapes = [
+        (f"{len(model.layers)} layers", f"{model.count_params():,} parameters")
+        for model in (first, second)
+    ]
+    raise ValueError(
+        "`first` and `second` must have the same architecture, layer by "
+        f"layer: weights are paired in order. Received: '{first.name}' with "
+        f"{' and '.join(shapes[0])}, '{second.name}' with "
+        f"{' and '.join(shapes[1])}."
+    )
+
+
+def _architecture(model):
+    """The config of a model without names, initializers and seeds."""
+    layers = model._flatten_layers()
+    places = {layer.name: index for index, layer in enumerate(layers)}
+
+    def anonymous(value, key=""):
+        if isinstance(value, dict):
+            return {
+                inner: anonymous(content, inner)
+                for inner, content in value.items()
+                if not inner.endswith(_NOT_ARCHITECTURE)
+            }
+        if isinstance(value, (list, tuple)):
+            return [anonymous(content, key) for content in value]
+        return places.get(value, value) if key in _REFERENCES else value
+
+    return type(model), anonymous(model.get_config())
