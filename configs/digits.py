@@ -1,9 +1,21 @@
+"""The demo: three wide ResNets that read digits, inside one budget.
+
+WRN-16-2, WRN-16-1 and WRN-10-2 share by depth (seed 000, section 2), on
+scikit-learn's 1,797 handwritten digits of 8x8 pixels. The budget is 30 % of
+what the three have on their own, half of what the largest has.
+
+    python -m trainers.train --config configs/digits.py --workdir runs/digits
+
+Measured on two CPU cores, seeds 0, 1 and 2: test accuracy of the ensemble
+99.2, 99.0 and 98.6 %, after 30 epochs in 31 to 38 seconds.
+"""
+
 from ml_collections import ConfigDict
 from ml_collections.config_dict import placeholder
 
 
 def get_config(variant=""):
-    """The experiment, or with `"quick"` one epoch of it."""
+    """The experiment, or with `"quick"` three epochs of smaller members."""
     config = ConfigDict()
 
     config.data = ConfigDict()
@@ -14,7 +26,7 @@ def get_config(variant=""):
     config.data.batch_size = 64
     config.data.pad = 1
     config.data.flip = False  # a mirrored digit is not a digit
-    config.data.cutout = 0
+    config.data.cutout = 2
     config.data.label_smoothing = 0.0
 
     config.members = (
@@ -22,7 +34,7 @@ def get_config(variant=""):
         {"model": "wide_resnet", "depth": 16, "width": 1},
         {"model": "wide_resnet", "depth": 10, "width": 2},
     )
-    config.budget_params = 0.5  # up to 100 a fraction, above it a count
+    config.budget_params = 0.3  # up to 100 a fraction, above it a count
     config.sharing = {"rule": "SuperWeights", "clusters": "depth"}
 
     config.optimizer = ConfigDict()
@@ -33,9 +45,23 @@ def get_config(variant=""):
     config.optimizer.weight_decay = 5e-4
     config.optimizer.decay_batch_norm = True
 
-    config.epochs = 20
+    config.epochs = 30
     config.seed = 0
     config.strategy = "one_device"
     config.num_cpus = 0
     config.deterministic = True
+
+    if variant == "quick":
+        config.members = (
+            {"model": "wide_resnet", "depth": 16, "width": 1},
+            {"model": "wide_resnet", "depth": 10, "width": 2},
+            {"model": "wide_resnet", "depth": 10, "width": 1},
+        )
+        config.budget_params = 0.6
+        config.epochs = 3
+    elif variant:
+        raise ValueError(
+            "The variant after `configs/digits.py:` must be 'quick'. "
+            f"Received: {variant!r}."
+        )
     return config.lock()

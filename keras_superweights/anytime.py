@@ -36,7 +36,8 @@ def measure_latency(network, batch_size=1, num_repeats=30):
 
     Raises:
         TypeError: If `network` is something else.
-        ValueError: If a count is not positive or a size of an input unknown.
+        ValueError: If a count is not positive, or a member has not one input
+            of known size.
 
     Example:
 
@@ -66,7 +67,7 @@ def measure_latency(network, batch_size=1, num_repeats=30):
         for (call, inputs), of_member in zip(calls, seconds, strict=True):
             start = time.perf_counter()
             # To main memory, since a GPU returns before it is done.
-            keras.tree.map_structure(np.asarray, call(inputs))
+            np.asarray(call(inputs))
             of_member.append(time.perf_counter() - start)
     return [
         1000 * statistics.median(of_member[_NUM_WARM_UPS:]) / batch_size
@@ -177,7 +178,7 @@ class AnytimePredictor:
         return self._one_by_one(inputs, order)
 
     def _one_by_one(self, inputs, order):
-        inputs = keras.tree.map_structure(tf.convert_to_tensor, inputs)
+        inputs = tf.convert_to_tensor(inputs)
         logits = []
         for member in order:
             logits.append(self._calls[member](inputs))
@@ -219,12 +220,10 @@ def _compiled(member):
 
 
 def _blank_inputs(member, batch_size):
-    def blank(tensor):
-        if None in tensor.shape[1:]:
-            raise ValueError(
-                "Every member must have known input sizes, to be measured. "
-                f"Received: '{member.name}' with {tuple(tensor.shape)}."
-            )
-        return tf.zeros((batch_size, *tensor.shape[1:]), tensor.dtype)
-
-    return keras.tree.map_structure(blank, member.input)
+    shapes = [tensor.shape for tensor in getattr(member, "inputs", [])]
+    if len(shapes) != 1 or None in shapes[0][1:]:
+        raise ValueError(
+            "Every member must have one input of known size, to be measured. "
+            f"Received: '{member.name}' with inputs {shapes}."
+        )
+    return tf.zeros((batch_size, *shapes[0][1:]), member.inputs[0].dtype)

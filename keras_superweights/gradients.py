@@ -71,9 +71,10 @@ def average_over_replicas(variables):
 
     To be called in a replica. Does nothing where there is only one.
     """
-    if tf.distribute.get_strategy().num_replicas_in_sync == 1:
-        return
     variables = list(variables)
+    replicas = tf.distribute.get_strategy().num_replicas_in_sync
+    if replicas == 1 or not variables:  # a reduction of nothing fails
+        return
     means = tf.distribute.get_replica_context().all_reduce(
         tf.distribute.ReduceOp.MEAN,
         [tf.convert_to_tensor(variable) for variable in variables],
@@ -99,5 +100,9 @@ def move_slot_rows(optimizer, variable, sources):
         if not isinstance(slots, list) or len(slots) != count:
             continue
         slot = slots[place]
-        if slot is not variable and slot is not None:
+        if slot is variable or slot is None:
+            continue
+        # A slot that is factored by columns (Adafactor) has no rows.
+        rows = tuple(slot.shape)
+        if rows and rows == tuple(variable.shape[: len(rows)]):
             slot.assign(tf.gather(slot, sources))

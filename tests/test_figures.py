@@ -218,6 +218,35 @@ def test_cost_has_a_readable_unit(flops, unit):
     assert axis.texts[0].get_text() == "0+2"
 
 
+def test_the_anytime_curve_can_show_the_time():
+    points = [
+        {"members": [0], "flops": 9, "milliseconds": 2.5, "accuracy": 0.5},
+        {"members": [1], "flops": 1, "milliseconds": 7.5, "accuracy": 0.4},
+    ]
+    (axis,) = figures.anytime_curve(points, cost="milliseconds").axes
+    assert axis.get_xlabel() == "cost of one example (milliseconds)"
+    dots = line(axis, "subset of the members")
+    np.testing.assert_array_equal(dots.get_xdata(), [2.5, 7.5])
+    assert [text.get_text() for text in axis.texts] == ["0"]
+
+
+def test_the_interpolation_curve_shows_every_point():
+    points = [
+        {"position": position, "accuracy": accuracy}
+        for position, accuracy in [(0.0, 1.0), (0.5, 0.0), (1.0, 0.9)]
+    ]
+    figure = figures.interpolation_curve(points)
+    (axis,) = figure.axes
+    assert axis.get_ylabel() == "accuracy (fraction)"
+    assert "0: first, 1: second" in axis.get_xlabel()
+    np.testing.assert_array_equal(
+        axis.get_lines()[0].get_xydata(), [(0, 1), (0.5, 0), (1, 0.9)]
+    )
+    assert overlaps(figure) == []
+    with pytest.raises(ValueError, match="two members.*1 points"):
+        figures.interpolation_curve(points[:1])
+
+
 def test_an_empty_anytime_curve_is_refused():
     with pytest.raises(ValueError, match="at least one subset"):
         figures.anytime_curve([])

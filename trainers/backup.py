@@ -5,8 +5,8 @@ epoch to two files, one after the other; a run killed between the two continues
 with the weights of one epoch as those of another. Here an epoch is a directory
 that appears by one rename:
 
-    backup/epoch-0007/state.weights.h5   weights and the optimizer's slots
-    backup/epoch-0007/history.json       {"loss": [...], "seconds": [...], ...}
+    backup/epoch-000007/state.weights.h5   weights and the optimizer's slots
+    backup/epoch-000007/history.json       {"loss": [...], "seconds": [...]}
 """
 
 import os
@@ -68,13 +68,10 @@ class Backup(keras.callbacks.Callback):
         unfinished.mkdir(parents=True)
         self.model.save_weights(unfinished / "state.weights.h5")
         write_json(unfinished / "history.json", self.history)
-        os.replace(unfinished, self._directory / f"epoch-{epoch + 1:04d}")
+        os.replace(unfinished, self._directory / f"epoch-{epoch + 1:06d}")
         for backup in older:
             shutil.rmtree(backup)
 
     def _backups(self):
         """The complete backups, oldest first."""
-        return sorted(
-            self._directory.glob("epoch-*"),
-            key=lambda path: int(path.name.removeprefix("epoch-")),
-        )
+        return sorted(self._directory.glob("epoch-*"))

@@ -7,11 +7,10 @@ Prints the table that the run ended with, of the model as it was saved;
 the set elsewhere.
 """
 
-import dataclasses
-
 import keras
 from absl import app
 from absl import flags
+from absl import logging
 from ml_collections import ConfigDict
 
 from trainers import experiment
@@ -48,29 +47,28 @@ def evaluate(path, split=None, data_dir=None):
         )
     config = ConfigDict(read_json(workdir.config))
     experiment.check(config)
+    if split is not None:
+        config.data.test_split = split
+    if data_dir is not None:
+        config.data.data_dir = data_dir
     images = experiment.pipeline(config)
-    images = dataclasses.replace(
-        images,
-        test_split=split or images.test_split,
-        data_dir=data_dir or images.data_dir,
-    )
     network = keras.saving.load_model(workdir.model)
     logits, labels = report.predict_members(network, images.test())
     return report.measure(network, logits, labels)
 
 
-_WORKDIR = flags.DEFINE_string("workdir", None, "Directory of the run.")
-_SPLIT = flags.DEFINE_string("split", None, "Split, or the config's.")
-_DATA_DIR = flags.DEFINE_string("data_dir", None, "Where tfds sets lie.")
-
-
 def main(argv):
     if len(argv) > 1:
         raise app.UsageError(f"Unknown arguments: {argv[1:]}")
-    metrics = evaluate(_WORKDIR.value, _SPLIT.value, _DATA_DIR.value)
+    logging.set_verbosity(logging.ERROR)
+    options = flags.FLAGS
+    metrics = evaluate(options.workdir, options.split, options.data_dir)
     print(report.table(metrics))
 
 
 if __name__ == "__main__":
+    flags.DEFINE_string("workdir", None, "Directory of the run.")
+    flags.DEFINE_string("split", None, "Split, or the config's.")
+    flags.DEFINE_string("data_dir", None, "Where tfds' sets lie.")
     flags.mark_flags_as_required(["workdir"])
     app.run(main)

@@ -13,6 +13,7 @@ import tensorflow as tf
 
 import keras_superweights as ksw
 from keras_superweights.datasets import ImagePipeline
+from keras_superweights.members import skeletons
 
 MODELS = {"wide_resnet": ksw.models.wide_resnet}
 RULES = {
@@ -106,11 +107,15 @@ def check(config):
 
 def pipeline(config) -> ImagePipeline:
     """The images that the config names; they must lie prepared on disk."""
+    import tensorflow_datasets as tfds  # a plan needs none of it
+
+    # The digits are prepared on first use, which takes a second.
+    tfds.disable_progress_bar()
     return ImagePipeline(seed=config.seed, **config.data)
 
 
 def members(config):
-    """The config's members, as functions: a plan of them takes no memory.
+    """The config's members, as models that have shapes but take no memory.
 
     The shape of images and the number of classes are those of the data.
     """
@@ -126,11 +131,11 @@ def members(config):
             **arguments, num_classes=num_classes, input_shape=image_shape
         )
 
-    return [builder(**member) for member in config.members]
+    return skeletons([builder(**member) for member in config.members])
 
 
-def allocate(config):
-    """The allocation of the config's members inside its budget."""
+def allocate(config, members):
+    """The allocation of the members inside the config's budget."""
     budget = config.budget_params
     # A flag has the type of the value it replaces, here a float: 36.5e6 is
     # a count nevertheless. `allocate` refuses what is neither.
@@ -138,7 +143,7 @@ def allocate(config):
         budget = int(budget)
     arguments = {k: v for k, v in config.sharing.items() if k != "rule"}
     sharing = RULES[config.sharing.rule](**arguments)
-    return ksw.allocate(members(config), budget, sharing)
+    return ksw.allocate(members, budget, sharing)
 
 
 def optimizer(config, steps_per_epoch):

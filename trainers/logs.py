@@ -1,6 +1,7 @@
-"""What a run writes for TensorBoard."""
+"""What a run prints, and what it writes for TensorBoard."""
 
 import io
+import time
 
 import keras
 import tensorflow as tf
@@ -54,6 +55,25 @@ class EpochLogs(keras.callbacks.Callback):
     def _write(self, run, tag, value, step):
         with self._writers[run].as_default(step=step):
             tf.summary.scalar(tag, value)
+
+
+class EpochLine(keras.callbacks.Callback):
+    """Prints a line per epoch about the whole network; the rest is logged."""
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self._began = time.perf_counter()
+
+    def on_epoch_end(self, epoch, logs=None):
+        seconds = time.perf_counter() - self._began
+        epochs = self.params["epochs"]
+        print(
+            f"epoch {epoch + 1:{len(str(epochs))}}/{epochs}"
+            f"  {seconds:5.1f} s"
+            f"  accuracy {logs['accuracy']:7.2%}"
+            f"  test: accuracy {logs['val_accuracy']:7.2%}"
+            f"  loss {logs['val_loss']:.4f}",
+            flush=True,
+        )
 
 
 def write_figures(directory, figures, step):

@@ -12,7 +12,6 @@ from absl import app
 from absl import flags
 from ml_collections import config_flags
 
-from keras_superweights.members import skeletons
 from keras_superweights.metrics import count_flops
 from trainers import experiment
 from trainers.workdir import replacing
@@ -33,21 +32,15 @@ def plan(config):
             too small.
     """
     experiment.check(config)
-    allocation = experiment.allocate(config)
-    models = skeletons(experiment.members(config))
-    return allocation, [count_flops(model) for model in models]
-
-
-_CONFIG = config_flags.DEFINE_config_file(
-    "config", None, "File of the experiment; `:quick` after it shortens it."
-)
-_JSON = flags.DEFINE_string("json", None, "File to write the allocation to.")
+    members = experiment.members(config)
+    allocation = experiment.allocate(config, members)
+    return allocation, [count_flops(member) for member in members]
 
 
 def main(argv):
     if len(argv) > 1:
         raise app.UsageError(f"Unknown arguments: {argv[1:]}")
-    allocation, flops = plan(_CONFIG.value)
+    allocation, flops = plan(flags.FLAGS.config)
     print(allocation, end="\n\n")
     for index, (member, cost) in enumerate(
         zip(allocation.members, flops, strict=True)
@@ -56,11 +49,15 @@ def main(argv):
             f"member {index}, {member.name}: {member.num_params:,} parameters "
             f"on its own, {cost / 1e6:,.1f} MFLOPs an example"
         )
-    if _JSON.value:
-        with replacing(pathlib.Path(_JSON.value)) as unfinished:
+    if flags.FLAGS.json:
+        with replacing(pathlib.Path(flags.FLAGS.json)) as unfinished:
             unfinished.write_text(allocation.to_json())
 
 
 if __name__ == "__main__":
+    config_flags.DEFINE_config_file(
+        "config", None, "File of the experiment; `:quick` shortens it."
+    )
+    flags.DEFINE_string("json", None, "File for the allocation.")
     flags.mark_flags_as_required(["config"])
     app.run(main)

@@ -28,7 +28,7 @@ def predict_members(network, images):
             of_member.append(outputs.numpy())
         targets = targets.numpy()
         labels.append(targets.argmax(1) if targets.ndim == 2 else targets)
-    return [np.concatenate(l) for l in logits], np.concatenate(labels)
+    return [np.concatenate(each) for each in logits], np.concatenate(labels)
 
 
 def measure(network, logits, labels):

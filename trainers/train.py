@@ -13,6 +13,7 @@ import keras
 import tensorflow as tf
 from absl import app
 from absl import flags
+from absl import logging
 from ml_collections import config_flags
 
 import keras_superweights as ksw
@@ -20,6 +21,7 @@ from keras_superweights import figures
 from trainers import experiment
 from trainers import report
 from trainers.backup import Backup
+from trainers.logs import EpochLine
 from trainers.logs import EpochLogs
 from trainers.logs import write_figures
 from trainers.workdir import Workdir
@@ -49,16 +51,18 @@ def train(config, path, start_over=False):
     if workdir.metrics.exists() and not start_over:
         return read_json(workdir.metrics)
 
-    # Devices before anything else touches TensorFlow, then random numbers.
+    # Devices before anything else touches TensorFlow. The seed after the data:
+    # tfds draws random names while it prepares a set.
     devices = experiment.devices(config)
-    keras.utils.set_random_seed(config.seed)
     if config.deterministic:
         tf.config.experimental.enable_op_determinism()
-
-    # Whatever is wrong with data, members or budget shows here, before the
-    # first file is written.
     images = experiment.pipeline(config)
-    allocation = experiment.allocate(config)
+    keras.utils.set_random_seed(config.seed)
+
+    # Whatever is wrong with data, members or budget has shown itself before
+    # the first file is written.
+    members = experiment.members(config)
+    allocation = experiment.allocate(config, members)
     workdir.open(config, start_over)
     if workdir.allocation.exists():
         text = workdir.allocation.read_text()
@@ -69,7 +73,7 @@ def train(config, path, start_over=False):
 
     with devices:
         network = ksw.SuperWeightNetwork(
-            experiment.members(config),
+            members,
             allocation=allocation,
             weight_decay=config.optimizer.weight_decay,
             decay_batch_norm=config.optimizer.decay_batch_norm,
@@ -93,8 +97,13 @@ def train(config, path, start_over=False):
                 validation_data=images.test(),
                 # Shuffled by the pipeline, as a function of the epoch.
                 shuffle=False,
-                callbacks=[EpochLogs(workdir.logs, allocation), backup],
-                verbose=2,
+                # The backup comes last: what it says is done is logged.
+                callbacks=[
+                    EpochLine(),
+                    EpochLogs(workdir.logs, allocation),
+                    backup,
+                ],
+                verbose=0,
             )
         with replacing(workdir.model) as unfinished:
             network.save(unfinished)
@@ -120,20 +129,13 @@ def train(config, path, start_over=False):
     return metrics
 
 
-_CONFIG = config_flags.DEFINE_config_file(
-    "config", None, "File of the experiment; `:quick` after it shortens it."
-)
-_WORKDIR = flags.DEFINE_string("workdir", None, "Directory of the run.")
-_START_OVER = flags.DEFINE_bool(
-    "start_over", False, "Discard an earlier run in that directory."
-)
-
-
 def main(argv):
     if len(argv) > 1:
         raise app.UsageError(f"Unknown arguments: {argv[1:]}")
-    metrics = train(_CONFIG.value, _WORKDIR.value, _START_OVER.value)
-    workdir = Workdir(_WORKDIR.value)
+    logging.set_verbosity(logging.ERROR)
+    options = flags.FLAGS
+    metrics = train(options.config, options.workdir, options.start_over)
+    workdir = Workdir(options.workdir)
     print()
     print(report.table(metrics))
     print(
@@ -147,5 +149,10 @@ def main(argv):
 
 
 if __name__ == "__main__":
+    config_flags.DEFINE_config_file(
+        "config", None, "File of the experiment; `:quick` shortens it."
+    )
+    flags.DEFINE_string("workdir", None, "Directory of the run.")
+    flags.DEFINE_bool("start_over", False, "Discard an earlier run there.")
     flags.mark_flags_as_required(["config", "workdir"])
     app.run(main)

@@ -21,7 +21,8 @@ class CoefficientDecoupling(keras.callbacks.Callback):
     values of `beta` depend on the data set.
 
     A network whose kernels have coefficients of their own is tied by cluster
-    when training begins.
+    when training begins, those that mix the same templates. Put it before
+    callbacks that save: a backup must hold the ties that its epoch ended with.
 
     Args:
         beta: Threshold on the similarity, from -1 (all stay tied) to 1 (each
@@ -47,7 +48,8 @@ class CoefficientDecoupling(keras.callbacks.Callback):
     def __init__(self, beta=0.9, epoch=10, every=None):
         super().__init__()
         check_threshold("beta", beta)
-        for name, value in (("epoch", epoch), ("every", every or 1)):
+        numbers = {"epoch": epoch, "every": 1 if every is None else every}
+        for name, value in numbers.items():
             if not isinstance(value, int) or value < 1:
                 raise ValueError(
                     f"`{name}` must be a positive integer. Received: "
@@ -56,6 +58,9 @@ class CoefficientDecoupling(keras.callbacks.Callback):
         self.beta = beta
         self.epoch = epoch
         self.every = every
+        self._recorder = None
+
+    def on_train_begin(self, logs=None):
         self._recorder = None
 
     def on_epoch_begin(self, epoch, logs=None):
@@ -79,9 +84,14 @@ class CoefficientDecoupling(keras.callbacks.Callback):
 
 
 def tie_clusters(network):
-    """Ties all kernels of every cluster of a network."""
+    """Ties all kernels of every cluster that mix the same templates."""
     network.set_ties(
-        [(0,) * len(p.ties) for p in network.allocation.superweights]
+        [
+            tuple(piece.choices.index(chosen) for chosen in piece.choices)
+            if piece.choices
+            else (0,) * len(piece.ties)
+            for piece in network.allocation.superweights
+        ]
     )
 
 
@@ -127,5 +137,8 @@ def _tied_sets(allocation, cluster):
     for kernel in cluster:
         # Kernels of one cluster all use its first SuperWeight.
         s, row = allocation.pieces[kernel][0]
-        sets.setdefault(allocation.superweights[s].ties[row], []).append(kernel)
+        ties = allocation.superweights[s].ties
+        # Without coefficients there is nothing to part.
+        if ties:
+            sets.setdefault(ties[row], []).append(kernel)
     return [tuple(kernels) for kernels in sets.values()]

@@ -1,5 +1,9 @@
 """Image classification sets, read through TensorFlow Datasets (tfds)."""
 
+from keras_superweights.datasets.corruptions import corrupt as corrupt
+from keras_superweights.datasets.corruptions import (
+    corrupted_test as corrupted_test,
+)
 from keras_superweights.datasets.pipeline import ImagePipeline as ImagePipeline
 
 

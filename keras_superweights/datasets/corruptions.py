@@ -13,6 +13,8 @@ Corruptions and Perturbations (ICLR 2019), https://arxiv.org/abs/1903.12261,
 and its code, https://github.com/hendrycks/robustness.
 """
 
+import numbers
+
 import numpy as np
 import tensorflow as tf
 
@@ -64,8 +66,8 @@ def corrupt(images, corruption, severity, seed=0):
     Example:
 
     >>> grey = np.full((1, 8, 8, 1), 100, np.uint8)
-    >>> int(corrupt(grey, "brightness", severity=5)[0, 0, 0, 0])  # + 0.3 * 255
-    176
+    >>> int(corrupt(grey, "brightness", severity=4)[0, 0, 0, 0])  # + 0.2 * 255
+    151
     """
     if corruption not in CORRUPTIONS:
         raise ValueError(
@@ -84,12 +86,9 @@ def corrupt(images, corruption, severity, seed=0):
             "`images` must have the shape (batch, height, width, channels). "
             f"Received: shape {tuple(images.shape)}."
         )
-    function, strengths = _CORRUPTIONS[corruption]
-    scaled = tf.cast(images, tf.float32) / 255.0
-    key = tf.stack([tf.cast(seed, tf.int64), 0])
-    changed = function(scaled, strengths[severity - 1], key)
-    changed = tf.round(tf.clip_by_value(changed, 0.0, 1.0) * 255.0)
-    return tf.cast(changed, tf.uint8)
+    return _apply(
+        images, corruption, severity, tf.constant([seed, 0], tf.int64)
+    )
 
 
 def corrupted_test(pipeline, corruption, severity, seed=0):
@@ -138,9 +137,8 @@ def corrupted_test(pipeline, corruption, severity, seed=0):
 
         def make_noise(block, examples):
             images, labels = examples
-            # Far apart: neighbouring seeds must not share their blocks.
-            block_seed = tf.random.fold_in([seed, 1], block)[0]
-            return corrupt(images, corruption, severity, block_seed), labels
+            key = tf.random.fold_in(tf.constant([seed, 1], tf.int64), block)
+            return _apply(images, corruption, severity, key), labels
 
         examples = (
             examples.batch(_EXAMPLES_AT_ONCE)
@@ -185,8 +183,16 @@ def _read(builder, split):
     return examples.map(lambda example: (example["image"], example["label"]))
 
 
+def _apply(images, corruption, severity, key):
+    function, strengths = _CORRUPTIONS[corruption]
+    scaled = tf.cast(images, tf.float32) / 255.0
+    changed = function(scaled, strengths[severity - 1], key)
+    changed = tf.round(tf.clip_by_value(changed, 0.0, 1.0) * 255.0)
+    return tf.cast(changed, tf.uint8)
+
+
 def _check_severity(severity):
-    if severity not in SEVERITIES:
+    if not isinstance(severity, numbers.Integral) or severity not in SEVERITIES:
         raise ValueError(
             f"`severity` must be one of {SEVERITIES}. "
             f"Received: severity={severity!r}."

@@ -38,8 +38,8 @@ def interpolate_members(first, second, data, num_points=11):
         being the first member.
 
     Raises:
-        TypeError: If a member is not a Functional or Sequential model, or its
-            kernels are generated.
+        TypeError: If a member is not a Functional or built Sequential model,
+            or its kernels are generated.
         ValueError: If the architectures differ, there are fewer than two
             points, or a pass over the data finds nothing.
 
@@ -48,7 +48,7 @@ def interpolate_members(first, second, data, num_points=11):
     ```python
     first, second, *_ = network.materialize()
     points = ksw.metrics.interpolate_members(first, second, pipeline.test())
-    ksw.figures.interpolation_curve(points).savefig("interpolation.png")
+    figures.interpolation_curve(points).savefig("interpolation.png")
     ```
 
     References:
@@ -118,10 +118,12 @@ def _correct(model, inputs, labels):
 
 
 def _check_plain(argument, model):
-    if not isinstance(model, (keras.Sequential, keras.models.Functional)):
+    if not isinstance(model, keras.Model) or not getattr(
+        model, "outputs", None
+    ):
         raise TypeError(
-            f"`{argument}` must be a Functional or Sequential keras.Model. "
-            f"Received: {model!r} of type {type(model)}."
+            f"`{argument}` must be a Functional or built Sequential "
+            f"keras.Model. Received: {model!r} of type {type(model)}."
         )
     if any(isinstance(x, GeneratedKernel) for x in model._flatten_layers()):
         raise TypeError(

@@ -61,7 +61,7 @@ def evaluate_corrupted(
     rows = [
         {
             "corruption": corruption,
-            "severity": severity,
+            "severity": int(severity),
             "source": source,
             **_evaluate(network, batches),
         }

@@ -20,7 +20,7 @@ class GradientRecorder:
 
     Memory, per replica: `weights` takes as many scalars as the generated
     kernels have; with `sketch_size`, kernels x pieces x that many, times the
-    number of common boxes that narrower kernels cut a piece into. Coefficient
+    number of parts that common boxes with narrower kernels cut from a piece. Coefficient
     gradients take kernels x templates.
 
     A sketch is a seeded random projection of a piece's gradient (a count
@@ -39,8 +39,8 @@ class GradientRecorder:
         seed: Seed of the sketch.
 
     Raises:
-        ValueError: If the sketch is not positive, or not smaller than the
-            largest piece, so that nothing would be saved.
+        ValueError: If the sketch is not a positive integer, or not smaller
+            than the largest piece, so that nothing would be saved.
     """
 
     def __init__(self, generator, weights=True, sketch_size=None, seed=0):
@@ -48,11 +48,14 @@ class GradientRecorder:
         self._pieces = generator.allocation.superweights
         if sketch_size is not None:
             largest = max((p.size for p in self._pieces), default=0)
-            if not 1 <= sketch_size < largest:
+            if (
+                not isinstance(sketch_size, int)
+                or not 1 <= sketch_size < largest
+            ):
                 raise ValueError(
-                    "`sketch_size` must be positive and smaller than the "
-                    f"largest gradient it replaces, {largest} scalars. "
-                    f"Received: sketch_size={sketch_size}."
+                    "`sketch_size` must be a positive integer, smaller than "
+                    f"the largest gradient it replaces, {largest} scalars. "
+                    f"Received: sketch_size={sketch_size!r}."
                 )
         self._sketch_size = sketch_size
         self._seed = seed
@@ -70,18 +73,36 @@ class GradientRecorder:
         rows = len(piece.kernels)
         if self._sketch_size is None or piece.size <= self._sketch_size:
             return {None: _accumulator((rows, piece.size))}
+        firsts = _first_alike(self._generator.allocation, piece)
         return {
             box: _accumulator((rows, self._sketch_size))
-            for box in common_boxes(self._generator.allocation, piece)
+            for box in sorted(set(firsts.values()))
         }
 
     def update(self, gradients):
-        """Adds one step: the gradient of each SuperWeight's pieces."""
-        for index, gradient in enumerate(gradients):
-            templates = self._generator.templates(index)
-            self._coefficients[index].assign_add(
-                tf.matmul(gradient, templates, transpose_b=True)
+        """Adds one step: the gradient of each SuperWeight's pieces.
+
+        A step whose gradients overflow is left out: loss scaling tries such
+        steps, and does not apply them.
+        """
+        projected = [
+            tf.matmul(
+                gradient, self._generator.templates(index), transpose_b=True
             )
+            for index, gradient in enumerate(gradients)
+        ]
+        # A product with an infinity is never finite, and far smaller to look
+        # through than the gradient.
+        finite = [tf.reduce_all(tf.math.is_finite(p)) for p in projected]
+        tf.cond(
+            tf.reduce_all(finite),
+            lambda: self._add(gradients, projected),
+            lambda: None,
+        )
+
+    def _add(self, gradients, projected):
+        for index, gradient in enumerate(gradients):
+            self._coefficients[index].assign_add(projected[index])
             for box, total in self._weights[index].items():
                 if box is None:
                     total.assign_add(gradient)
@@ -98,19 +119,36 @@ class GradientRecorder:
         allocation = self._generator.allocation
         grams = []
         for piece, totals in zip(self._pieces, self._weights, strict=True):
+            if not totals:
+                grams.append({})
+                continue
+            firsts = _first_alike(allocation, piece)
             rows = {box: _read(total) for box, total in totals.items()}
             if None in rows:
                 whole = rows.pop(None)
                 rows = {
                     box: crop_rows(piece, whole, box)
-                    for box in common_boxes(allocation, piece)
+                    for box in set(firsts.values())
                 }
-            grams.append({box: r @ r.T for box, r in rows.items()})
+            products = {box: r @ r.T for box, r in rows.items()}
+            grams.append({b: products[first] for b, first in firsts.items()})
         return grams
 
     def coefficient_gradients(self):
-        """Summed gradients of every kernel's coefficients, as NumPy arrays."""
-        return [_read(total) for total in self._coefficients]
+        """Summed gradients of every kernel's coefficients, as NumPy arrays.
+
+        Returns:
+            For each SuperWeight `(kernels served, templates)`, zero at
+            templates that a kernel does not mix.
+        """
+        totals = [_read(total) for total in self._coefficients]
+        for piece, total in zip(self._pieces, totals, strict=True):
+            if piece.choices:
+                mixed = np.zeros_like(total)
+                used = [piece.choices[tie] for tie in piece.ties]
+                np.put_along_axis(mixed, np.array(used), 1.0, axis=1)
+                total *= mixed
+        return totals
 
     def _sketch(self, index, gradient, box):
         """Projects each row, inside a box, to `(n, sketch_size)`."""
@@ -150,6 +188,15 @@ def _accumulator(shape):
 
 def _read(total):
     return np.asarray(total.value, "float64")
+
+
+def _first_alike(allocation, piece):
+    """Dict from each common box to the first that cuts the piece alike."""
+    firsts = {}
+    return {
+        box: firsts.setdefault(tuple(r.crop(box) for r in piece.region), box)
+        for box in common_boxes(allocation, piece)
+    }
 
 
 def _inside(piece, box):

@@ -106,7 +106,8 @@ def find_clusters(
         data,
         epochs=pretrain_epochs,
         steps_per_epoch=steps_per_epoch,
-        callbacks=[*callbacks, watch],
+        # First, so that no backup is made of an epoch that it refuses.
+        callbacks=[watch, *callbacks],
         shuffle=False,
         verbose=verbose,
     )
@@ -156,16 +157,25 @@ class _RecordLastEpoch(keras.callbacks.Callback):
                 "data; what was saved after the epochs before is kept."
             )
 
+    def on_epoch_end(self, epoch, logs=None):
+        expected = self._steps_per_epoch or max(self._steps, 1)
+        if self._steps != expected:
+            raise ValueError(
+                "`data` must last for every epoch of the pretraining. "
+                f"Received: data that ended after {self._steps} of "
+                f"{expected} steps of epoch {epoch + 1} of {self._epochs}. "
+                "Repeat it, or lower `steps_per_epoch` or `pretrain_epochs`."
+            )
+
     def on_train_end(self, logs=None):
         self.model.record_gradients(None)
 
     def check_completed(self):
-        expected = self._steps_per_epoch or self._steps
-        if self._epoch != self._epochs - 1 or not 0 < expected == self._steps:
-            epoch = 0 if self._epoch is None else self._epoch + 1
+        if self._epoch != self._epochs - 1:
+            ended = 0 if self._epoch is None else self._epoch + 1
             raise ValueError(
-                "`data` must last for every epoch of the pretraining. "
-                f"Received: data that ended after {self._steps} of "
-                f"{expected} steps of epoch {epoch} of {self._epochs}. Repeat "
-                "it, or lower `steps_per_epoch` or `pretrain_epochs`."
+                "The last epoch of the pretraining must be trained here, since "
+                f"it is recorded. Received: training that ended with epoch "
+                f"{ended} of {self._epochs}, or `callbacks` that resumed after "
+                "the last one, whose record is lost: then delete their backup."
             )

@@ -180,17 +180,64 @@ def test_an_evaluation_agrees_with_the_metrics_and_is_json(seed):
         assert point["flops"] == sum(flops[index] for index in chosen)
         together = np.mean([members[index] for index in chosen], axis=0)
         assert point["accuracy"] == brute_accuracy(together, labels)
+        assert point["nll"] == pytest.approx(brute_nll(together, labels))
+        assert point["ece"] == pytest.approx(brute_ece(together, labels, 15))
+        assert point["diversity"] == pytest.approx(
+            brute_diversity([members[index] for index in chosen], labels)
+        )
+        assert "milliseconds" not in point
 
 
-def test_up_to_10_members_every_subset_counts_beyond_only_prefixes():
+def test_times_of_a_subset_are_the_sum_of_those_of_its_members():
+    logits, labels = random_case(0)
+    milliseconds = [np.float32(0.5), 4.0, 2]
+    report = metrics.evaluate_members(logits, labels, [1, 2, 3], milliseconds)
+    for point in json.loads(json.dumps(report["anytime"])):
+        expected = sum(milliseconds[index] for index in point["members"])
+        assert point["milliseconds"] == pytest.approx(expected)
+    with pytest.raises(ValueError, match="`milliseconds`.*2 for 3 members"):
+        metrics.evaluate_members(logits, labels, [1, 2, 3], [1.0, 2.0])
+
+
+@pytest.mark.parametrize("seed", range(50))
+@pytest.mark.parametrize("cost", ["flops", "milliseconds"])
+def test_the_frontier_has_the_best_of_every_limit(seed, cost):
+    generator = np.random.default_rng(seed)
+    points = [
+        # Few values, so that many are equal.
+        {cost: int(price), "accuracy": int(hits) / 5}
+        for price, hits in generator.integers(1, 6, (12, 2))
+    ]
+    frontier = metrics.pareto_frontier(points, cost)
+    for limit in range(6):
+        within = [p for p in points if p[cost] <= limit]
+        on_frontier = [p for p in frontier if p[cost] <= limit]
+        assert bool(within) == bool(on_frontier)
+        if within:
+            best = max(p["accuracy"] for p in within)
+            cheapest = min(p[cost] for p in within if p["accuracy"] == best)
+            assert on_frontier[-1] == {cost: cheapest, "accuracy": best}
+    for quantity in (cost, "accuracy"):
+        assert len({p[quantity] for p in frontier}) == len(frontier)
+
+
+def test_a_frontier_without_its_cost_is_refused():
+    with pytest.raises(ValueError, match="one of .*'flops'.*'seconds'"):
+        metrics.pareto_frontier([{"flops": 1, "accuracy": 1.0}], "seconds")
+    with pytest.raises(ValueError, match=r"milliseconds of every.*'flops'\]"):
+        metrics.pareto_frontier([{"flops": 1, "accuracy": 1}], "milliseconds")
+
+
+def test_up_to_10_members_every_subset_counts_beyond_only_some():
     logits, labels = random_case(0, num_members=11)
     flops = list(range(1, 12))
     report = metrics.evaluate_members(logits[:10], labels, flops[:10])
     assert len(report["anytime"]) == 2**10 - 1
     report = metrics.evaluate_members(logits, labels, flops)
-    assert [point["members"] for point in report["anytime"]] == [
-        list(range(size)) for size in range(1, 12)
-    ]
+    alone = [[index] for index in range(11)]
+    together = [list(range(size)) for size in range(2, 12)]
+    subsets = [point["members"] for point in report["anytime"]]
+    assert sorted(subsets) == sorted(alone + together)
     assert evaluation.MAX_MEMBERS_FOR_ALL_SUBSETS == 10
 
 

@@ -1,0 +1,34 @@
+"""SWN-Multi-Depth/Width: WRN-28-7, 28-4, 16-7, 16-4 in the size of the first.
+
+Seed 000, section 1.1 of the appendix: layers of a similar depth share. The
+paper refines these clusters by gradient similarity (tau 0.1) and unties
+coefficients in training (beta 0.9, CIFAR-10 0.5); here every layer has its
+own from the start.
+
+    python -m trainers.train --config configs/cifar_swn_multi_depth_width.py \
+        --workdir runs/swn_multi_depth_width
+
+The paper gives no budget. 17.9M is what WRN-28-7 alone has, half of the four
+without sharing. Its results are a curve over FLOPs, not a number; not measured
+here yet.
+"""
+
+from configs import cifar_recipe
+
+
+def get_config(variant=""):
+    config = cifar_recipe.get_heterogeneous_base()
+    config.members = cifar_recipe.wide_resnets(
+        (28, 7), (28, 4), (16, 7), (16, 4)
+    )
+    config.budget_params = 17.9e6
+    config.sharing.rule = "SuperWeights"
+    config.sharing.clusters = "depth"
+    return cifar_recipe.finish(
+        config,
+        variant,
+        quick_members=cifar_recipe.wide_resnets(
+            (16, 2), (16, 1), (10, 2), (10, 1)
+        ),
+        quick_budget_params=0.5,
+    )

@@ -1,0 +1,30 @@
+"""SWN-Multi-Width: WRN-28-7, 28-4 and 28-3 in the size of the widest.
+
+Seed 000, section 1.1 of the appendix: layers of a similar depth share. The
+paper refines these clusters by gradient similarity (tau 0.1) and unties
+coefficients in training (beta 0.9, CIFAR-10 0.95); here every layer has its
+own from the start.
+
+    python -m trainers.train --config configs/cifar_swn_multi_width.py \
+        --workdir runs/swn_multi_width
+
+The paper gives no budget. 17.9M is what WRN-28-7 alone has, two thirds of the
+three without sharing: narrow layers lie inside wide ones. Its results are a
+curve over FLOPs, not a number; not measured here yet.
+"""
+
+from configs import cifar_recipe
+
+
+def get_config(variant=""):
+    config = cifar_recipe.get_heterogeneous_base()
+    config.members = cifar_recipe.wide_resnets((28, 7), (28, 4), (28, 3))
+    config.budget_params = 17.9e6
+    config.sharing.rule = "SuperWeights"
+    config.sharing.clusters = "depth"
+    return cifar_recipe.finish(
+        config,
+        variant,
+        quick_members=cifar_recipe.wide_resnets((10, 3), (10, 2), (10, 1)),
+        quick_budget_params=0.6,
+    )

@@ -1,0 +1,15 @@
+"""Figures of a run, drawn from plain data.
+
+Each function returns a `matplotlib.figure.Figure` that belongs to the caller:
+no window is opened and nothing global changes. Save it with
+`figure.savefig("curves.png")`.
+"""
+
+from keras_superweights.figures.evaluation import anytime_curve
+from keras_superweights.figures.evaluation import interpolation_curve
+from keras_superweights.figures.evaluation import reliability
+from keras_superweights.figures.sharing import allocation_bars
+from keras_superweights.figures.sharing import cluster_membership
+from keras_superweights.figures.sharing import coefficient_matrix
+from keras_superweights.figures.sharing import similarity_matrix
+from keras_superweights.figures.training import training_curves

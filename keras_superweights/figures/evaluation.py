@@ -1,0 +1,192 @@
+"""How good members and ensembles are: calibration, cost, interpolation."""
+
+
+from keras_superweights.figures.style import BLUE
+from keras_superweights.figures.style import GREY
+from keras_superweights.figures.style import INK
+from keras_superweights.figures.style import RED
+from keras_superweights.figures.style import new_figure
+from keras_superweights.figures.style import tidy
+from keras_superweights.metrics.calibration import calibration_bins
+from keras_superweights.metrics.calibration import expected_calibration_error
+from keras_superweights.metrics.evaluation import pareto_frontier
+
+
+def reliability(probabilities, labels, num_bins=15):
+    """Draws a reliability diagram, with the confidences below it.
+
+    Above, each bar is the accuracy of the examples of one bin of confidence,
+    and a mark their mean confidence; a calibrated network has its bars end on
+    the diagonal. Below, the fraction of the examples in each bin. The bins and
+    the expected calibration error (ECE) are those of
+    `keras_superweights.metrics`.
+
+    Args:
+        probabilities: Array-like `(num_examples, num_classes)`.
+        labels: Integer array-like `(num_examples,)`.
+        num_bins: Positive integer. Defaults to 15.
+
+    Returns:
+        A `matplotlib.figure.Figure`.
+
+    Raises:
+        TypeError: If the labels are not integers.
+        ValueError: If a row is no distribution, the shapes do not agree, or
+            there is no bin.
+
+    References:
+        - Guo et al., On Calibration of Modern Neural Networks (ICML 2017),
+          figure 1: https://arxiv.org/abs/1706.04599
+    """
+    bins = calibration_bins(probabilities, labels, num_bins)
+    error = expected_calibration_error(probabilities, labels, num_bins)
+    occupied = bins["fraction"] > 0
+
+    figure = new_figure(4.6, 5.4)
+    above, below = figure.subplots(
+        2, 1, sharex=True, gridspec_kw={"height_ratios": [3, 1]}
+    )
+    figure.get_layout_engine().set(hspace=0.08)
+    bar = {"width": 1 / num_bins, "align": "edge", "edgecolor": "white"}
+    above.bar(
+        bins["edges"][:-1],
+        bins["accuracy"],
+        color=BLUE,
+        label="accuracy",
+        **bar,
+    )
+    above.plot([0, 1], [0, 1], color=INK, linestyle="--", label="calibrated")
+    above.plot(
+        bins["confidence"][occupied],
+        bins["accuracy"][occupied],
+        color=RED,
+        linestyle="none",
+        marker="o",
+        markersize=4,
+        clip_on=False,
+        label="mean confidence",
+    )
+    above.set_title(f"ECE {error:.2%} ({num_bins} bins)", pad=10)
+    above.set(
+        ylabel="accuracy (fraction)",
+        xlim=(0, 1),
+        ylim=(0, 1),
+    )
+    below.bar(bins["edges"][:-1], bins["fraction"], color=GREY, **bar)
+    below.set(xlabel="confidence", ylabel="examples\n(fraction)")
+    for axis in (above, below):
+        tidy(axis)
+    figure.legend(loc="outside lower center", ncols=3, frameon=False)
+    return figure
+
+
+def anytime_curve(anytime, cost="flops"):
+    """Draws the accuracy of every subset of the members over its cost.
+
+    The line joins the subsets that no other subset beats: each is more
+    accurate than all that cost no more (`metrics.pareto_frontier`). They are
+    labelled with the indices of their members.
+
+    Args:
+        anytime: List of `{"members", "flops", "accuracy"}`, as in the result
+            of `keras_superweights.metrics.evaluate_members`.
+        cost: `"flops"` or `"milliseconds"`, which the subsets must then
+            have. Defaults to `"flops"`.
+
+    Returns:
+        A `matplotlib.figure.Figure`.
+
+    Raises:
+        ValueError: If the list is empty or does not have that cost.
+    """
+    frontier = pareto_frontier(anytime, cost)
+    divisor, unit = 1, "milliseconds"
+    if cost == "flops":
+        divisor, unit = _flops_unit(max(point[cost] for point in anytime))
+
+    figure = new_figure(5.8, 4.2)
+    axis = figure.subplots()
+    axis.plot(
+        [point[cost] / divisor for point in anytime],
+        [point["accuracy"] for point in anytime],
+        color=GREY,
+        linestyle="none",
+        marker="o",
+        label="subset of the members",
+    )
+    axis.plot(
+        [point[cost] / divisor for point in frontier],
+        [point["accuracy"] for point in frontier],
+        color=BLUE,
+        drawstyle="steps-post",
+        marker="o",
+        label="best within the cost",
+    )
+    for point in frontier:
+        axis.annotate(
+            "+".join(str(index) for index in point["members"]),
+            (point[cost] / divisor, point["accuracy"]),
+            xytext=(0, 7),
+            textcoords="offset points",
+            ha="center",
+            color=INK,
+        )
+    axis.set(
+        xlabel=f"cost of one example ({unit})", ylabel="accuracy (fraction)"
+    )
+    axis.margins(x=0.08, y=0.14)
+    figure.legend(loc="outside lower center", ncols=2, frameon=False)
+    tidy(axis)
+    return figure
+
+
+def interpolation_curve(points):
+    """Draws the accuracy on the straight line between two members' weights.
+
+    A curve that dips between its ends says that the members lie in different
+    basins of the loss.
+
+    Args:
+        points: List of `{"position", "accuracy"}`, as
+            `keras_superweights.metrics.interpolate_members` returns.
+
+    Returns:
+        A `matplotlib.figure.Figure`.
+
+    Raises:
+        ValueError: If there are fewer than two points.
+
+    References:
+        - Learning to Compose SuperWeights for Neural Parameter Allocation
+          Search (seed 000), supplement, section 3.4 and figure 3
+    """
+    if len(points) < 2:
+        raise ValueError(
+            "`points` must hold at least the two members themselves. "
+            f"Received: {len(points)} points."
+        )
+    figure = new_figure(5.2, 3.8)
+    axis = figure.subplots()
+    axis.plot(
+        [point["position"] for point in points],
+        [point["accuracy"] for point in points],
+        color=BLUE,
+        marker="o",
+        clip_on=False,
+    )
+    axis.set(
+        xlabel="position between the members (0: first, 1: second)",
+        ylabel="accuracy (fraction)",
+        xlim=(0, 1),
+        ylim=(0, 1),
+    )
+    axis.set_title("Linear interpolation between two members", pad=10)
+    tidy(axis)
+    return figure
+
+
+def _flops_unit(flops):
+    for divisor, unit in ((10**9, "GFLOPs"), (10**6, "MFLOPs")):
+        if flops >= divisor:
+            return divisor, unit
+    return 1, "FLOPs"

@@ -1,0 +1,75 @@
+import random
+
+import numpy as np
+import pytest
+
+from keras_superweights.allocation.pieces import Rectangle
+from keras_superweights.allocation.pieces import nested_regions
+from keras_superweights.banks.assembly import Joint
+from keras_superweights.banks.assembly import Tile
+from keras_superweights.banks.assembly import assemble
+from keras_superweights.banks.assembly import plan_assembly
+
+# Four rectangles around a fifth: no cut leaves all of them whole.
+PINWHEEL = [
+    [Rectangle(0, 1, 0, 2)],
+    [Rectangle(0, 2, 2, 3)],
+    [Rectangle(2, 3, 1, 3)],
+    [Rectangle(1, 3, 0, 1)],
+    [Rectangle(1, 2, 1, 2)],
+]
+
+
+def check(box, regions, window=(2,)):
+    """Assembles pieces cut out of one plane, and compares with the plane."""
+    far = [max(r[i] for g in regions for r in g) for i in (1, 3)]
+    generator = np.random.default_rng(0)
+    plane = generator.normal(size=(*window, *far)).astype("float32")
+    rectangles = [
+        [plane[..., a:b, c:d] for a, b, c, d in region] for region in regions
+    ]
+    plan = plan_assembly(box, regions)
+    kernel = assemble(plan, rectangles)
+    np.testing.assert_array_equal(kernel, plane[..., : box[0], : box[1]])
+    return plan
+
+
+def leaves(plan):
+    if isinstance(plan, Tile):
+        return 1
+    return sum(map(leaves, plan.parts))
+
+
+def test_a_kernel_of_one_piece_is_that_piece():
+    plan = check((4, 6), [[Rectangle(0, 4, 0, 6)]])
+    assert isinstance(plan, Tile)
+
+
+def test_a_narrow_kernel_is_cropped_out():
+    assert isinstance(check((2, 3), [[Rectangle(0, 4, 0, 6)]]), Tile)
+
+
+def test_nested_kernels_are_joined_without_cutting_a_rectangle():
+    regions = nested_regions([(2, 2), (4, 4), (8, 8)])
+    plan = check((8, 8), regions)
+    assert isinstance(plan, Joint)
+    assert leaves(plan) == sum(map(len, regions)) == 5
+
+
+@pytest.mark.parametrize("window", [(), (1,), (3, 3), (2, 2, 2)], ids=str)
+def test_rectangles_that_interlock_are_put_together(window):
+    check((3, 3), PINWHEEL, window)
+    check((2, 3), PINWHEEL, window)
+
+
+def test_random_clusters_are_put_together():
+    for seed in range(60):
+        draw = random.Random(seed)
+        boxes = [
+            (draw.randint(1, 9), draw.randint(1, 9))
+            for _ in range(draw.randint(1, 7))
+        ]
+        regions = nested_regions(boxes)
+        for box in boxes:
+            parts = [g for g in regions if any(r.crop(box) for r in g)]
+            check(box, parts, window=(1,))

@@ -1,0 +1,34 @@
+import numpy as np
+import pytest
+
+from keras_superweights.banks import Bank
+
+
+@pytest.mark.parametrize(
+    ("num_templates", "size", "offset"),
+    [(2, 5, 0), (1, 10, 0), (2, 5, 3), (1, 4, 2), (1, 4, 8), (3, 3, 9)],
+)
+def test_templates_are_read_one_after_the_other_and_wrap(
+    num_templates, size, offset
+):
+    bank = Bank(size=10, variance=1.0)
+    bank.store.assign(np.arange(10.0))
+    expected = [
+        [(offset + t * size + i) % 10 for i in range(size)]
+        for t in range(num_templates)
+    ]
+    templates = bank.templates(num_templates, size, offset)
+    np.testing.assert_array_equal(templates, expected)
+
+
+@pytest.mark.parametrize("variance", [0.01, 1.0, 4.0])
+def test_the_variance_at_the_start_is_the_one_asked_for(variance):
+    draws = np.array(Bank(size=200_000, variance=variance).store)
+    assert draws.var() == pytest.approx(variance, rel=0.02)
+    assert abs(draws.mean()) < 0.02 * variance**0.5
+
+
+def test_a_bank_is_one_trainable_variable():
+    bank = Bank(size=7, variance=1.0)
+    assert len(bank.weights) == len(bank.trainable_variables) == 1
+    assert bank.store.shape == (7,)

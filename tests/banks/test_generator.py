@@ -1,0 +1,324 @@
+"""Generated kernels against a NumPy assembly, point by point."""
+
+import math
+import re
+import threading
+
+import keras
+import numpy as np
+import pytest
+
+from keras_superweights.allocation import Allocation
+from keras_superweights.allocation import Bank
+from keras_superweights.allocation import KernelSpec
+from keras_superweights.allocation import MemberSpec
+from keras_superweights.allocation import SuperWeight
+from keras_superweights.allocation.pieces import Rectangle
+from keras_superweights.banks import KernelGenerator
+from keras_superweights.sharing import MixtureEnsembles
+from keras_superweights.sharing import SuperWeights
+
+
+def members_of(*shapes_of_members):
+    return [
+        MemberSpec(
+            f"net{member}",
+            tuple(KernelSpec(member, f"l{i}", s) for i, s in enumerate(shapes)),
+            other_params=0,
+        )
+        for member, shapes in enumerate(shapes_of_members)
+    ]
+
+
+def boxes(window, *boxes):
+    return [(*window, *box) for box in boxes]
+
+
+NESTED = members_of(
+    boxes((3, 3), (2, 2), (4, 4)), boxes((3, 3), (8, 8), (4, 8), (2, 2))
+)
+OVERLAPPING = members_of(
+    boxes((3,), (4, 16), (16, 4)), boxes((3,), (8, 8), (12, 12), (1, 3))
+)
+# Rectangles that no straight cut separates, besides (3, 5) and (5, 3).
+INTERLOCKING = members_of(
+    boxes((1, 1), (1, 7), (7, 1), (3, 5)),
+    boxes((1, 1), (5, 3), (6, 6), (7, 7), (2, 2)),
+)
+EQUAL = members_of([(2, 4, 4)] * 4, [(2, 4, 4)] * 4)
+DENSE = members_of([(6, 4), (3, 8)], [(6, 8), (4, 4)])
+WINDOWS = members_of(
+    [(3, 3, 2, 4), (1, 1, 4, 4), (2, 2, 2, 3, 4), (4, 3)], [(3, 3, 4, 4)]
+)
+
+ONE_BIN = SuperWeights(depth_bins=1)
+CASES = {
+    "nested": (ONE_BIN, NESTED, 4000),
+    "overlapping": (ONE_BIN, OVERLAPPING, 2000),
+    "interlocking": (ONE_BIN, INTERLOCKING, 300),
+    "equal": (ONE_BIN, EQUAL, 300),
+    "dense": (ONE_BIN, DENSE, 200),
+    "windows": (ONE_BIN, WINDOWS, 900),
+    "one template": (ONE_BIN, OVERLAPPING, 3 * 208 + 20),
+    "tied": (SuperWeights(depth_bins=1, tied=True), OVERLAPPING, 2000),
+    "depth": (SuperWeights(depth_bins=2), NESTED, 2500),
+    "position": (SuperWeights(clusters="position"), NESTED, 3000),
+    "plain kernel of all": (MixtureEnsembles(), EQUAL, 32),
+    "mixture": (MixtureEnsembles(), EQUAL, 180),
+    "round robin": (MixtureEnsembles(max_templates=2), EQUAL, 180),
+    "disjoint": (
+        MixtureEnsembles(max_templates=2, disjoint=True),
+        EQUAL,
+        420,
+    ),
+    "one store": (MixtureEnsembles(max_templates=3), NESTED, 640),
+    "one store of dense": (MixtureEnsembles(), DENSE, 90),
+}
+
+
+def by_hand(name):
+    """Allocations that no rule makes today but the format allows."""
+    members = members_of([(2, 3, 4), (2, 3, 4), (2, 3, 4)])
+    whole = (Rectangle(0, 3, 0, 4),)
+    if name == "wraps":
+        piece = SuperWeight(0, (2,), whole, (0, 1, 2), 2, (0, 1, 2), offset=37)
+        banks = (Bank("store", 50),)
+    elif name == "rolls":
+        piece = SuperWeight(0, (2,), whole, (0, 1, 2), 2, (0, 1, 2), offset=5)
+        banks = (Bank("store", 48),)
+    elif name == "tied choices":
+        piece = SuperWeight(
+            0,
+            (2,),
+            whole,
+            (2, 0, 1),
+            4,
+            (0, 1, 0),
+            choices=((3, 1), (0, 2), (1, 0)),
+        )
+        banks = (Bank("store", 96),)
+    elif name == "regions apart":
+        # One piece of two rectangles that do not touch, and one between.
+        region = (Rectangle(0, 3, 0, 1), Rectangle(0, 3, 3, 4))
+        middle = (Rectangle(0, 3, 1, 3),)
+        return Allocation(
+            tuple(members),
+            (Bank("outer", 2 * 12), Bank("inner", 12)),
+            (
+                SuperWeight(0, (2,), region, (0, 1, 2), 2, (0, 1, 1)),
+                SuperWeight(1, (2,), middle, (2, 0, 1), 1, ()),
+            ),
+            budget_params=1000,
+        )
+    return Allocation(tuple(members), banks, (piece,), budget_params=1000)
+
+
+BY_HAND = ["wraps", "rolls", "tied choices", "regions apart"]
+
+
+@pytest.fixture(params=[*CASES, *BY_HAND])
+def allocation(request):
+    if request.param in BY_HAND:
+        return by_hand(request.param)
+    rule, members, budget = CASES[request.param]
+    return rule.allocate(members, budget)
+
+
+def superweight_vector(allocation, generator, number, row):
+    """One SuperWeight of one kernel: a sum over templates, written out."""
+    piece = allocation.superweights[number]
+    store = np.array(generator.banks[piece.bank].store)
+    size = math.prod(piece.window) * sum(
+        (b - a) * (d - c) for a, b, c, d in piece.region
+    )
+    template = [
+        [store[(piece.offset + t * size + i) % len(store)] for i in range(size)]
+        for t in range(piece.num_templates)
+    ]
+    if not piece.ties:
+        return np.array(template[0])
+    mixture = generator.mixtures[number]
+    used = piece.ties[row]
+    coefficients = np.array(mixture.coefficients)[used]
+    chosen = (
+        piece.choices[used] if piece.choices else range(piece.num_templates)
+    )
+    vector = np.zeros(size)
+    for coefficient, t in zip(coefficients, chosen, strict=True):
+        vector += coefficient * np.array(template[t], "float64")
+    return vector
+
+
+def painted(allocation, generator):
+    """Every kernel, painted scalar by scalar, and how often each was."""
+    kernels = []
+    for index, spec in enumerate(allocation.kernels):
+        kernel = np.full(spec.shape, np.nan)
+        times = np.zeros(spec.shape, "int32")
+        inputs, outputs = spec.shape[-2:]
+        for number, piece in enumerate(allocation.superweights):
+            if index not in piece.kernels:
+                continue
+            row = piece.kernels.index(index)
+            vector = superweight_vector(allocation, generator, number, row)
+            read = 0
+            for a, b, c, d in piece.region:
+                for place in np.ndindex(*piece.window):
+                    for i in range(a, b):
+                        for j in range(c, d):
+                            if i < inputs and j < outputs:
+                                kernel[(*place, i, j)] = vector[read]
+                                times[(*place, i, j)] += 1
+                            read += 1
+            assert read == len(vector)
+        kernels.append((kernel, times))
+    return kernels
+
+
+def test_kernels_equal_a_numpy_assembly(allocation):
+    generator = KernelGenerator(allocation)
+    kernels = generator.kernels_from(generator.superweights())
+    assert sorted(kernels) == list(range(len(allocation.kernels)))
+    expected = painted(allocation, generator)
+    for index, (kernel, times) in enumerate(expected):
+        assert (times == 1).all(), "a scalar of no or of two SuperWeights"
+        assert kernels[index].shape == allocation.kernels[index].shape
+        np.testing.assert_allclose(kernels[index], kernel, atol=1e-5)
+        np.testing.assert_allclose(generator.kernel(index), kernel, atol=1e-5)
+
+
+def test_the_scalars_of_the_generator_are_those_of_the_allocation(allocation):
+    generator = KernelGenerator(allocation)
+    sizes = [math.prod(v.shape) for v in generator.trainable_variables]
+    assert sum(sizes) == allocation.num_params
+    banks = [tuple(bank.store.shape) for bank in generator.banks]
+    assert banks == [(bank.size,) for bank in allocation.banks]
+
+
+def test_kernels_in_use_are_those_of_the_innermost_scope():
+    allocation = CASES["equal"][0].allocate(*CASES["equal"][1:])
+    generator = KernelGenerator(allocation)
+    own = generator.superweights()
+    doubled = [2.0 * pieces for pieces in own]
+    before = np.array(generator.kernel(1))
+    assert not generator.is_in_use
+    with generator.using(own):
+        with generator.using(doubled):
+            np.testing.assert_allclose(generator.kernel(1), 2 * before)
+        np.testing.assert_allclose(generator.kernel(1), before)
+        with pytest.raises(RuntimeError), generator.using(doubled):
+            raise RuntimeError
+        np.testing.assert_allclose(generator.kernel(1), before)
+    assert not generator.is_in_use
+
+
+def test_kernels_in_use_belong_to_the_thread():
+    allocation = CASES["equal"][0].allocate(*CASES["equal"][1:])
+    generator = KernelGenerator(allocation)
+    seen = []
+    with generator.using(generator.superweights()):
+        thread = threading.Thread(
+            target=lambda: seen.append(generator.is_in_use)
+        )
+        thread.start()
+        thread.join()
+    assert seen == [False]
+
+
+def wrn_16_4(width=4):
+    """Shapes of the convolutions of WRN-16-4, from the paper's table."""
+    shapes = [(3, 3, 3, 16)]
+    inputs = 16
+    for filters in (16 * width, 32 * width, 64 * width):
+        shapes += [
+            (1, 1, inputs, filters),
+            (3, 3, inputs, filters),
+            *[(3, 3, filters, filters)] * 3,
+        ]
+        inputs = filters
+    return shapes
+
+
+def he_normal(shape):
+    return math.sqrt(2.0 / math.prod(shape[:-1]))
+
+
+WIDE_RESNETS = {
+    "network": members_of(wrn_16_4()),
+    "ensemble": members_of(wrn_16_4(), wrn_16_4(width=2)),
+}
+
+
+@pytest.mark.parametrize("members", WIDE_RESNETS.values(), ids=WIDE_RESNETS)
+@pytest.mark.parametrize("fraction", [0.25, 0.5, 1.0, 2.0])
+@pytest.mark.parametrize(
+    "rule",
+    [SuperWeights(), MixtureEnsembles()],
+    ids=["SuperWeights", "MixtureEnsembles"],
+)
+def test_kernels_start_he_normal(rule, fraction, members):
+    """Within 10 percent in every layer of WRN-16-4 at every budget."""
+    budget = int(fraction * sum(member.num_params for member in members))
+    try:
+        allocation = rule.allocate(members, budget)
+    except ValueError as error:
+        # The least that the rule needs, where that is more.
+        least = re.search(r"works is (\d+)", str(error))
+        allocation = rule.allocate(members, int(least[1]))
+    squares = np.zeros(len(allocation.kernels))
+    for seed in range(3):  # the stem has but 432 scalars
+        keras.utils.set_random_seed(seed)
+        generator = KernelGenerator(allocation)
+        kernels = generator.kernels_from(generator.superweights())
+        for index, kernel in kernels.items():
+            squares[index] += np.var(kernel) / 3
+    generated = sorted(kernels)
+    assert len(generated) >= len(allocation.kernels) // 2
+    expected = [he_normal(allocation.kernels[k].shape) for k in generated]
+    np.testing.assert_allclose(np.sqrt(squares[generated]), expected, rtol=0.1)
+
+
+def test_tied_kernels_of_different_fan_in_share_one_scale_between_theirs():
+    members = members_of([(3, 3, 64, 32), (3, 3, 16, 32)])
+    rule = SuperWeights(depth_bins=1, tied=True)
+    allocation = rule.allocate(members, 3 * 9 * 64 * 32)
+    generator = KernelGenerator(allocation)
+    kernels = generator.kernels_from(generator.superweights())
+    wide, narrow = np.array(kernels[0]), np.array(kernels[1])
+    # Tied and nested: the narrow kernel is a part of the wide one.
+    np.testing.assert_allclose(wide[:, :, :16], narrow, atol=1e-7)
+    low, high = he_normal(wide.shape), he_normal(narrow.shape)
+    assert 1.1 * low < narrow.std() < 0.9 * high
+
+
+def test_templates_are_different_draws():
+    rule = SuperWeights(depth_bins=1)
+    generator = KernelGenerator(rule.allocate(EQUAL, 8 * 32 + 64))
+    templates = np.array(generator.banks[0].templates(8, 32))
+    correlation = np.corrcoef(templates)
+    assert np.abs(correlation[~np.eye(8, dtype=bool)]).max() < 0.7
+    again = KernelGenerator(rule.allocate(EQUAL, 8 * 32 + 64))
+    assert not np.allclose(again.banks[0].store, generator.banks[0].store)
+
+
+def test_untied_kernels_start_apart():
+    for rule in (SuperWeights(depth_bins=1), MixtureEnsembles()):
+        allocation = rule.allocate(EQUAL, 160)
+        assert allocation.superweights[0].num_templates > 1
+        generator = KernelGenerator(allocation)
+        kernels = generator.kernels_from(generator.superweights())
+        flat = [np.array(kernel).ravel() for kernel in kernels.values()]
+        for i, one in enumerate(flat):
+            for other in flat[:i]:
+                assert not np.allclose(one, other)
+                assert not np.allclose(one, -other)
+
+
+def test_the_same_seed_gives_the_same_start():
+    allocation = ONE_BIN.allocate(NESTED, 4000)
+    starts = []
+    for _ in range(2):
+        keras.utils.set_random_seed(5)
+        starts.append(KernelGenerator(allocation).get_weights())
+    for one, other in zip(*starts, strict=True):
+        np.testing.assert_array_equal(one, other)

@@ -1,0 +1,144 @@
+"""Every config builds, plans, and its quick variant takes a step."""
+
+import importlib
+import pathlib
+
+import keras
+import numpy as np
+import pytest
+
+import keras_superweights as ksw
+from trainers import experiment
+from trainers import plan
+
+CONFIGS = pathlib.Path(__file__).parents[2] / "configs"
+NAMES = sorted(
+    path.stem
+    for path in CONFIGS.glob("*.py")
+    if path.stem not in ("__init__", "cifar_recipe")
+)
+CIFAR = [name for name in NAMES if name.startswith("cifar")]
+
+
+def module(name):
+    return importlib.import_module(f"configs.{name}")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_it_plans_inside_its_budget(name):
+    config = module(name).get_config()
+    allocation, flops = plan.plan(config)
+    assert allocation.num_params <= allocation.budget_params
+    assert allocation.num_params >= 0.98 * allocation.budget_params
+    assert len(flops) == len(config.members) and min(flops) > 0
+
+
+@pytest.mark.parametrize("name", CIFAR)
+def test_on_cifar10_only_the_set_is_another(name):
+    variants = [module(name).get_config(v).to_dict() for v in ("", "cifar10")]
+    sets = [variant["data"].pop("name") for variant in variants]
+    assert sets == ["cifar100", "cifar10"]
+    assert variants[0] == variants[1]
+    plan.plan(module(name).get_config("cifar10"))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_its_quick_variant_takes_a_step_on_digits(name, tmp_path):
+    config = module(name).get_config("quick")
+    full = module(name).get_config()
+    assert config.sharing == full.sharing
+    assert config.epochs <= 3
+    experiment.check(config)
+    members = experiment.members(config)
+    network = ksw.SuperWeightNetwork(
+        members,
+        allocation=experiment.allocate(config, members),
+        weight_decay=config.optimizer.weight_decay,
+    )
+    # Eagerly: one step of a graph costs mostly its tracing.
+    network.compile(
+        experiment.optimizer(config, steps_per_epoch=1),
+        experiment.loss(config),
+        run_eagerly=True,
+    )
+    before = [v.numpy() for v in network.trainable_variables]
+    rng = np.random.default_rng(0)
+    images = rng.normal(size=(4, 8, 8, 1)).astype("float32")
+    logs = network.train_on_batch(images, rng.integers(0, 10, 4))
+    assert np.isfinite(logs).all()
+    changed = [
+        np.any(v.numpy() != old)
+        for v, old in zip(network.trainable_variables, before, strict=True)
+    ]
+    assert np.mean(changed) > 0.9
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_it_is_locked_and_refuses_another_variant(name):
+    with pytest.raises(AttributeError, match="budget_params"):
+        module(name).get_config().budget = 3
+    with pytest.raises(ValueError, match="variant.*'slow'"):
+        module(name).get_config("slow")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_its_head_says_where_from_how_and_what_to_expect(name):
+    text = module(name).__doc__
+    assert f"--config configs/{name}.py" in text
+    assert name == "digits" or "Seed 00" in text
+    assert "easured" in text  # what was measured, or that nothing was
+
+
+@pytest.mark.parametrize(
+    "name, members",
+    [
+        ("cifar_swn_ho", [(28, 10)] * 4),
+        ("cifar_swn_he", [(34, 8), (28, 12), (28, 10), (28, 8)]),
+        ("cifar_swn_multi_width", [(28, 7), (28, 4), (28, 3)]),
+        (
+            "cifar_swn_multi_depth_width",
+            [(28, 7), (28, 4), (16, 7), (16, 4)],
+        ),
+        ("cifar_mixture_ensembles", [(28, 10)] * 4),
+        ("cifar_thin_mixture_ensembles", [(28, 5)] * 4),
+        ("cifar_deep_ensemble", [(28, 10)] * 4),
+        ("cifar_single", [(28, 10)]),
+    ],
+)
+def test_it_has_the_members_and_recipe_of_the_papers(name, members):
+    config = module(name).get_config()
+    assert [(m["depth"], m["width"]) for m in config.members] == members
+    heterogeneous = len(set(members)) > 1
+    thin = name == "cifar_thin_mixture_ensembles"
+    drops = (60, 120, 160) if heterogeneous else (60, 120, 180)
+    assert config.optimizer.drop_epochs == ((300, 600, 900) if thin else drops)
+    assert config.epochs == (1000 if thin else 200)
+    assert config.data.cutout == (16 if heterogeneous else 0)
+    assert (config.data.batch_size, config.data.pad) == (128, 4)
+    assert config.data.flip
+    assert config.optimizer.weight_decay == 5e-4
+
+
+def test_the_budgets_of_the_papers_can_be_met():
+    for name, budgets in (
+        ("cifar_swn_ho", (15e6, 36.5e6, 120e6)),
+        ("cifar_swn_he", (15e6, 36.5e6)),
+        ("cifar_mixture_ensembles", (7e6, 15e6, 36.5e6, 120e6)),
+    ):
+        config = module(name).get_config()
+        for budget in budgets:
+            config.budget_params = budget
+            allocation, _ = plan.plan(config)
+            assert 0.98 * budget < allocation.num_params <= budget
+    config = module("cifar_swn_ho").get_config()
+    config.budget_params = 120e6
+    config.sharing.clusters = "position"
+    plan.plan(config)
+
+
+def test_a_network_of_one_is_the_plain_network():
+    config = module("cifar_single").get_config("quick")
+    (member,) = experiment.members(config)
+    assert isinstance(member, keras.Model)
+    allocation = experiment.allocate(config, [member])
+    assert not allocation.banks

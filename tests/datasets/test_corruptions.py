@@ -1,0 +1,320 @@
+import colorsys
+import dataclasses
+import io
+import shutil
+
+import numpy as np
+import PIL.Image
+import pytest
+import scipy.ndimage
+import scipy.stats
+import tensorflow_datasets as tfds
+
+from keras_superweights.datasets import ImagePipeline
+from keras_superweights.datasets import corruptions
+from keras_superweights.datasets.corruptions import corrupt
+from keras_superweights.datasets.corruptions import corrupted_test
+
+
+def smooth_images(seed, num_images=4, shape=(32, 32, 3)):
+    """Images with structure at several scales, as photographs have."""
+    noise = np.random.default_rng(seed).normal(size=(num_images, *shape))
+    images = sum(
+        scale * scipy.ndimage.gaussian_filter(noise, (0, scale, scale, 0))
+        for scale in (0.5, 2, 6)
+    )
+    low, high = images.min(), images.max()
+    return np.rint((images - low) / (high - low) * 255).astype(np.uint8)
+
+
+def levels(*strengths):
+    """Severities with their strengths."""
+    return list(enumerate(strengths, start=1))
+
+
+def distance(images, corruption, severity, seed=0):
+    changed = corrupt(images, corruption, severity, seed).numpy()
+    return np.mean((changed.astype(float) - images) ** 2)
+
+
+@pytest.mark.parametrize("corruption", corruptions.CORRUPTIONS)
+@pytest.mark.parametrize("shape", [(32, 32, 3), (8, 8, 1), (12, 10, 1)])
+def test_shape_and_type_are_kept_and_the_input_unchanged(corruption, shape):
+    images = smooth_images(0, shape=shape)
+    before = images.copy()
+    for severity in range(1, 6):
+        changed = corrupt(images, corruption, severity)
+        assert changed.shape == images.shape
+        assert changed.dtype == "uint8"
+        assert (changed.numpy() != images).any()
+    np.testing.assert_array_equal(images, before)
+
+
+@pytest.mark.parametrize("corruption", corruptions.CORRUPTIONS)
+@pytest.mark.parametrize("seed", range(3))
+def test_a_severer_corruption_is_further_from_the_image(corruption, seed):
+    images = smooth_images(seed, num_images=8)
+    distances = [
+        distance(images, corruption, severity, seed) for severity in range(1, 6)
+    ]
+    assert distances == sorted(distances)
+    assert len(set(distances)) == 5
+
+
+@pytest.mark.parametrize("corruption", corruptions.CORRUPTIONS)
+def test_seeds_repeat_and_matter_only_to_noise(corruption):
+    images = smooth_images(0)
+    first, again, other = (
+        corrupt(images, corruption, 3, seed).numpy() for seed in (5, 5, 6)
+    )
+    np.testing.assert_array_equal(first, again)
+    assert (first != other).any() == corruption.endswith("noise")
+
+
+def flat(value, channels=1):
+    return np.full((20, 32, 32, channels), value, np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("severity", "deviation"), levels(0.04, 0.06, 0.08, 0.09, 0.10)
+)
+def test_gaussian_noise_has_its_deviation(severity, deviation):
+    noise = corrupt(flat(128), "gaussian_noise", severity) / 255 - 128 / 255
+    assert np.std(noise) == pytest.approx(deviation, rel=0.03)
+    assert np.mean(noise) == pytest.approx(0, abs=0.003)
+
+
+@pytest.mark.parametrize(("severity", "photons"), levels(500, 250, 100, 75, 50))
+def test_shot_noise_is_that_of_counted_photons(severity, photons):
+    for value in (20, 120):
+        changed = corrupt(flat(value), "shot_noise", severity).numpy()
+        # As rounded: a photon is not a whole number of grey levels.
+        counts = np.arange(4 * photons)
+        shares = scipy.stats.poisson.pmf(counts, value / 255 * photons)
+        levels = np.minimum(np.rint(counts / photons * 255), 255)
+        mean = levels @ shares
+        variance = (levels - mean) ** 2 @ shares
+        assert np.mean(changed) == pytest.approx(mean, rel=0.01)
+        assert np.var(changed) == pytest.approx(variance, rel=0.05)
+
+
+@pytest.mark.parametrize(
+    ("severity", "fraction"), levels(0.01, 0.02, 0.03, 0.05, 0.07)
+)
+def test_impulse_noise_is_half_salt_half_pepper(severity, fraction):
+    changed = corrupt(flat(99, 3), "impulse_noise", severity).numpy()
+    assert set(np.unique(changed)) == {0, 99, 255}
+    for extreme in (0, 255):
+        share = np.mean(changed == extreme)
+        assert share == pytest.approx(fraction / 2, rel=0.12)
+    # Each channel by itself.
+    pixels = (changed != 99).any(axis=-1).mean()
+    assert pixels == pytest.approx(1 - (1 - fraction) ** 3, rel=0.1)
+
+
+@pytest.mark.parametrize(
+    ("severity", "deviation"), levels(0.4, 0.6, 0.7, 0.8, 1.0)
+)
+def test_blur_equals_scipy(severity, deviation):
+    for shape in ((32, 32, 3), (8, 8, 1), (3, 7, 2)):
+        images = smooth_images(severity, shape=shape)
+        sigma = (0, deviation, deviation, 0)
+        expected = scipy.ndimage.gaussian_filter(
+            images.astype(float), sigma, mode="nearest", truncate=4
+        )
+        changed = corrupt(images, "gaussian_blur", severity).numpy()
+        np.testing.assert_allclose(changed, expected, atol=0.501)
+
+
+@pytest.mark.parametrize(
+    ("severity", "amount"), levels(0.05, 0.1, 0.15, 0.2, 0.3)
+)
+def test_brightness_is_added_to_the_value_of_hsv(severity, amount):
+    images = smooth_images(severity, num_images=1, shape=(8, 8, 3))
+    images[0, 0, 0] = 0
+    images[0, 0, 1] = (255, 0, 0)
+    changed = corrupt(images, "brightness", severity).numpy()
+    for before, after in zip(
+        images.reshape(-1, 3), changed.reshape(-1, 3), strict=True
+    ):
+        hue, saturation, value = colorsys.rgb_to_hsv(*(before / 255))
+        expected = colorsys.hsv_to_rgb(hue, saturation, min(value + amount, 1))
+        np.testing.assert_allclose(after, np.array(expected) * 255, atol=0.51)
+    grey = images[..., :1]
+    np.testing.assert_allclose(
+        corrupt(grey, "brightness", severity).numpy(),
+        np.minimum(grey / 255 + amount, 1) * 255,
+        atol=0.51,
+    )
+
+
+@pytest.mark.parametrize(
+    ("severity", "fraction"), levels(0.75, 0.5, 0.4, 0.3, 0.15)
+)
+def test_contrast_shrinks_towards_the_mean_colour(severity, fraction):
+    images = smooth_images(severity)
+    changed = corrupt(images, "contrast", severity).numpy()
+    for before, after in zip(images, changed, strict=True):
+        for channel in range(3):
+            mean = before[..., channel].mean()
+            expected = mean + fraction * (before[..., channel] - mean)
+            np.testing.assert_allclose(
+                after[..., channel], expected, atol=0.501
+            )
+
+
+@pytest.mark.parametrize(
+    ("severity", "fraction"), levels(0.95, 0.9, 0.85, 0.75, 0.65)
+)
+@pytest.mark.parametrize("side", [32, 8])
+def test_pixelation_equals_pillow(severity, fraction, side):
+    images = smooth_images(severity, shape=(side, side, 3))
+    changed = corrupt(images, "pixelate", severity).numpy()
+    for before, after in zip(images, changed, strict=True):
+        small = PIL.Image.fromarray(before).resize(
+            (int(side * fraction),) * 2, PIL.Image.Resampling.BOX
+        )
+        expected = small.resize((side, side), PIL.Image.Resampling.BOX)
+        # Pillow rounds between rows and columns too.
+        np.testing.assert_allclose(after, np.array(expected), atol=1)
+
+
+@pytest.mark.parametrize(("severity", "quality"), levels(80, 65, 58, 50, 40))
+@pytest.mark.parametrize("channels", [1, 3])
+def test_jpeg_equals_pillow(severity, quality, channels):
+    images = smooth_images(severity, shape=(32, 32, channels))
+    changed = corrupt(images, "jpeg_compression", severity).numpy()
+    for before, after in zip(images, changed, strict=True):
+        code = io.BytesIO()
+        PIL.Image.fromarray(before.squeeze()).save(
+            code, "JPEG", quality=quality
+        )
+        expected = np.array(PIL.Image.open(code)).reshape(before.shape)
+        difference = np.abs(after.astype(int) - expected)
+        # Two libraries, which may round a coefficient to different sides.
+        assert difference.mean() < 0.1
+
+
+@pytest.mark.parametrize("corruption", ["gaussian_noise", "jpeg_compression"])
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_a_corrupted_test_split_is_like_the_clean_one(
+    make_pipeline, tiny_split, corruption, smoothing, monkeypatch
+):
+    monkeypatch.setattr(corruptions, "_EXAMPLES_AT_ONCE", 4)
+    images, _ = tiny_split("test")
+    pipeline = make_pipeline(batch_size=8, label_smoothing=smoothing)
+    batches, source = corrupted_test(pipeline, corruption, 3)
+    assert source == "generated"
+    assert batches.element_spec == pipeline.test().element_spec
+    (first, second), clean = list(batches), list(pipeline.test())
+    for (_, labels), (_, expected) in zip((first, second), clean, strict=True):
+        np.testing.assert_array_equal(labels, expected)
+    normalized = np.concatenate([first[0], second[0]])
+    pixels = (normalized * pipeline.deviation + pipeline.mean) * 255
+    np.testing.assert_allclose(pixels, np.rint(pixels), atol=1e-3)
+    if corruption == "jpeg_compression":
+        expected = corrupt(images, corruption, 3)
+        np.testing.assert_allclose(pixels, expected, atol=1e-3)
+    else:
+        noise = pixels - images
+        assert 5 < noise.std() < 0.08 * 255
+        # The blocks of 4 do not repeat one another's noise.
+        kept = (pixels > 0.5) & (pixels < 254.5)
+        both = kept[:4] & kept[4:8]
+        correlation = np.corrcoef(noise[:4][both], noise[4:8][both])[0, 1]
+        assert abs(correlation) < 0.2
+
+
+def images_of(batches):
+    return np.concatenate([images for images, _ in batches])
+
+
+def test_noise_depends_on_the_seed_and_not_on_the_batch_size(make_pipeline):
+    large, small = make_pipeline(batch_size=10), make_pipeline(batch_size=3)
+    first, _ = corrupted_test(large, "shot_noise", 4)
+    second, _ = corrupted_test(small, "shot_noise", 4)
+    other, _ = corrupted_test(small, "shot_noise", 4, seed=1)
+    assert [len(labels) for _, labels in second] == [3, 3, 3, 1]
+    np.testing.assert_array_equal(images_of(first), images_of(second))
+    assert (images_of(second) != images_of(other)).any()
+    np.testing.assert_array_equal(images_of(second), images_of(second))
+
+
+class TinyColoursCorrupted(tfds.core.GeneratorBasedBuilder):
+    """Four black images as the test split of every corruption."""
+
+    VERSION = tfds.core.Version("1.0.0")
+    BUILDER_CONFIGS = [
+        tfds.core.BuilderConfig(name=name) for name in ("contrast_2", "fog_3")
+    ]
+
+    def _info(self):
+        return tfds.core.DatasetInfo(
+            builder=self,
+            features=tfds.features.FeaturesDict(
+                {
+                    "image": tfds.features.Image(shape=(6, 5, 3)),
+                    "label": tfds.features.ClassLabel(num_classes=4),
+                }
+            ),
+        )
+
+    def _split_generators(self, dl_manager):
+        return {"test": self._generate_examples()}
+
+    def _generate_examples(self):
+        for index in range(4):
+            image = np.zeros((6, 5, 3), np.uint8)
+            yield index, {"image": image, "label": index}
+
+
+def test_a_prepared_corrupted_set_is_read_instead(tiny_dir, tmp_path):
+    shutil.copytree(tiny_dir, tmp_path, dirs_exist_ok=True)
+    for config in ("contrast_2", "fog_3"):
+        TinyColoursCorrupted(
+            data_dir=tmp_path, config=config
+        ).download_and_prepare()
+    pipeline = ImagePipeline(
+        name="tiny_colours:1.2.0", data_dir=tmp_path, batch_size=3
+    )
+    for corruption, severity in (("contrast", 2), ("fog", 3)):
+        batches, source = corrupted_test(pipeline, corruption, severity)
+        config = f"{corruption}_{severity}"
+        assert source == f"tiny_colours_corrupted/{config}/1.0.0"
+        black = -np.array(pipeline.mean) / np.array(pipeline.deviation)
+        images = images_of(batches)
+        assert images.shape == (4, 6, 5, 3)
+        np.testing.assert_allclose(
+            images, np.broadcast_to(black, images.shape), rtol=1e-5
+        )
+        labels = np.concatenate([labels for _, labels in batches])
+        assert sorted(labels) == [0, 1, 2, 3]
+    # What is not prepared, or has no such split, is made here.
+    assert corrupted_test(pipeline, "contrast", 3)[1] == "generated"
+    other_split = dataclasses.replace(pipeline, test_split="train[:5]")
+    batches, source = corrupted_test(other_split, "contrast", 2)
+    assert source == "generated"
+    assert len(images_of(batches)) == 5
+
+
+def test_the_unknown_is_refused(make_pipeline):
+    images = smooth_images(0)
+    names = "'gaussian_noise', 'shot_noise'.*'jpeg_compression'"
+    with pytest.raises(ValueError, match=f"{names}.*corruption='rain'"):
+        corrupt(images, "rain", 1)
+    pipeline = make_pipeline()
+    message = f"{names}.*'tiny_colours_corrupted/fog_3'.*'fog'"
+    with pytest.raises(ValueError, match=message):
+        corrupted_test(pipeline, "fog", 3)
+    for severity in (0, 6, 1.5, 1.0, "3"):
+        message = rf"\(1, 2, 3, 4, 5\).*severity={severity!r}"
+        with pytest.raises(ValueError, match=message):
+            corrupt(images, "contrast", severity)
+        with pytest.raises(ValueError, match=message):
+            corrupted_test(pipeline, "contrast", severity)
+    with pytest.raises(TypeError, match="uint8.*float64"):
+        corrupt(images / 255, "contrast", 1)
+    with pytest.raises(ValueError, match=r"batch.*\(32, 32, 3\)"):
+        corrupt(images[0], "contrast", 1)
+    with pytest.raises(ValueError, match=r"1 or 3.*\(4, 32, 32, 2\)"):
+        corrupt(images[..., :2], "jpeg_compression", 1)

@@ -1,0 +1,115 @@
+import json
+
+import keras
+import numpy as np
+import pytest
+
+from keras_superweights import metrics
+from keras_superweights.datasets import ImagePipeline
+from keras_superweights.datasets import corruptions
+
+
+@pytest.fixture(scope="module")
+def pipeline(tmp_path_factory):
+    return ImagePipeline(
+        name="sklearn_digits",
+        data_dir=tmp_path_factory.mktemp("digits"),
+        test_split="test[:60]",
+        batch_size=25,
+    )
+
+
+@pytest.fixture
+def network():
+    return keras.Sequential(
+        [
+            keras.Input((8, 8, 1)),
+            keras.layers.Flatten(),
+            keras.layers.Dense(10, kernel_initializer="random_normal"),
+        ]
+    )
+
+
+def by_hand(network, batches):
+    kernel, bias = network.get_weights()
+    images = np.concatenate([x.numpy() for x, _ in batches])
+    labels = np.concatenate([y.numpy() for _, y in batches])
+    logits = images.reshape(len(images), -1) @ kernel + bias
+    exponentials = np.exp(logits)
+    probabilities = exponentials / exponentials.sum(axis=1, keepdims=True)
+    hits = probabilities.argmax(axis=1) == labels
+    of_labels = probabilities[np.arange(len(labels)), labels]
+    return len(labels), hits.mean(), -np.log(of_labels).mean()
+
+
+def test_every_row_is_measured_on_its_corruption(pipeline, network):
+    report = metrics.evaluate_corrupted(
+        network, pipeline, ["contrast", "gaussian_noise"], [5, 1]
+    )
+    report = json.loads(json.dumps(report))
+    rows = report["corruptions"]
+    assert [(row["corruption"], row["severity"]) for row in rows] == [
+        ("contrast", 5),
+        ("contrast", 1),
+        ("gaussian_noise", 5),
+        ("gaussian_noise", 1),
+    ]
+    for row in rows:
+        batches, source = corruptions.corrupted_test(
+            pipeline, row["corruption"], row["severity"]
+        )
+        num_examples, accuracy, nll = by_hand(network, batches)
+        assert num_examples == 60
+        assert row["source"] == source == "generated"
+        assert row["accuracy"] == pytest.approx(accuracy)
+        assert row["nll"] == pytest.approx(nll, rel=1e-4)
+    for metric in ("accuracy", "nll", "ece"):
+        mean = sum(row[metric] for row in rows) / 4
+        assert report[metric] == pytest.approx(mean)
+
+
+def test_all_corruptions_at_all_severities_unless_told(network, monkeypatch):
+    asked = []
+
+    def no_images(pipeline, corruption, severity):
+        asked.append((corruption, severity))
+        images, labels = np.zeros((2, 8, 8, 1)), np.array([0, 1])
+        return [(images, keras.ops.convert_to_tensor(labels))], "generated"
+
+    monkeypatch.setattr(
+        metrics.robustness, "corrupted_test", no_images, raising=True
+    )
+    report = metrics.evaluate_corrupted(network, None)
+    names = corruptions.CORRUPTIONS
+    assert asked == [(name, level) for name in names for level in range(1, 6)]
+    assert len(report["corruptions"]) == len(names) * 5
+
+
+def test_log_probabilities_are_as_good_as_logits(pipeline, network):
+    inputs = keras.Input((8, 8, 1))
+    outputs = keras.ops.log_softmax(network(inputs))
+    same = keras.Model(inputs, outputs)
+    arguments = (pipeline, ["brightness"], [3])
+    of_logits = metrics.evaluate_corrupted(network, *arguments)
+    of_logs = metrics.evaluate_corrupted(same, *arguments)
+    assert of_logs["nll"] == pytest.approx(of_logits["nll"], rel=1e-5)
+    assert of_logs["accuracy"] == of_logits["accuracy"]
+
+
+def test_one_hot_labels_are_understood(pipeline, network):
+    import dataclasses
+
+    smoothed = dataclasses.replace(pipeline, label_smoothing=0.1)
+    plain = metrics.evaluate_corrupted(network, pipeline, ["contrast"], [2])
+    assert plain == metrics.evaluate_corrupted(
+        network, smoothed, ["contrast"], [2]
+    )
+
+
+def test_nothing_to_measure_and_wrong_names_are_refused(pipeline, network):
+    with pytest.raises(ValueError, match=r"at least one.*corruptions=\[\]"):
+        metrics.evaluate_corrupted(network, pipeline, corruptions=[])
+    with pytest.raises(ValueError, match="'gaussian_noise'.*'fog'"):
+        metrics.evaluate_corrupted(network, pipeline, ["contrast", "fog"])
+    with pytest.raises(ValueError, match=r"\(1, 2, 3, 4, 5\).*severity=0"):
+        metrics.evaluate_corrupted(network, pipeline, severities=[0])

@@ -1,0 +1,105 @@
+"""Trains on one or two replicas; a program of its own, run by the test.
+
+    python replicas_program.py REPLICAS BATCH_NORM WORKDIR
+
+TensorFlow splits the CPU before it starts, and a process should hold one
+MirroredStrategy, so each case is a process.
+"""
+
+import contextlib
+import json
+import pathlib
+import sys
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+import keras_superweights as ksw
+
+
+def member(width, batch_norm):
+    inputs = keras.Input((6, 6, 2))
+    x = inputs
+    for _ in range(3):
+        x = keras.layers.Conv2D(
+            width, 3, padding="same", kernel_regularizer="l2"
+        )(x)
+        if batch_norm:
+            x = keras.layers.BatchNormalization(momentum=0.5)(x)
+        x = keras.layers.Activation("tanh")(x)
+    x = keras.layers.GlobalAveragePooling2D()(x)
+    return keras.Model(inputs, keras.layers.Dense(3)(x))
+
+
+def build(batch_norm):
+    network = ksw.SuperWeightNetwork(
+        [lambda: member(4, batch_norm), lambda: member(6, batch_norm)],
+        0.8,
+        ksw.sharing.SuperWeights(depth_bins=1),
+        weight_decay=0.01,
+    )
+    network.compile(
+        keras.optimizers.SGD(0.1, momentum=0.9),
+        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        metrics=["accuracy"],
+        jit_compile=False,
+    )
+    return network
+
+
+def differ(one, other):
+    return float(np.abs(one.numpy() - other.numpy()).max())
+
+
+def main(replicas, batch_norm, workdir):
+    cpu = tf.config.list_physical_devices("CPU")[0]
+    tf.config.set_logical_device_configuration(
+        cpu, [tf.config.LogicalDeviceConfiguration()] * replicas
+    )
+    scope = contextlib.nullcontext()
+    if replicas > 1:
+        strategy = tf.distribute.MirroredStrategy(
+            [f"CPU:{index}" for index in range(replicas)]
+        )
+        assert strategy.num_replicas_in_sync == replicas
+        scope = strategy.scope()
+    keras.utils.set_random_seed(0)
+    with scope:
+        network = build(batch_norm)
+    draw = np.random.default_rng(0)
+    x = draw.normal(size=(24, 6, 6, 2)).astype("float32")
+    y = draw.integers(0, 3, 24)
+    weight = draw.uniform(0.5, 2.0, 24).astype("float32")
+    history = network.fit(
+        tf.data.Dataset.from_tensor_slices((x, y, weight)).batch(8),
+        epochs=2,
+        verbose=0,
+    ).history
+    evaluated = network.evaluate(
+        tf.data.Dataset.from_tensor_slices((x, y)).batch(8),
+        verbose=0,
+        return_dict=True,
+    )
+    apart = 0.0
+    for variable in network.weights:
+        copies = [variable.value]
+        if replicas > 1:
+            copies = strategy.experimental_local_results(variable.value)
+            assert len(copies) == replicas
+        for copy in copies[1:]:
+            apart = max(apart, differ(copy, copies[0]))
+    workdir.mkdir(exist_ok=True)
+    network.save(workdir / "network.keras")
+    results = {"history": history, "evaluated": evaluated, "apart": apart}
+    (workdir / "results.json").write_text(json.dumps(results))
+    np.savez(
+        workdir / "arrays.npz",
+        x=x,
+        predictions=network.predict(x, verbose=0),
+        **{f"w{i}": np.array(w) for i, w in enumerate(network.weights)},
+    )
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), sys.argv[2] == "True", pathlib.Path(sys.argv[3]))

@@ -1,0 +1,139 @@
+"""Algorithm 1 as union-find against the algorithm as it is printed."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+from keras_superweights.search.clustering import group_above
+from keras_superweights.search.clustering import group_into
+
+
+def algorithm_1(similarity, threshold, draw):
+    """The seeds' Algorithm 1, line by line; ties are popped in any order.
+
+    The text of the seed misprints three indices: a pair above the threshold
+    asks for the groups of its first *and* of its second layer.
+    """
+    pairs = list(itertools.combinations(range(len(similarity)), 2))
+    draw.shuffle(pairs)
+    queue = sorted(pairs, key=lambda pair: -similarity[pair])
+    groups = []
+
+    def group_of(layer):
+        return next((g for g in groups if layer in g), None)
+
+    for pair in queue:
+        one, other = pair
+        first, second = group_of(one), group_of(other)
+        if similarity[pair] > threshold:
+            if first is not None and second is not None:
+                groups[:] = [g for g in groups if g not in (first, second)]
+                groups.append(first | second)
+            elif first is not None:
+                first.add(other)
+            elif second is not None:
+                second.add(one)
+            else:
+                groups.append({one, other})
+        else:
+            if first is None:
+                groups.append({one})
+            if second is None:
+                groups.append({other})
+    return sorted(tuple(sorted(group)) for group in groups)
+
+
+def random_similarity(draw):
+    """Symmetric, of 2 to 9 kernels; in every second one values repeat."""
+    count = draw.integers(2, 10)
+    values = draw.uniform(-1, 1, (count, count))
+    if draw.random() < 0.5:
+        values = np.round(values * draw.integers(1, 6)) / 5
+    values = np.triu(np.clip(values, -1, 1), 1)
+    return values + values.T + np.eye(count)
+
+
+def test_union_find_is_algorithm_1():
+    draw = np.random.default_rng(0)
+    seen = set()
+    for _ in range(1000):
+        similarity = random_similarity(draw)
+        # Often a value that occurs: what equals the threshold is not above.
+        threshold = (
+            draw.choice(similarity.ravel())
+            if draw.random() < 0.5
+            else draw.uniform(-1, 1)
+        )
+        if threshold == -1:
+            threshold = -0.99
+        groups = group_above(similarity, threshold)
+        assert groups == algorithm_1(similarity, threshold, draw)
+        seen.add(len(groups))
+    assert seen >= set(range(1, 7))  # neither all alone nor all together
+
+
+def test_groups_split_and_never_regroup_when_the_threshold_rises():
+    draw = np.random.default_rng(1)
+    for _ in range(100):
+        similarity = random_similarity(draw)
+        low, high = np.sort(draw.uniform(-1, 1, 2))
+        coarse = group_above(similarity, low)
+        for group in group_above(similarity, high):
+            assert any(set(group) <= set(other) for other in coarse)
+
+
+def test_the_order_of_kernels_does_not_matter():
+    draw = np.random.default_rng(2)
+    for _ in range(100):
+        similarity = random_similarity(draw)
+        order = draw.permutation(len(similarity))
+        moved = similarity[np.ix_(order, order)]
+        groups = {
+            frozenset(order[i] for i in group)
+            for group in group_above(moved, 0.2)
+        }
+        assert groups == set(map(frozenset, group_above(similarity, 0.2)))
+
+
+def test_at_minus_one_all_are_together_and_at_one_each_is_alone():
+    for value in (-1.0, -0.5, 0.0, 1.0):
+        similarity = np.full((4, 4), value)
+        np.fill_diagonal(similarity, 1.0)
+        assert group_above(similarity, -1) == [(0, 1, 2, 3)]
+        assert group_above(similarity, 1) == [(0,), (1,), (2,), (3,)]
+    assert group_above([[1.0]], -1) == group_above([[1.0]], 1) == [(0,)]
+
+
+@pytest.mark.parametrize("threshold", [-1.01, 1.01, float("nan"), 5])
+def test_a_threshold_outside_of_cosines_is_refused(threshold):
+    with pytest.raises(ValueError, match="`threshold`.*-1 to 1.*Received"):
+        group_above(np.eye(2), threshold)
+
+
+def test_a_number_of_groups_is_what_some_threshold_gives():
+    draw = np.random.default_rng(3)
+    for _ in range(100):
+        count = draw.integers(2, 9)
+        values = np.triu(draw.uniform(-1, 1, (count, count)), 1)
+        similarity = values + values.T + np.eye(count)
+        by_number = {}
+        for threshold in [-1, *np.unique(values), 1]:
+            groups = group_above(similarity, threshold)
+            by_number[len(groups)] = groups
+        assert sorted(by_number) == list(range(1, count + 1))
+        for number, groups in by_number.items():
+            assert group_into(similarity, number) == groups
+
+
+def test_a_number_of_groups_is_met_where_all_are_equally_similar():
+    for number in range(1, 6):
+        groups = group_into(np.ones((5, 5)), number)
+        assert len(groups) == number
+        assert sorted(sum(groups, ())) == list(range(5))
+
+
+@pytest.mark.parametrize("number", [0, -1, 4])
+def test_an_impossible_number_of_groups_is_refused(number):
+    with pytest.raises(ValueError, match="`num_groups` must be from 1 to 3"):
+        group_into(np.eye(3), number)

@@ -1,0 +1,218 @@
+"""Similarities from Gram matrices against cosines of cropped gradients.
+
+Gradients are drawn as whole kernels, on the plane of all boxes; the brute
+force crops two of them to their common box and takes the cosine. The code
+under test sees only what a recorder would give it.
+"""
+
+import numpy as np
+import pytest
+
+from keras_superweights.allocation import KernelSpec
+from keras_superweights.allocation import MemberSpec
+from keras_superweights.search.similarity import coefficient_similarity
+from keras_superweights.search.similarity import common_boxes
+from keras_superweights.search.similarity import crop_rows
+from keras_superweights.search.similarity import unused_kernels
+from keras_superweights.search.similarity import weight_similarity
+from keras_superweights.sharing import SuperWeights
+
+BOXES = {
+    "equal": [(3, 4)] * 4,
+    "nested": [(2, 3), (4, 4), (1, 2), (4, 6), (2, 3)],
+    "overlapping": [(1, 7), (7, 1), (3, 5), (5, 3), (6, 6)],
+    "staircase": [(8, 1), (1, 8), (4, 4), (8, 8), (2, 6), (6, 2)],
+}
+
+
+def allocation_of(boxes, window=(2,)):
+    kernels = tuple(
+        KernelSpec(0, f"layer{i}", (*window, *box))
+        for i, box in enumerate(boxes)
+    )
+    member = MemberSpec("net", kernels, other_params=0)
+    rule = SuperWeights(depth_bins=1)
+    return rule.allocate([member], 4 * sum(k.size for k in kernels))
+
+
+def random_boxes(draw):
+    return [tuple(draw.integers(1, 7, 2).tolist()) for _ in range(5)]
+
+
+def gradients_of(allocation, draw):
+    """One gradient a kernel, in the kernel's own shape."""
+    return [draw.normal(size=k.shape) for k in allocation.kernels]
+
+
+def rows_of(allocation, piece, gradients):
+    """`dS` of a piece: each kernel's part of its region, zero outside its box.
+
+    Written scalar by scalar from the definition of a region.
+    """
+    rows = np.zeros((len(piece.kernels), piece.size))
+    for row, kernel in enumerate(piece.kernels):
+        inputs, outputs = allocation.kernels[kernel].box
+        read = 0
+        for a, b, c, d in piece.region:
+            for place in np.ndindex(*piece.window):
+                for i in range(a, b):
+                    for j in range(c, d):
+                        if i < inputs and j < outputs:
+                            value = gradients[kernel][(*place, i, j)]
+                            rows[row, read] = value
+                        read += 1
+        assert read == piece.size
+    return rows
+
+
+def grams_of(allocation, gradients):
+    grams = []
+    for piece in allocation.superweights:
+        rows = rows_of(allocation, piece, gradients)
+        cropped = {
+            box: crop_rows(piece, rows, box)
+            for box in common_boxes(allocation, piece)
+        }
+        grams.append({box: r @ r.T for box, r in cropped.items()})
+    return grams
+
+
+def cosine(one, other):
+    norm = np.linalg.norm(one) * np.linalg.norm(other)
+    return one.ravel() @ other.ravel() / norm
+
+
+def brute_force(gradients):
+    count = len(gradients)
+    similarity = np.eye(count)
+    for i in range(count):
+        for j in range(count):
+            if i != j:
+                one, other = gradients[i], gradients[j]
+                height = min(one.shape[-2], other.shape[-2])
+                width = min(one.shape[-1], other.shape[-1])
+                similarity[i, j] = cosine(
+                    one[..., :height, :width], other[..., :height, :width]
+                )
+    return similarity
+
+
+@pytest.mark.parametrize("window", [(), (2,), (3, 2)], ids=str)
+@pytest.mark.parametrize("name", [*BOXES, "random"])
+def test_weight_similarity_is_the_cosine_on_the_common_box(name, window):
+    draw = np.random.default_rng(0)
+    for _ in range(20 if name == "random" else 3):
+        boxes = BOXES[name] if name in BOXES else random_boxes(draw)
+        allocation = allocation_of(boxes, window)
+        gradients = gradients_of(allocation, draw)
+        similarity = weight_similarity(
+            allocation,
+            tuple(range(len(boxes))),
+            grams_of(allocation, gradients),
+        )
+        np.testing.assert_allclose(
+            similarity, brute_force(gradients), atol=1e-12
+        )
+
+
+def test_a_part_of_the_kernels_may_be_asked_for_in_any_order():
+    draw = np.random.default_rng(1)
+    allocation = allocation_of(BOXES["staircase"])
+    gradients = gradients_of(allocation, draw)
+    asked = (4, 0, 3)
+    np.testing.assert_allclose(
+        weight_similarity(allocation, asked, grams_of(allocation, gradients)),
+        brute_force(gradients)[np.ix_(asked, asked)],
+        atol=1e-12,
+    )
+
+
+def test_coefficient_similarity_is_the_cosine_over_the_common_banks():
+    draw = np.random.default_rng(2)
+    for _ in range(20):
+        allocation = allocation_of(random_boxes(draw))
+        gradients = [
+            draw.normal(size=(len(p.kernels), p.num_templates))
+            for p in allocation.superweights
+        ]
+        kernels = tuple(range(len(allocation.kernels)))
+        similarity = coefficient_similarity(allocation, kernels, gradients)
+        for i in kernels:
+            for j in kernels[:i]:
+                ofs = [[], []]
+                for piece, gradient in zip(
+                    allocation.superweights, gradients, strict=True
+                ):
+                    if i in piece.kernels and j in piece.kernels:
+                        for of, kernel in zip(ofs, (i, j), strict=True):
+                            of.append(gradient[piece.kernels.index(kernel)])
+                expected = cosine(*map(np.concatenate, ofs))
+                np.testing.assert_allclose(similarity[i, j], expected)
+
+
+def test_similarities_are_symmetric_and_cosines():
+    draw = np.random.default_rng(3)
+    for _ in range(50):
+        allocation = allocation_of(random_boxes(draw))
+        shared = draw.normal(size=(2, 6, 6))
+        # Multiples of one gradient: cosines that rounding takes beyond 1.
+        gradients = [
+            draw.normal() * shared[..., : k.box[0], : k.box[1]]
+            for k in allocation.kernels
+        ]
+        similarity = weight_similarity(
+            allocation, range(5), grams_of(allocation, gradients)
+        )
+        np.testing.assert_array_equal(similarity, similarity.T)
+        np.testing.assert_allclose(np.abs(similarity), 1, atol=1e-9)
+        assert np.abs(similarity).max() <= 1
+
+
+def test_neither_tiny_nor_huge_gradients_lose_their_direction():
+    draw = np.random.default_rng(4)
+    allocation = allocation_of(BOXES["nested"])
+    gradients = gradients_of(allocation, draw)
+    expected = brute_force(gradients)
+    for scale in (1e-30, 1e30):
+        scaled = [scale * g if i % 2 else g for i, g in enumerate(gradients)]
+        similarity = weight_similarity(
+            allocation, range(5), grams_of(allocation, scaled)
+        )
+        np.testing.assert_allclose(similarity, expected, atol=1e-9)
+
+
+def test_a_gradient_of_zero_agrees_and_conflicts_with_nothing():
+    draw = np.random.default_rng(5)
+    allocation = allocation_of(BOXES["nested"])
+    gradients = gradients_of(allocation, draw)
+    gradients[1][:] = 0.0
+    gradients[2][:] = 0.0
+    # Zero on the box of kernel 2 only, so that it is used all the same.
+    gradients[3][..., :1, :2] = 0.0
+    grams = grams_of(allocation, gradients)
+    similarity = weight_similarity(allocation, range(5), grams)
+    assert not np.isnan(similarity).any()
+    np.testing.assert_array_equal(np.diag(similarity), np.ones(5))
+    for zero in (1, 2):
+        others = [k for k in range(5) if k != zero]
+        np.testing.assert_array_equal(similarity[zero, others], np.zeros(4))
+    assert similarity[0, 3] != 0
+    assert unused_kernels(allocation, grams) == (1, 2)
+    coefficients = [
+        np.zeros((len(p.kernels), p.num_templates))
+        for p in allocation.superweights
+    ]
+    np.testing.assert_array_equal(
+        coefficient_similarity(allocation, range(5), coefficients), np.eye(5)
+    )
+
+
+def test_common_boxes_are_those_of_pairs_that_meet_the_region():
+    allocation = allocation_of([(1, 7), (7, 1), (3, 5)])
+    served = {
+        p.kernels: common_boxes(allocation, p) for p in allocation.superweights
+    }
+    # The smallest two have area 7: (1, 7) lies along the outputs.
+    assert served[0, 1, 2] == [(1, 1), (1, 5), (1, 7), (3, 1), (3, 5), (7, 1)]
+    assert served[1, 2] == [(3, 1), (3, 5), (7, 1)]
+    assert served[2,] == [(3, 5)]

@@ -1,0 +1,254 @@
+import time
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from keras_superweights import SuperWeightNetwork
+from keras_superweights import metrics
+from keras_superweights import models
+from keras_superweights.anytime import AnytimePredictor
+from keras_superweights.anytime import measure_latency
+
+
+def member(units, name):
+    """A perceptron of 4 inputs and 3 classes; its FLOPs grow with `units`."""
+    inputs = keras.Input((4,))
+    hidden = keras.layers.Dense(units, activation="tanh")(inputs)
+    # Wide weights, so that members differ in what they predict.
+    outputs = keras.layers.Dense(3, kernel_initializer="random_normal")(hidden)
+    model = keras.Model(inputs, outputs, name=name)
+    model.set_weights([weight * 5 for weight in model.get_weights()])
+    return model
+
+
+def probabilities_of(model, inputs):
+    logits = model.predict(inputs, verbose=0).astype("float64")
+    exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return exponentials / exponentials.sum(axis=1, keepdims=True)
+
+
+@pytest.fixture(scope="module")
+def ensemble():
+    """Three members, dearest first by FLOPs, and times of another order."""
+    keras.utils.set_random_seed(1)
+    names = ["wide", "middle", "thin"]
+    members = [
+        member(units, name)
+        for units, name in zip((9, 6, 2), names, strict=True)
+    ]
+    generator = np.random.default_rng(1)
+    inputs = generator.normal(size=(40, 4)).astype("float32")
+    labels = generator.integers(0, 3, 40)
+    report = metrics.evaluate_members(
+        [model.predict(inputs, verbose=0) for model in members],
+        labels,
+        flops=[metrics.count_flops(model) for model in members],
+        milliseconds=[2.0, 1.0, 4.0],
+    )
+    return members, inputs, labels, report["anytime"]
+
+
+@pytest.mark.parametrize("cost", ["flops", "milliseconds"])
+def test_the_best_subset_within_the_limit_is_chosen(ensemble, cost):
+    members, inputs, labels, table = ensemble
+    predictor = AnytimePredictor(members, table)
+    alone = [
+        [2 * 4 * units + 2 * units * 3 for units in (9, 6, 2)],
+        [2.0, 1.0, 4.0],
+    ][cost == "milliseconds"]
+    predicted = [probabilities_of(model, inputs) for model in members]
+    for limit in sorted({point[cost] for point in table}):
+        for slack in (0, 0.4):
+            best = -1.0
+            for subset in range(1, 8):
+                chosen = [i for i in range(3) if subset >> i & 1]
+                if sum(alone[i] for i in chosen) <= limit:
+                    mean = np.mean([predicted[i] for i in chosen], axis=0)
+                    hits = np.mean(mean.argmax(axis=1) == labels)
+                    best = max(best, hits)
+            row = predictor.choose(**{cost: limit + slack})
+            assert row in table
+            assert row[cost] <= limit
+            assert row["accuracy"] == best
+
+
+@pytest.mark.parametrize(
+    ("cost", "order"), [("flops", [2, 1, 0]), ("milliseconds", [1, 0, 2])]
+)
+def test_the_answer_after_k_members_is_that_of_their_ensemble(
+    ensemble, cost, order
+):
+    members, inputs, _, table = ensemble
+    # As if all three together were the best.
+    table = [{**row, "accuracy": len(row["members"]) / 3} for row in table]
+    answers = AnytimePredictor(members, table).answers(inputs, **{cost: 1000})
+    for k, answer in enumerate(answers, start=1):
+        chosen = [probabilities_of(members[i], inputs) for i in order[:k]]
+        np.testing.assert_allclose(
+            answer.numpy(), np.log(np.mean(chosen, axis=0)), atol=1e-5
+        )
+    assert k == 3
+
+
+def test_a_member_runs_only_when_its_answer_is_asked_for(ensemble):
+    _, inputs, _, table = ensemble
+    ran = []
+
+    class Spy(keras.layers.Layer):
+        def call(self, inputs):
+            ran.append(self.name)
+            return inputs
+
+    members = [
+        keras.Sequential([keras.Input((4,)), Spy(name=name)], name=name)
+        for name in ("wide", "middle", "thin")
+    ]
+    ran.clear()
+    table = [{**row, "accuracy": len(row["members"]) / 3} for row in table]
+    answers = AnytimePredictor(members, table).answers(inputs, flops=1000)
+    assert ran == []
+    next(answers)
+    assert set(ran) == {"thin"}
+    next(answers)
+    assert set(ran) == {"thin", "middle"}
+
+
+def test_of_equally_accurate_subsets_the_cheapest_is_chosen(ensemble):
+    members, _, _, table = ensemble
+    equal = [{**row, "accuracy": 0.5} for row in table]
+    predictor = AnytimePredictor(members, equal)
+    assert predictor.choose(flops=1000)["members"] == [2]
+    assert predictor.choose(milliseconds=1000)["members"] == [1]
+
+
+def test_a_limit_below_the_cheapest_member_names_it(ensemble):
+    members, inputs, _, table = ensemble
+    predictor = AnytimePredictor(members, table)
+    with pytest.raises(ValueError, match="least 28,.*member 2, 'thin'.*=27"):
+        predictor.choose(flops=27)
+    message = r"least 1\.0,.*member 1, 'middle'.*milliseconds=0\.9"
+    with pytest.raises(ValueError, match=message):
+        predictor.choose(milliseconds=0.9)
+    # At once, not when the first answer is asked for.
+    with pytest.raises(ValueError, match="'thin'"):
+        predictor.answers(inputs, flops=1)
+    with pytest.raises(ValueError, match="'thin'"):
+        predictor.choose(flops=float("nan"))
+
+
+def test_a_limit_is_one_and_of_a_cost_that_the_table_has(ensemble):
+    members, inputs, _, table = ensemble
+    predictor = AnytimePredictor(members, table)
+    with pytest.raises(ValueError, match="flops=None, milliseconds=None"):
+        predictor.choose()
+    with pytest.raises(ValueError, match="flops=9, milliseconds=1"):
+        predictor.answers(inputs, flops=9, milliseconds=1)
+    flops_only = [{**row} for row in table]
+    for row in flops_only:
+        del row["milliseconds"]
+    with pytest.raises(ValueError, match="milliseconds of every subset"):
+        AnytimePredictor(members, flops_only).choose(milliseconds=9)
+
+
+def test_a_table_of_other_members_is_refused(ensemble):
+    members, _, _, table = ensemble
+    with pytest.raises(ValueError, match=r"2 members alone.*\[0, 1, 2\]"):
+        AnytimePredictor(members[:2], table)
+    with pytest.raises(ValueError, match=r"alone.*\[0, 1\] alone, \[0, 1, 2\]"):
+        AnytimePredictor(members, [x for x in table if x["members"] != [2]])
+    with pytest.raises(TypeError, match="SuperWeightNetwork.*'thin'"):
+        AnytimePredictor("thin", table)
+    with pytest.raises(TypeError, match="at least one"):
+        AnytimePredictor([], table)
+
+
+def test_eleven_members_are_told_by_what_each_costs(ensemble):
+    thin = ensemble[0][2]
+    generator = np.random.default_rng(0)
+    report = metrics.evaluate_members(
+        generator.normal(size=(11, 20, 3)),
+        generator.integers(0, 3, 20),
+        flops=list(range(20, 9, -1)),
+    )
+    predictor = AnytimePredictor([thin] * 11, report["anytime"])
+    with pytest.raises(ValueError, match="at least 10,.*member 10, 'thin'"):
+        predictor.choose(flops=9)
+
+
+def test_a_network_answers_what_it_predicts():
+    members = [
+        models.wide_resnet(10, width, num_classes=3, input_shape=(8, 8, 1))
+        for width in (1, 2)
+    ]
+    network = SuperWeightNetwork(members, budget_params=0.9)
+    table = [
+        {"members": [0], "flops": 1, "accuracy": 0.1},
+        {"members": [1], "flops": 2, "accuracy": 0.2},
+        {"members": [0, 1], "flops": 3, "accuracy": 0.3},
+    ]
+    images = np.random.default_rng(0).normal(size=(5, 8, 8, 1))
+    images = images.astype("float32")
+    *_, last = AnytimePredictor(network, table).answers(images, flops=3)
+    np.testing.assert_allclose(
+        last.numpy(), network.predict(images, verbose=0), atol=1e-5
+    )
+
+
+class Sleep(keras.layers.Layer):
+    """Takes the given seconds at every call, the last of them ever after."""
+
+    def __init__(self, *seconds):
+        super().__init__()
+        self.seconds = seconds
+        self.num_calls = 0
+
+    def call(self, inputs):
+        def sleep(values):
+            index = min(self.num_calls, len(self.seconds) - 1)
+            self.num_calls += 1
+            time.sleep(self.seconds[index])
+            return values
+
+        slept = tf.numpy_function(sleep, [inputs], inputs.dtype)
+        return tf.ensure_shape(slept, inputs.shape)
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+
+def sleeper(*seconds):
+    return keras.Sequential([keras.Input((4,)), Sleep(*seconds)])
+
+
+@pytest.mark.parametrize("batch_size", [1, 10])
+def test_latency_is_that_of_one_example_in_milliseconds(batch_size):
+    members = [sleeper(0.02), sleeper(0.005)]
+    start = time.perf_counter()
+    slow, fast = measure_latency(members, batch_size, num_repeats=5)
+    elapsed = 1000 * (time.perf_counter() - start)
+    assert slow * batch_size >= 20
+    assert fast * batch_size >= 5
+    # Half of five calls took at least the median, however busy the machine.
+    assert 3 * (slow + fast) * batch_size <= elapsed
+
+
+def test_the_first_calls_do_not_count():
+    (latency,) = measure_latency([sleeper(0.2, 0.2, 0.2, 0)], num_repeats=1)
+    assert latency < 200
+
+
+def test_latency_that_cannot_be_measured_is_refused():
+    thin = member(2, "thin")
+    with pytest.raises(ValueError, match="num_repeats=0"):
+        measure_latency([thin], num_repeats=0)
+    with pytest.raises(ValueError, match="batch_size=0"):
+        measure_latency([thin], batch_size=0)
+    inputs = keras.Input((None, 4))
+    loose = keras.Model(inputs, keras.layers.Dense(2)(inputs), name="loose")
+    with pytest.raises(ValueError, match=r"'loose'.*\(None, None, 4\)"):
+        measure_latency([loose])
+    unbuilt = keras.Sequential([keras.layers.Dense(2)], name="unbuilt")
+    with pytest.raises(ValueError, match=r"'unbuilt' with inputs \[\]"):
+        measure_latency([unbuilt])

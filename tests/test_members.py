@@ -1,0 +1,290 @@
+import math
+
+import keras
+import numpy as np
+import pytest
+
+from keras_superweights import members as member_models
+from keras_superweights.allocation import KernelSpec
+from keras_superweights.members import allocate
+from keras_superweights.members import describe
+from keras_superweights.members import shareable_layers
+from keras_superweights.members import skeletons
+from keras_superweights.sharing import Independent
+from keras_superweights.sharing import SuperWeights
+
+
+def small_net(classes=3, side=6, activation=None, name=None):
+    inputs = keras.Input((side, side, 2))
+    x = keras.layers.Conv2D(4, 3, name="conv0")(inputs)
+    x = keras.layers.BatchNormalization()(x)
+    x = keras.layers.Conv2D(4, 3, name="conv1")(x)
+    x = keras.layers.GlobalAveragePooling2D()(x)
+    outputs = keras.layers.Dense(classes, activation, name="head")(x)
+    return keras.Model(inputs, outputs, name=name)
+
+
+def test_a_member_is_described_by_its_kernels_and_the_rest():
+    (spec,) = describe([small_net(name="net")])
+    assert spec.name == "net"
+    assert spec.kernels == (
+        KernelSpec(0, "conv0", (3, 3, 2, 4)),
+        KernelSpec(0, "conv1", (3, 3, 4, 4)),
+    )
+    # Two biases, gamma and beta, and the head.
+    assert spec.other_params == 4 + 4 + 2 * 4 + (4 * 3 + 3)
+
+
+def everything():
+    """One layer of every kind, shareable or not."""
+    layers = keras.layers
+    images = keras.Input((8, 8, 4), name="images")
+    x = layers.Conv2D(4, 3, padding="same", name="conv")(images)
+    x = layers.Conv2D(4, 3, padding="same", groups=2, name="grouped")(x)
+    x = layers.Conv2D(4, 3, padding="same", dilation_rate=2, name="dilated")(x)
+    x = layers.DepthwiseConv2D(3, padding="same", name="depthwise")(x)
+    x = layers.SeparableConv2D(4, 3, padding="same", name="separable")(x)
+    x = layers.Conv2DTranspose(4, 3, padding="same", name="transposed")(x)
+    x = layers.Conv2D(4, 1, kernel_constraint="non_neg", name="constrained")(x)
+    frozen = layers.Conv2D(4, 1, name="frozen")
+    frozen.trainable = False
+    x = frozen(x)
+    twice = layers.Dense(4, name="twice")
+    x = twice(twice(x))
+    x = keras.Sequential(
+        [keras.Input((8, 8, 4)), layers.Conv2D(4, 1, name="inside")],
+        name="nested",
+    )(x)
+    y = layers.Reshape((4, 4, 4, 4))(x)
+    y = layers.Conv3D(4, 2, padding="same", name="conv3d")(y)
+    y = layers.Reshape((64, 4))(y)
+    y = layers.Conv1D(4, 3, padding="causal", name="conv1d")(y)
+    y = layers.Flatten()(y)
+    y = layers.Dense(6, use_bias=False, name="dense")(y)
+    return keras.Model(images, layers.Dense(3, name="head")(y))
+
+
+def test_only_plain_convolutions_and_dense_layers_of_its_own_are_shared():
+    names = [layer.name for layer in shareable_layers(everything())]
+    assert names == [
+        "conv",
+        "grouped",
+        "dilated",
+        "twice",
+        "conv3d",
+        "conv1d",
+        "dense",
+    ]
+
+
+def test_the_parameters_of_a_description_are_those_of_the_model():
+    model = everything()
+    (spec,) = describe([model])
+    count = sum(math.prod(v.shape) for v in model.trainable_variables)
+    assert spec.num_params == count
+
+
+def test_a_subclass_of_a_layer_is_not_shared():
+    class Special(keras.layers.Dense):
+        pass
+
+    inputs = keras.Input((4,))
+    x = Special(4, name="special")(keras.layers.Dense(4, name="d")(inputs))
+    model = keras.Model(inputs, keras.layers.Dense(2)(x))
+    assert [layer.name for layer in shareable_layers(model)] == ["d"]
+
+
+def test_heads_are_the_last_weights_before_every_output():
+    inputs = keras.Input((8, 8, 2))
+    x = keras.layers.Conv2D(4, 3, name="body")(inputs)
+    one = keras.layers.Conv2D(3, 1, name="head1")(x)
+    one = keras.layers.GlobalAveragePooling2D()(one)
+    left = keras.layers.Conv2D(3, 1, name="left")(x)
+    right = keras.layers.Conv2D(3, 1, name="right")(x)
+    two = keras.layers.Add()([left, right])
+    model = keras.Model(inputs, [one, two])
+    assert [layer.name for layer in shareable_layers(model)] == ["body"]
+
+
+def test_functions_are_built_without_memory():
+    made = []
+
+    def build():
+        made.append(
+            keras.Sequential(
+                [keras.Input((8,)), *[keras.layers.Dense(8)] * 0]
+                + [keras.layers.Dense(8) for _ in range(3)]
+            )
+        )
+        return made[0]
+
+    allocate(build, 0.9, SuperWeights(depth_bins=1))
+    (model,) = made
+    assert model.count_params() == 3 * (64 + 8)
+    assert all(variable._value is None for variable in model.variables)
+
+
+def test_a_network_too_large_for_any_machine_can_be_planned():
+    def build():
+        inputs = keras.Input((10**6,))
+        x = keras.layers.Dense(10**6)(inputs)
+        x = keras.layers.Dense(10**6)(x)
+        return keras.Model(inputs, keras.layers.Dense(2)(x))
+
+    allocation = allocate([build, build], 0.5, SuperWeights(depth_bins=1))
+    assert allocation.num_params > 10**12
+    # Keras keeps a list of the variables that have no memory yet, and gives
+    # it to all of them at the end of the next plain `StatelessScope`.
+    keras.utils.clear_session()
+
+
+def test_a_single_model_is_an_ensemble_of_one():
+    model = small_net()
+    assert skeletons(model) == skeletons([model]) == [model]
+    assert len(skeletons(small_net)) == 1
+
+
+def test_cloning_leaves_the_member_alone():
+    model = small_net()
+    before = [np.array(v) for v in model.weights]
+    source = {"conv1": lambda: keras.ops.zeros((3, 3, 4, 4))}
+    clone = member_models.generated_clone(model, source, keep_draws=True)
+    assert len(clone.weights) == len(model.weights) - 1
+    for variable, value in zip(model.weights, before, strict=True):
+        np.testing.assert_array_equal(variable, value)
+    assert np.abs(clone.get_layer("conv1").kernel).max() == 0
+    np.testing.assert_array_equal(
+        clone.get_layer("head").kernel, model.get_layer("head").kernel
+    )
+    other = member_models.generated_clone(model, source, keep_draws=False)
+    assert not np.allclose(
+        other.get_layer("head").kernel, model.get_layer("head").kernel
+    )
+
+
+class Subclassed(keras.Model):
+    def call(self, inputs):
+        return inputs
+
+
+def sequential(*layers):
+    return keras.Sequential([keras.Input((6, 6, 2)), *layers])
+
+
+def no_shareable_layer():
+    return sequential(keras.layers.Flatten(), keras.layers.Dense(3))
+
+
+def two_outputs():
+    inputs = keras.Input((6, 6, 2))
+    x = keras.layers.Flatten()(keras.layers.Conv2D(4, 3)(inputs))
+    outputs = [keras.layers.Dense(3)(x), keras.layers.Dense(3)(x)]
+    return keras.Model(inputs, outputs)
+
+
+def softmax_layer():
+    return sequential(
+        keras.layers.Conv2D(4, 3),
+        keras.layers.Flatten(),
+        keras.layers.Dense(3),
+        keras.layers.Softmax(),
+    )
+
+
+def softmax_activation():
+    return sequential(
+        keras.layers.Conv2D(4, 3),
+        keras.layers.Flatten(),
+        keras.layers.Dense(3),
+        keras.layers.Activation("softmax"),
+    )
+
+
+def feature_map():
+    return sequential(keras.layers.Conv2D(4, 3), keras.layers.Conv2D(4, 3))
+
+
+BAD = {
+    "none": ([], TypeError, "`members` must be"),
+    "a number": (3, TypeError, "`members` must be"),
+    "text": ("wide_resnet", TypeError, "`members` must be"),
+    "not models": ([small_net, 3], TypeError, "member 1: 3"),
+    "returns no model": ([lambda: None], TypeError, "member 0: None"),
+    "subclassed": ([Subclassed()], ValueError, "of class Subclassed"),
+    "unbuilt": (
+        [keras.Sequential([keras.layers.Dense(3)])],
+        ValueError,
+        "begin a Sequential model with `keras.Input`",
+    ),
+    "nothing to share": (
+        [no_shareable_layer],
+        ValueError,
+        "needs a layer to share",
+    ),
+    "one of two with nothing to share": (
+        [small_net, no_shareable_layer],
+        ValueError,
+        "member 1",
+    ),
+    "classes": (
+        [small_net, lambda: small_net(5)],
+        ValueError,
+        r"same output shape.*\(None, 3\).*\(None, 5\)",
+    ),
+    "input shapes": (
+        [small_net, lambda: small_net(side=7)],
+        ValueError,
+        "same input shape",
+    ),
+    "two outputs": ([small_net, two_outputs], ValueError, "2 outputs"),
+    "softmax head": (
+        [lambda: small_net(activation="softmax")] * 2,
+        ValueError,
+        "must return logits",
+    ),
+    "sigmoid head": (
+        [lambda: small_net(activation="sigmoid")] * 2,
+        ValueError,
+        "must return logits",
+    ),
+    "softmax layer": ([softmax_layer] * 2, ValueError, "must return logits"),
+    "softmax activation": (
+        [softmax_activation] * 2,
+        ValueError,
+        "must return logits",
+    ),
+    "feature maps": ([feature_map] * 2, ValueError, "output shape"),
+    "one class": (
+        [lambda: small_net(1)] * 2,
+        ValueError,
+        "two classes or more",
+    ),
+}
+
+
+@pytest.mark.parametrize(("members", "error", "message"), BAD.values(), ids=BAD)
+def test_bad_members_are_refused(members, error, message):
+    with pytest.raises(error, match=message):
+        allocate(members, 1.2, SuperWeights())
+
+
+@pytest.mark.parametrize("sharing", [None, "independent", SuperWeights, 3])
+def test_what_is_no_rule_is_refused(sharing):
+    with pytest.raises(TypeError, match="`sharing` must be a rule"):
+        allocate(small_net, 1.2, sharing)
+
+
+def test_a_head_with_softmax_is_fine_in_a_network_of_one():
+    (model,) = skeletons([lambda: small_net(activation="softmax")])
+    assert describe([model])
+
+
+def test_an_allocation_for_other_models_is_refused():
+    allocation = allocate(small_net, 1.0, Independent())
+    member_models.check_allocation([small_net()], allocation)
+    with pytest.raises(ValueError, match="made for 1 members. Received: 2"):
+        member_models.check_allocation([small_net()] * 2, allocation)
+    with pytest.raises(ValueError, match="does not fit member 0"):
+        member_models.check_allocation([small_net(4)], allocation)
+    with pytest.raises(TypeError, match="must be an `Allocation`"):
+        member_models.check_allocation([small_net()], allocation.to_json())

@@ -1,0 +1,44 @@
+"""The smallest run there is: two members, four batches an epoch."""
+
+import pytest
+import tensorflow_datasets as tfds
+
+from configs import digits
+
+
+@pytest.fixture(scope="session")
+def digits_dir(tmp_path_factory):
+    """A tfds directory of the tests' own, where digits are prepared."""
+    tfds.disable_progress_bar()
+    return str(tmp_path_factory.mktemp("digits"))
+
+
+@pytest.fixture
+def tiny_config(digits_dir):
+    return make_tiny_config(digits_dir)
+
+
+@pytest.fixture(scope="session")
+def finished_run(digits_dir, tmp_path_factory):
+    """`(config, directory, metrics)` of a finished run."""
+    from trainers import train
+
+    path = tmp_path_factory.mktemp("runs") / "finished"
+    config = make_tiny_config(digits_dir)
+    return config, path, train.train(config, path)
+
+
+def make_tiny_config(data_dir):
+    config = digits.get_config("quick")
+    config.data.data_dir = data_dir
+    config.data.train_split = "train[:256]"
+    config.data.test_split = "test[:100]"
+    config.members = (
+        {"model": "wide_resnet", "depth": 10, "width": 1, "name": "first"},
+        {"model": "wide_resnet", "depth": 10, "width": 1, "name": "second"},
+    )
+    config.budget_params = 0.75
+    config.epochs = 2
+    # It holds for the whole process, which other tests share.
+    config.deterministic = False
+    return config

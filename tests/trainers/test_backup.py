@@ -1,0 +1,118 @@
+"""Killed at every moment of a backup, training continues as if it had not."""
+
+import os
+import pathlib
+import shutil
+
+import keras
+import numpy as np
+import pytest
+
+from trainers.backup import Backup
+
+EPOCHS = 3
+
+
+class Killed(BaseException):
+    """Nobody catches it."""
+
+
+def make_model():
+    keras.utils.set_random_seed(3)
+    model = keras.Sequential(
+        [
+            keras.Input((3,)),
+            keras.layers.Dense(4, activation="relu"),
+            keras.layers.BatchNormalization(),
+            keras.layers.Dense(1),
+        ]
+    )
+    rate = keras.optimizers.schedules.CosineDecay(0.1, 2 * EPOCHS)
+    optimizer = keras.optimizers.SGD(rate, momentum=0.9)
+    model.compile(optimizer, "mse", run_eagerly=True)  # many short runs
+    return model
+
+
+def train(directory):
+    """Returns `(weights, history)`; every epoch has data of its own."""
+    model = make_model()
+    backup = Backup(directory)
+    for epoch in range(backup.restore(model), EPOCHS):
+        rng = np.random.default_rng(epoch)
+        x, y = rng.normal(size=(8, 3)), rng.normal(size=(8, 1))
+        model.fit(
+            x,
+            y,
+            batch_size=4,
+            shuffle=False,
+            initial_epoch=epoch,
+            epochs=epoch + 1,
+            callbacks=[backup],
+            verbose=0,
+        )
+    values = [v.numpy() for v in model.weights + model.optimizer.variables]
+    return values, backup.history
+
+
+def interrupt(monkeypatch, moment):
+    """Raises `Killed` before the file operation number `moment`."""
+    count = iter(range(10**6))
+
+    def killing(function):
+        def killed(*args, **kwargs):
+            if next(count) == moment:
+                raise Killed
+            return function(*args, **kwargs)
+
+        return killed
+
+    def half_written(self, path, *args, **kwargs):
+        if next(count) == moment:
+            pathlib.Path(path).write_bytes(b"\x89HDF half of a file")
+            raise Killed
+        return save(self, path, *args, **kwargs)
+
+    save = keras.Model.save_weights
+    monkeypatch.setattr(keras.Model, "save_weights", half_written)
+    for module, name in (
+        (os, "replace"),
+        (shutil, "rmtree"),
+        (pathlib.Path, "mkdir"),
+        (pathlib.Path, "write_text"),
+    ):
+        monkeypatch.setattr(module, name, killing(getattr(module, name)))
+    return count
+
+
+def test_killed_at_any_moment_it_ends_the_same(tmp_path):
+    expected, expected_history = train(tmp_path / "never")
+    with pytest.MonkeyPatch.context() as patch:
+        count = interrupt(patch, None)
+        train(tmp_path / "counted")
+    moments = next(count)
+    assert moments >= 6 * EPOCHS  # it did count
+    for moment in range(moments):
+        directory = tmp_path / str(moment)
+        with pytest.MonkeyPatch.context() as patch:
+            interrupt(patch, moment)
+            with pytest.raises(Killed):
+                train(directory)
+        values, history = train(directory)
+        assert list(history) == list(expected_history)
+        assert history["loss"] == expected_history["loss"], moment
+        for value, other in zip(values, expected, strict=True):
+            np.testing.assert_array_equal(value, other, str(moment))
+
+
+def test_only_the_last_epoch_is_kept(tmp_path):
+    _, history = train(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["epoch-000003"]
+    assert len(history["loss"]) == len(history["seconds"]) == EPOCHS
+
+
+def test_without_a_backup_nothing_is_restored(tmp_path):
+    model = make_model()
+    before = [v.numpy() for v in model.weights]
+    assert Backup(tmp_path / "none").restore(model) == 0
+    for value, variable in zip(before, model.weights, strict=True):
+        np.testing.assert_array_equal(value, variable.numpy())

@@ -1,0 +1,181 @@
+"""What a config may say, and what becomes of it."""
+
+import keras
+import numpy as np
+import pytest
+
+from configs import cifar_recipe
+from configs import cifar_swn_ho
+from configs import digits
+from trainers import experiment
+
+
+def unlocked(config):
+    return config.copy_and_resolve_references().unlock()
+
+
+@pytest.mark.parametrize(
+    "section, key, value, told",
+    [
+        ("", "budget", 3, "`config` .*budget_params.*unknown 'budget'"),
+        ("data", "mirror", 1, "`config.data` .*flip.*unknown 'mirror'"),
+        ("data", "seed", 1, "`config.data` .*unknown 'seed'"),
+        ("optimizer", "decay", 1, "`config.optimizer` .*unknown 'decay'"),
+        ("optimizer", "schedule", "stairs", "'cosine', 'steps'.*'stairs'"),
+        ("optimizer", "schedule", "steps", "without 'drop_epochs'"),
+        ("optimizer", "drop_epochs", (1,), "unknown 'drop_epochs'"),
+        ("sharing", "rule", "SuperWeight", "'SuperWeights'.*'SuperWeight'"),
+        ("sharing", "rule", "Independent", "unknown 'clusters'"),
+        ("sharing", "bins", 3, "'depth_bins'.*unknown 'bins'"),
+        ("", "members", (), "at least one member"),
+        ("", "members", ({"depth": 10},), r"members\[0\].model.*wide_resnet"),
+        (
+            "",
+            "members",
+            ({"model": "wide_resnet", "depth": 10},),
+            r"members\[0\].*without 'width'",
+        ),
+        (
+            "",
+            "members",
+            ({"model": "wide_resnet", "depth": 10, "width": 1, "size": 2},),
+            r"members\[0\].*unknown 'size'",
+        ),
+        ("", "strategy", "two", "'mirrored', 'one_device'.*'two'"),
+        ("", "epochs", 0, "`config.epochs`.*at least 1"),
+        ("", "seed", "one", "`config.seed`.*integer"),
+    ],
+)
+def test_a_bad_key_or_choice_is_refused(section, key, value, told):
+    config = unlocked(digits.get_config())
+    experiment.check(config)
+    target = config[section] if section else config
+    with target.ignore_type():
+        target[key] = value
+    with pytest.raises(ValueError, match=f"(?s){told}"):
+        experiment.check(config)
+
+
+def test_a_missing_key_is_refused():
+    config = unlocked(digits.get_config())
+    del config.epochs
+    with pytest.raises(ValueError, match="without 'epochs'"):
+        experiment.check(config)
+
+
+@pytest.mark.parametrize(
+    "budget, kind, told",
+    [
+        ("half", TypeError, "must be an integer"),
+        (-0.5, ValueError, "must be positive"),
+        (1234.5, ValueError, "pass an integer: 1234"),
+        (20_000.0, ValueError, "smallest budget that works is"),
+    ],
+)
+def test_a_bad_budget_is_refused(budget, kind, told):
+    config = unlocked(digits.get_config("quick"))
+    with config.ignore_type():
+        config.budget_params = budget
+    members = experiment.members(config)
+    with pytest.raises(kind, match=told):
+        experiment.allocate(config, members)
+
+
+@pytest.mark.parametrize("budget", [0.5, 300_000.0, 300_000])
+def test_a_budget_is_a_fraction_or_a_count(budget):
+    config = unlocked(digits.get_config("quick"))
+    with config.ignore_type():
+        config.budget_params = budget
+    allocation = experiment.allocate(config, experiment.members(config))
+    independent = allocation.independent_params
+    expected = independent // 2 if budget == 0.5 else 300_000
+    assert allocation.budget_params == expected
+
+
+def test_a_depth_that_is_none_names_the_nearest():
+    config = unlocked(digits.get_config())
+    config.members = ({"model": "wide_resnet", "depth": 12, "width": 1},)
+    with pytest.raises(ValueError, match="nearest valid depth is 10 or 16"):
+        experiment.members(config)
+
+
+def test_members_have_the_shapes_of_the_data(digits_dir):
+    config = cifar_swn_ho.get_config("cifar10")
+    for member in experiment.members(config):
+        assert member.input_shape == (None, 32, 32, 3)
+        assert member.output_shape == (None, 10)
+    # A set whose name alone does not say what it holds is opened.
+    config = unlocked(digits.get_config())
+    config.data.name = "sklearn_digits:1.0.0"
+    config.data.data_dir = digits_dir
+    experiment.pipeline(digits_config_in(digits_dir))
+    (member, *_) = experiment.members(config)
+    assert member.input_shape == (None, 8, 8, 1)
+
+
+def digits_config_in(data_dir):
+    config = digits.get_config()
+    config.data.data_dir = data_dir
+    return config
+
+
+def test_steps_drop_at_the_first_step_of_their_epoch():
+    config = cifar_swn_ho.get_config()
+    rate = experiment.optimizer(config, steps_per_epoch=390)._learning_rate
+    for epoch in (0, 59, 60, 119, 120, 179, 180, 199):
+        drops = sum(epoch >= drop for drop in (60, 120, 180))
+        for step in (epoch * 390, epoch * 390 + 389):
+            np.testing.assert_allclose(rate(step), 0.1 * 0.2**drops, rtol=1e-6)
+
+
+def test_cosine_falls_to_zero_over_all_epochs():
+    config = digits.get_config()
+    rate = experiment.optimizer(config, steps_per_epoch=7)._learning_rate
+    steps = np.arange(config.epochs * 7 + 1)
+    expected = (1 + np.cos(np.pi * steps / steps[-1])) / 2
+    expected *= config.optimizer.learning_rate
+    found = [float(rate(step)) for step in steps]
+    np.testing.assert_allclose(found, expected, atol=1e-7)
+
+
+def test_the_optimizer_is_the_papers():
+    optimizer = experiment.optimizer(cifar_swn_ho.get_config(), 390)
+    assert isinstance(optimizer, keras.optimizers.SGD)
+    assert (optimizer.momentum, optimizer.nesterov) == (0.9, True)
+    assert not optimizer.weight_decay  # the network's, which is coupled
+
+
+def test_smoothed_labels_have_a_loss_that_reads_them(digits_dir):
+    config = digits_config_in(digits_dir)
+    config.data.label_smoothing = 0.1
+    for smoothing in (0.1, 0.0):
+        config.data.label_smoothing = smoothing
+        _, labels = next(iter(experiment.pipeline(config).test()))
+        logits = np.random.default_rng(0).normal(size=(len(labels), 10))
+        found = experiment.loss(config)(labels, logits)
+        labels = labels.numpy()
+        classes = labels.argmax(1) if smoothing else labels
+        log_sum = np.log(np.exp(logits).sum(1))
+        expected = (log_sum - logits[np.arange(len(logits)), classes]).mean()
+        np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+def test_mirrored_without_gpus_says_how_to_try_it():
+    config = unlocked(digits.get_config())
+    config.strategy = "mirrored"
+    with pytest.raises(ValueError, match="--config.num_cpus=2"):
+        experiment.devices(config)
+
+
+def test_a_set_that_is_not_there_says_where_it_was_searched(tmp_path):
+    config = cifar_swn_ho.get_config()
+    config.data.data_dir = str(tmp_path)
+    with pytest.raises(ValueError, match=f"(?s){tmp_path}.*prepare"):
+        experiment.pipeline(config)
+
+
+def test_the_base_alone_is_no_experiment():
+    config = cifar_recipe.get_base()
+    config.sharing.rule = "Independent"
+    with pytest.raises(ValueError, match="at least one member"):
+        experiment.check(config)

@@ -1,0 +1,121 @@
+"""The programs as a user runs them, and kills them."""
+
+import json
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+import h5py
+import numpy as np
+import pytest
+
+import keras_superweights as ksw
+
+ROOT = pathlib.Path(__file__).parents[2]
+TINY = [
+    "--config=configs/digits.py:quick",
+    "--config.data.train_split=train[:128]",
+    "--config.data.test_split=test[:50]",
+    "--config.data.batch_size=32",
+    "--config.members=({'model': 'wide_resnet', 'depth': 10, 'width': 1},)",
+    "--config.budget_params=0.9",
+    "--config.sharing.clusters=depth",
+]
+
+
+def start(program, *arguments):
+    return subprocess.Popen(
+        [sys.executable, "-m", f"trainers.{program}", *arguments],
+        cwd=ROOT,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+
+
+def finish(process):
+    output, errors = process.communicate(timeout=300)
+    return process.returncode, output, errors
+
+
+def state(workdir):
+    """Weights and optimizer slots of the last backup."""
+    (file,) = workdir.glob("backup/epoch-*/state.weights.h5")
+    arrays = {}
+    with h5py.File(file) as archive:
+        archive.visititems(
+            lambda name, item: (
+                arrays.update({name: item[()]})
+                if isinstance(item, h5py.Dataset)
+                else None
+            )
+        )
+    return arrays
+
+
+@pytest.mark.parametrize("devices", ["one", "two"])
+def test_killed_and_continued_it_ends_the_same(devices, digits_dir, tmp_path):
+    arguments = [*TINY, f"--config.data.data_dir={digits_dir}"]
+    if devices == "two":
+        arguments += ["--config.strategy=mirrored", "--config.num_cpus=2"]
+
+    never = start("train", *arguments, f"--workdir={tmp_path / 'never'}")
+    code, output, errors = finish(never)
+    assert code == 0, errors
+    assert "member 0, wide_resnet_10_1" in output
+    assert "epoch 3/3" in output
+
+    killed = tmp_path / "killed"
+    process = start("train", *arguments, f"--workdir={killed}")
+    while not list(killed.glob("backup/epoch-00000[12]")):
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert not (killed / "metrics.json").exists()
+
+    again = start("train", *arguments, f"--workdir={killed}")
+    code, output, errors = finish(again)
+    assert code == 0, errors
+    assert "epoch 1/3" not in output and "epoch 3/3" in output
+    expected, found = state(tmp_path / "never"), state(killed)
+    assert expected.keys() == found.keys() and len(expected) > 50
+    for name, value in expected.items():
+        np.testing.assert_array_equal(found[name], value, name)
+    runs = [
+        json.loads((tmp_path / run / "metrics.json").read_text())
+        for run in ("never", "killed")
+    ]
+    for metrics in runs:
+        del metrics["seconds"]
+    assert runs[0] == runs[1]
+
+
+def test_plan_prints_totals_and_writes_the_allocation(tmp_path):
+    file = tmp_path / "allocation.json"
+    members = "({'model': 'wide_resnet', 'depth': 76, 'width': 12},)"
+    code, output, errors = finish(
+        start(
+            "plan",
+            "--config=configs/cifar_swn_he.py",
+            f"--config.members={members}",
+            "--config.budget_params=21e6",
+            f"--json={file}",
+        )
+    )
+    assert code == 0, errors
+    allocation = ksw.Allocation.from_json(file.read_text())
+    assert allocation.num_params <= 21_000_000
+    assert f"{allocation.num_params:,} trainable scalars" in output
+    assert "wide_resnet_76_12: 164,106,804 parameters" in output
+    assert list(tmp_path.iterdir()) == [file]
+
+
+def test_an_unknown_key_on_the_command_line_names_a_near_one(tmp_path):
+    code, _, errors = finish(
+        start("plan", *TINY, "--config.budget_param=3", "--json=x")
+    )
+    assert code != 0
+    assert 'Did you mean "budget_params"' in errors

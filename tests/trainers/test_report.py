@@ -1,0 +1,128 @@
+"""What is measured, recomputed from the members one by one."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import keras_superweights as ksw
+from trainers import report
+
+CLASSES = 4
+
+
+@pytest.fixture(scope="module")
+def network():
+    members = [
+        ksw.models.wide_resnet(10, width, CLASSES, (8, 8, 1), name=f"w{width}")
+        for width in (2, 1)
+    ]
+    return ksw.SuperWeightNetwork(members, budget_params=0.7)
+
+
+@pytest.fixture(scope="module")
+def examples():
+    rng = np.random.default_rng(0)
+    images = rng.normal(size=(23, 8, 8, 1)).astype("float32")
+    return images, rng.integers(0, CLASSES, 23)
+
+
+def softmax(logits):
+    exponentials = np.exp(np.float64(logits))
+    return exponentials / exponentials.sum(-1, keepdims=True)
+
+
+@pytest.mark.parametrize("one_hot", [False, True])
+def test_one_pass_predicts_what_each_member_does(network, examples, one_hot):
+    images, labels = examples
+    targets = np.eye(CLASSES)[labels] if one_hot else labels
+    batches = tf.data.Dataset.from_tensor_slices((images, targets)).batch(10)
+    logits, found = report.predict_members(network, batches)
+    np.testing.assert_array_equal(found, labels)
+    for plain, values in zip(network.materialize(), logits, strict=True):
+        expected = plain.predict(images, verbose=0)
+        np.testing.assert_allclose(values, expected, atol=1e-5)
+
+
+def test_what_is_measured_agrees_with_the_network(network, examples):
+    images, labels = examples
+    batches = tf.data.Dataset.from_tensor_slices((images, labels)).batch(10)
+    logits, labels = report.predict_members(network, batches)
+    metrics = report.measure(network, logits, labels)
+
+    mean = softmax(network.predict(images, verbose=0))
+    correct = mean.argmax(1) == labels
+    assert metrics["accuracy"] == pytest.approx(correct.mean())
+    of_labels = mean[np.arange(23), labels]
+    assert metrics["nll"] == pytest.approx(-np.log(of_labels).mean(), rel=1e-4)
+    scalars = sum(v.numpy().size for v in network.trainable_variables)
+    assert metrics["trainable_parameters"] == scalars
+    assert scalars <= metrics["budget_params"]
+    for plain, member in zip(
+        network.materialize(), metrics["members"], strict=True
+    ):
+        assert member["name"] == plain.name
+        size = sum(v.numpy().size for v in plain.trainable_variables)
+        assert member["parameters"] == size
+        convolutions = sum(
+            v.numpy().size for v in plain.trainable_variables if v.ndim == 4
+        )
+        assert member["parameters_generated"] == convolutions
+        assert member["flops"] == ksw.metrics.count_flops(plain)
+    total = sum(member["parameters"] for member in metrics["members"])
+    assert metrics["independent_params"] == total
+
+
+def test_what_is_a_members_own_is_not_generated(examples):
+    network = ksw.SuperWeightNetwork(
+        [ksw.models.wide_resnet(10, 1, CLASSES, (8, 8, 1))],
+        sharing=ksw.sharing.Independent(),
+    )
+    logits = network(examples[0]).numpy()
+    (member,) = report.measure(network, [logits], examples[1])["members"]
+    assert member["parameters_generated"] == 0
+
+
+def example_metrics(num_members, diversity=0.5):
+    member = {
+        "name": "net",
+        "accuracy": 0.9876,
+        "nll": 0.0521,
+        "ece": 0.0123,
+        "parameters": 1_234_567,
+        "flops": 12_345_678,
+    }
+    return {
+        "accuracy": 0.99,
+        "nll": 0.04,
+        "ece": 0.01,
+        "diversity": diversity,
+        "trainable_parameters": 999_000,
+        "budget_params": 1_000_000,
+        "independent_params": 4_000_000,
+        "members": [member] * num_members,
+    }
+
+
+def test_the_table_has_a_row_per_member_and_one_for_all():
+    lines = report.table(example_metrics(3)).splitlines()
+    assert lines[2].split() == (
+        ["member", "0,", "net", "98.76%", "0.052", "1.23%", "1,234,567"]
+        + ["12.3"]
+    )
+    assert lines[6].split() == (
+        ["ensemble", "of", "3", "99.00%", "0.040", "1.00%", "999,000", "37.0"]
+    )
+    assert len({len(line) for line in lines[:7]}) == 1  # columns are aligned
+    text = "\n".join(lines)
+    assert "diversity   0.50" in text
+    assert "999,000 of a budget of 1,000,000 (99.9%)" in text
+    assert "4,000,000 without sharing, of which that is 25.0%" in text
+
+
+def test_a_single_network_is_no_ensemble():
+    text = report.table(example_metrics(1))
+    assert "ensemble" not in text and "diversity" not in text
+
+
+def test_members_without_errors_have_no_diversity():
+    assert "not defined" in report.table(example_metrics(2, diversity=None))

@@ -1,0 +1,205 @@
+"""A run from its start to its table, in the directory that it leaves."""
+
+import json
+import shutil
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import keras_superweights as ksw
+from trainers import evaluate
+from trainers import experiment
+from trainers import train
+
+
+def contents(path):
+    return {p: p.read_bytes() for p in path.rglob("*") if p.is_file()}
+
+
+def test_a_run_leaves_the_files_of_the_design(finished_run):
+    _, path, metrics = finished_run
+    names = {str(p.relative_to(path)) for p in path.rglob("*") if p.is_file()}
+    assert {name for name in names if not name.startswith("logs/")} == {
+        "config.json",
+        "allocation.json",
+        "backup/epoch-000002/history.json",
+        "backup/epoch-000002/state.weights.h5",
+        "figures/anytime.png",
+        "figures/curves.png",
+        "figures/reliability.png",
+        "metrics.json",
+        "model.keras",
+    }
+    assert json.loads((path / "metrics.json").read_text()) == metrics
+    assert metrics.keys() == {
+        "accuracy",
+        "nll",
+        "ece",
+        "diversity",
+        "trainable_parameters",
+        "budget_params",
+        "independent_params",
+        "members",
+        "anytime",
+        "seed",
+        "epochs",
+        "seconds",
+    }
+    assert [p["members"] for p in metrics["anytime"]] == [[0], [1], [0, 1]]
+
+
+def test_the_saved_network_is_the_one_that_was_measured(finished_run):
+    config, path, metrics = finished_run
+    network = keras.saving.load_model(path / "model.keras")
+    text = (path / "allocation.json").read_text()
+    assert network.allocation == ksw.Allocation.from_json(text)
+    predicted, labels = [], []
+    for images, targets in experiment.pipeline(config).test():
+        predicted.extend(network(images).numpy().argmax(1))
+        labels.extend(targets.numpy())
+    accuracy = np.mean(np.equal(predicted, labels))
+    assert metrics["accuracy"] == pytest.approx(accuracy)
+    # The optimizer was saved too: training could go on.
+    assert int(network.optimizer.iterations) == 2 * 4
+
+
+def test_evaluate_measures_the_same_again(finished_run):
+    _, path, metrics = finished_run
+    before = contents(path)
+    found = evaluate.evaluate(path)
+    for name, value in found.items():
+        if isinstance(value, float):
+            assert value == pytest.approx(metrics[name], rel=1e-4), name
+    assert found["members"][1]["name"] == "second"
+    other = evaluate.evaluate(path, split="train[:10]")
+    assert (other["accuracy"] * 10) % 1 == pytest.approx(0, abs=1e-9)
+    assert contents(path) == before
+
+
+def test_the_logs_tell_every_epoch(finished_run):
+    _, path, _ = finished_run
+    history = json.loads(
+        (path / "backup/epoch-000002/history.json").read_text()
+    )
+    logged, images, texts = {}, set(), []
+    for file in sorted(path.glob("logs/*/events*")):
+        for event in tf.compat.v1.train.summary_iterator(str(file)):
+            for value in event.summary.value:
+                plugin = value.metadata.plugin_data.plugin_name
+                if plugin == "images":
+                    images.add((value.tag, event.step))
+                elif plugin == "text":
+                    texts.append(tf.make_ndarray(value.tensor).item().decode())
+                else:
+                    key = (file.parent.name, value.tag, event.step)
+                    logged[key] = float(tf.make_ndarray(value.tensor))
+    for epoch in (1, 2):
+        for run, tag, name in (
+            ("train", "ensemble/loss", "loss"),
+            ("train", "member_1/accuracy", "member_1_accuracy"),
+            ("validation", "ensemble/accuracy", "val_accuracy"),
+            ("validation", "member_0/loss", "val_member_0_loss"),
+        ):
+            expected = history[name][epoch - 1]
+            assert logged[run, tag, epoch] == pytest.approx(expected)
+        assert ("train", "optimizer/learning_rate", epoch) in logged
+    assert images == {
+        (f"figures/{name}", 2) for name in ("curves", "reliability", "anytime")
+    }
+    text = (path / "allocation.json").read_text()
+    table = str(ksw.Allocation.from_json(text)).splitlines()
+    assert [line.strip() for line in texts[0].splitlines()] == [
+        line.strip() for line in table
+    ]
+
+
+def test_evaluate_finds_the_data_where_it_is_told(finished_run, tmp_path):
+    found = evaluate.evaluate(finished_run[1], data_dir=str(tmp_path))
+    assert found["accuracy"] == finished_run[2]["accuracy"]
+    assert (tmp_path / "sklearn_digits").exists()
+
+
+def test_killed_after_training_only_the_end_is_repeated(finished_run, tmp_path):
+    config, path, metrics = finished_run
+    copy = tmp_path / "copy"
+    shutil.copytree(path, copy)
+    (copy / "metrics.json").unlink()
+    (copy / "model.keras").rename(copy / "unfinished-model.keras")
+    assert train.train(config, copy) == metrics
+    network = keras.saving.load_model(copy / "model.keras")
+    assert int(network.optimizer.iterations) == 2 * 4
+
+
+def test_a_finished_run_is_not_trained_again(finished_run):
+    config, path, metrics = finished_run
+    before = contents(path)
+    assert train.train(config, path) == metrics
+    assert contents(path) == before
+
+
+def test_a_run_of_another_config_is_refused_untouched(finished_run):
+    config, path, _ = finished_run
+    before = contents(path)
+    other = config.copy_and_resolve_references()
+    other.epochs = 7
+    other.data.pad = 0
+    with pytest.raises(ValueError, match="data.pad: 1 -> 0\n  epochs: 2 -> 7"):
+        train.train(other, path)
+    assert contents(path) == before
+
+
+@pytest.mark.parametrize(
+    "section, key, value",
+    [
+        ("", "budget_params", 1000.0),  # below the minimum
+        ("", "budget_params", -1.0),
+        ("sharing", "clusters", "colour"),
+        ("data", "data_dir", "/nowhere"),
+        ("data", "test_split", "validation"),
+        ("data", "name", "no_such_set"),
+        ("", "strategy", "mirrored"),
+        ("", "members", ({"model": "wide_resnet", "depth": 11, "width": 1},)),
+    ],
+)
+@pytest.mark.parametrize("start_over", [False, True])
+def test_a_bad_config_writes_and_deletes_nothing(
+    finished_run, tmp_path, section, key, value, start_over
+):
+    config, path, _ = finished_run
+    path = path if start_over else tmp_path / "new"
+    before = contents(path)
+    config = config.copy_and_resolve_references()
+    (config[section] if section else config)[key] = value
+    if key == "data_dir":
+        config.data.name = "cifar10"
+    with pytest.raises(ValueError):
+        train.train(config, path, start_over)
+    assert contents(path) == before
+    assert path.exists() == start_over
+
+
+def test_starting_over_trains_anew(tiny_config, tmp_path):
+    tiny_config.epochs = 1
+    tiny_config.data.label_smoothing = 0.1
+    tiny_config.data.train_split = "train[:64]"
+    tiny_config.members = tiny_config.members[:1]
+    tiny_config.budget_params = 1.0
+    (tmp_path / "config.json").write_text('{"epochs": 99}')
+    (tmp_path / "metrics.json").write_text("{}")
+    with pytest.raises(ValueError, match="epochs: 99 -> 1"):
+        train.train(tiny_config, tmp_path)
+    metrics = train.train(tiny_config, tmp_path, start_over=True)
+    assert len(metrics["members"]) == 1 and metrics["diversity"] is None
+    found = json.loads((tmp_path / "config.json").read_text())
+    assert found["epochs"] == 1
+
+
+def test_evaluate_refuses_what_is_no_finished_run(tmp_path, finished_run):
+    with pytest.raises(ValueError, match="no config.json"):
+        evaluate.evaluate(tmp_path / "none")
+    text = (finished_run[1] / "config.json").read_text()
+    (tmp_path / "config.json").write_text(text)
+    with pytest.raises(ValueError, match="not finished"):
+        evaluate.evaluate(tmp_path)

@@ -1,0 +1,109 @@
+"""Whose directory it is, and files that are whole or not there."""
+
+import json
+
+import pytest
+from ml_collections import ConfigDict
+
+from trainers.workdir import Workdir
+from trainers.workdir import replacing
+from trainers.workdir import write_json
+
+
+def config(**changes):
+    values = {"epochs": 3, "data": {"name": "digits"}, "sizes": (1, 2)}
+    return ConfigDict(values | changes)
+
+
+def contents(path):
+    return {
+        p.relative_to(path): p.read_bytes()
+        for p in path.rglob("*")
+        if p.is_file()
+    }
+
+
+def test_a_new_directory_is_made_and_keeps_the_config(tmp_path):
+    workdir = Workdir(tmp_path / "a" / "b")
+    workdir.check(config())
+    assert not workdir.path.exists()
+    workdir.open(config())
+    assert json.loads(workdir.config.read_text()) == {
+        "epochs": 3,
+        "data": {"name": "digits"},
+        "sizes": [1, 2],
+    }
+
+
+def test_the_same_config_continues_and_changes_nothing(tmp_path):
+    Workdir(tmp_path).open(config())
+    before = contents(tmp_path)
+    Workdir(tmp_path).open(config())
+    assert contents(tmp_path) == before
+
+
+@pytest.mark.parametrize(
+    "changed, told",
+    [
+        ({"epochs": 4}, "  epochs: 3 -> 4\n"),
+        ({"sizes": (1,)}, r"  sizes: \[1, 2\] -> \[1\]\n"),
+        ({"data": {"name": "x"}}, '  data.name: "digits" -> "x"\n'),
+        ({"more": None}, r"  more: \(not there\) -> null\n"),
+        ({"data": {}}, r'  data.name: "digits" -> \(not there\)\n'),
+    ],
+)
+def test_another_config_is_refused_key_by_key(tmp_path, changed, told):
+    Workdir(tmp_path).open(config())
+    before = contents(tmp_path)
+    with pytest.raises(ValueError, match=told + ".*--start_over"):
+        Workdir(tmp_path).open(config(**changed))
+    assert contents(tmp_path) == before
+
+
+@pytest.mark.parametrize("start_over", [False, True])
+def test_a_directory_of_something_else_is_refused(tmp_path, start_over):
+    (tmp_path / "thesis.tex").write_text("years of work")
+    before = contents(tmp_path)
+    with pytest.raises(ValueError, match="no config.json but thesis.tex"):
+        Workdir(tmp_path).open(config(), start_over)
+    assert contents(tmp_path) == before
+
+
+def test_a_file_is_refused(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ValueError, match="must be a directory"):
+        Workdir(tmp_path / "file").open(config())
+
+
+def test_start_over_deletes_the_run_and_only_the_run(tmp_path):
+    workdir = Workdir(tmp_path)
+    workdir.open(config())
+    for path in (workdir.model, workdir.metrics, workdir.allocation):
+        path.write_text("old")
+    for path in (workdir.backup, workdir.logs, workdir.figures):
+        (path / "deep").mkdir(parents=True)
+    (tmp_path / "notes.txt").write_text("mine")
+    workdir.open(config(epochs=9), start_over=True)
+    assert set(contents(tmp_path)) == {
+        workdir.config.relative_to(tmp_path),
+        (tmp_path / "notes.txt").relative_to(tmp_path),
+    }
+    assert json.loads(workdir.config.read_text())["epochs"] == 9
+    assert not workdir.backup.exists()
+
+
+def test_a_file_is_replaced_whole_or_not_at_all(tmp_path):
+    path = tmp_path / "data.json"
+    write_json(path, [1])
+    with pytest.raises(KeyboardInterrupt), replacing(path) as unfinished:
+        unfinished.write_text("[1, 2")
+        raise KeyboardInterrupt
+    assert json.loads(path.read_text()) == [1]
+    write_json(path, [3])
+    assert json.loads(path.read_text()) == [3]
+
+
+def test_what_a_kill_leaves_of_the_first_file_does_not_matter(tmp_path):
+    (tmp_path / "unfinished-config.json").write_text("{")
+    Workdir(tmp_path).open(config())
+    Workdir(tmp_path).check(config())
