@@ -1,5 +1,7 @@
 """Finding a set that tfds has prepared, without touching the network."""
 
+import contextlib
+import io
 import os
 import pathlib
 
@@ -38,10 +40,16 @@ def open_builder(name, data_dir=None):
     if name == "sklearn_digits":
         from keras_superweights.datasets.digits import SklearnDigits
 
-        # Does nothing where the set is prepared already.
-        SklearnDigits(data_dir=data_dir).download_and_prepare(
-            download_config=tfds.download.DownloadConfig(try_download_gcs=False)
-        )
+        # Does nothing where the set is prepared already. tfds would announce
+        # a download that there is none of.
+        tfds.disable_progress_bar()
+        with contextlib.redirect_stdout(io.StringIO()):
+            SklearnDigits(data_dir=data_dir).download_and_prepare(
+                download_config=tfds.download.DownloadConfig(
+                    try_download_gcs=False
+                )
+            )
+        tfds.enable_progress_bar()
     try:
         # `tfds.builder` would prefer the set's code, whose version need not be
         # the one that was prepared.

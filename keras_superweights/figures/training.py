@@ -72,7 +72,9 @@ def _draw_series(axis, history, names, quantity):
         subject = _subject(name, quantity)
         label = "validation" if name.startswith("val_") else "training"
         if len(subjects) > 1:
-            label = f"{subject or 'ensemble'}, {label}"
+            # In training, an ensemble's loss is the sum that is minimised.
+            whole = "sum of members" if name == "loss" else "ensemble"
+            label = f"{subject or whole}, {label}"
         axis.plot(
             np.arange(1, len(history[name]) + 1),
             history[name],
