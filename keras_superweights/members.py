@@ -80,6 +80,7 @@ def _skeleton(index, member) -> keras.Model:
     if not isinstance(member, keras.Model) and callable(member):
         with keras.StatelessScope(initialize_variables=False):
             model = member()
+        _check_nothing_kept(index, model)
     if not isinstance(model, keras.Model):
         raise TypeError(
             "Each of `members` must be a Keras model or a function that "
@@ -94,6 +95,29 @@ def _skeleton(index, member) -> keras.Model:
             "Sequential model with `keras.Input`."
         )
     return model
+
+
+def _check_nothing_kept(index, model):
+    """A function's model has no values, so none that must be kept either."""
+    if isinstance(model, keras.Model):
+        kept = [layer.name for layer in model.layers if _keeps_values(layer)]
+        if kept:
+            raise ValueError(
+                "A member given as a function must not have layers whose "
+                "values have to be kept, since it is built without values. "
+                f"Received: member {index} ('{model.name}') has layers that "
+                f"are not trained: {kept}. Pass the model itself."
+            )
+
+
+def _keeps_values(layer) -> bool:
+    """Whether a layer's weights are not trained: frozen, or adapted to data."""
+    normalizes = isinstance(layer, keras.layers.BatchNormalization)
+    return (
+        bool(layer.weights)
+        and not layer.trainable_variables
+        and not (normalizes and layer.trainable)
+    )
 
 
 def _check_ensemble(models):
@@ -230,6 +254,9 @@ def from_json(text) -> keras.Model:
 def generated_clone(model, sources, keep_draws) -> keras.Model:
     """Clones a member, replacing layers by ones whose kernel is generated.
 
+    Weights start anew, but for those of layers that are not trained: frozen
+    ones, and such as `Normalization`, keep their values.
+
     Args:
         model: The member; its variables are not touched.
         sources: Dict from the name of a layer to the function that returns
@@ -255,7 +282,11 @@ def generated_clone(model, sources, keep_draws) -> keras.Model:
                     getattr(copy, name).state.assign(value.state)
         return copy
 
-    return keras.models.clone_model(model, clone_function=clone)
+    copies = keras.models.clone_model(model, clone_function=clone)
+    for layer in model.layers:
+        if _keeps_values(layer):
+            copies.get_layer(layer.name).set_weights(layer.get_weights())
+    return copies
 
 
 def materialize(text, clone, kernels) -> keras.Model:

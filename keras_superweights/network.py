@@ -46,7 +46,8 @@ class SuperWeightNetwork(keras.Model):
             return them, which costs no memory for the models. Members of an
             ensemble have one input, one output, equal shapes, and return
             logits. The models are cloned, not trained; a network starts with
-            fresh weights.
+            fresh weights, but for those of layers that are not trained
+            (frozen, or adapted to data), which are kept.
         budget_params: The most trainable scalars, an integer, or a float: a
             fraction of what the members have when they share nothing.
             Defaults to 1.0.
@@ -271,12 +272,23 @@ class SuperWeightNetwork(keras.Model):
         )
         # Each replica has updated its own copy of the batch-norm statistics;
         # apart, a saved model would not be the one that was evaluated.
-        average_over_replicas(
+        average_over_replicas(self._statistics())
+        return self._update_metrics(x, y, outputs, losses, sample_weight)
+
+    def _statistics(self):
+        """Float variables that layers update themselves; not frozen ones."""
+        frozen = {
+            id(variable)
+            for layer in self._flatten_layers()
+            if not layer.trainable
+            for variable in layer.variables
+        }
+        return [
             variable
             for variable in self.non_trainable_variables
             if keras.backend.is_float_dtype(variable.dtype)
-        )
-        return self._update_metrics(x, y, outputs, losses, sample_weight)
+            and id(variable) not in frozen
+        ]
 
     def test_step(self, data):
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)

@@ -10,6 +10,7 @@ from keras_superweights.members import allocate
 from keras_superweights.members import describe
 from keras_superweights.members import shareable_layers
 from keras_superweights.members import skeletons
+from keras_superweights.network import SuperWeightNetwork
 from keras_superweights.sharing import Independent
 from keras_superweights.sharing import SuperWeights
 
@@ -288,3 +289,41 @@ def test_an_allocation_for_other_models_is_refused():
         member_models.check_allocation([small_net(4)], allocation)
     with pytest.raises(TypeError, match="must be an `Allocation`"):
         member_models.check_allocation([small_net()], allocation.to_json())
+
+
+def member_with_a_frozen_layer():
+    inputs = keras.Input((4,))
+    x = keras.layers.Normalization(name="normal")(inputs)
+    frozen = keras.layers.Dense(5, name="frozen")
+    frozen.trainable = False
+    x = keras.layers.Dense(6, name="shared")(frozen(x))
+    return keras.Model(inputs, keras.layers.Dense(3, name="head")(x))
+
+
+def test_layers_that_are_not_trained_keep_their_values(tmp_path):
+    member = member_with_a_frozen_layer()
+    draw = np.random.default_rng(0)
+    member.get_layer("normal").adapt(3 + draw.normal(size=(50, 4)))
+    network = SuperWeightNetwork([member])
+    network.save(tmp_path / "n.keras")
+    loaded = keras.models.load_model(tmp_path / "n.keras")
+    (plain,) = network.materialize()
+    for name in ("normal", "frozen"):
+        expected = member.get_layer(name).get_weights()
+        for model in (network.members[0], loaded.members[0], plain):
+            found = model.get_layer(name).get_weights()
+            for one, other in zip(found, expected, strict=True):
+                np.testing.assert_array_equal(one, other)
+
+
+def test_a_function_whose_values_would_be_lost_is_refused():
+    with pytest.raises(ValueError, match=r"\['normal', 'frozen'\]"):
+        skeletons(member_with_a_frozen_layer)
+
+
+def test_a_small_network_fits_the_default_budget():
+    inputs = keras.Input((4,))
+    x = keras.layers.Dense(6)(inputs)
+    member = keras.Model(inputs, keras.layers.Dense(3)(x))
+    network = SuperWeightNetwork(member)
+    assert network.allocation.num_params == member.count_params()

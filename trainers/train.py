@@ -120,6 +120,7 @@ def train(config, path, start_over=False):
         "curves": figures.training_curves(backup.history),
         "reliability": figures.reliability(probabilities, labels),
         "anytime": figures.anytime_curve(metrics["anytime"]),
+        "allocation": figures.allocation_bars(network.allocation),
     }
     workdir.figures.mkdir(exist_ok=True)
     for name, figure in drawn.items():

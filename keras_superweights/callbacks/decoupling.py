@@ -68,9 +68,11 @@ class CoefficientDecoupling(keras.callbacks.Callback):
             tie_clusters(self.model)
         since = epoch + 1 - self.epoch
         if since == 0 or (self.every and since > 0 and since % self.every == 0):
-            self._recorder = GradientRecorder(
-                self.model.generator, weights=False
-            )
+            # `fit` calls callbacks outside the scope.
+            with self.model.distribute_strategy.scope():
+                self._recorder = GradientRecorder(
+                    self.model.generator, weights=False
+                )
             self.model.record_gradients(self._recorder)
 
     def on_epoch_end(self, epoch, logs=None):
@@ -138,7 +140,5 @@ def _tied_sets(allocation, cluster):
         # Kernels of one cluster all use its first SuperWeight.
         s, row = allocation.pieces[kernel][0]
         ties = allocation.superweights[s].ties
-        # Without coefficients there is nothing to part.
-        if ties:
-            sets.setdefault(ties[row], []).append(kernel)
+        sets.setdefault(ties[row] if ties else 0, []).append(kernel)
     return [tuple(kernels) for kernels in sets.values()]

@@ -1,6 +1,5 @@
 """How good members and ensembles are: calibration, cost, interpolation."""
 
-
 from keras_superweights.figures.style import BLUE
 from keras_superweights.figures.style import GREY
 from keras_superweights.figures.style import INK

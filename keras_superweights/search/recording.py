@@ -20,8 +20,8 @@ class GradientRecorder:
 
     Memory, per replica: `weights` takes as many scalars as the generated
     kernels have; with `sketch_size`, kernels x pieces x that many, times the
-    number of parts that common boxes with narrower kernels cut from a piece. Coefficient
-    gradients take kernels x templates.
+    number of parts that common boxes with narrower kernels cut from a piece.
+    Coefficient gradients take kernels x templates.
 
     A sketch is a seeded random projection of a piece's gradient (a count
     sketch, Charikar et al. 2002): signs are random, and scalar `i` goes to
@@ -60,8 +60,7 @@ class GradientRecorder:
         self._sketch_size = sketch_size
         self._seed = seed
         self._coefficients = [
-            _accumulator((len(p.kernels), p.num_templates))
-            for p in self._pieces
+            _accumulator((_num_rows(p), p.num_templates)) for p in self._pieces
         ]
         self._weights = [
             self._weight_accumulators(p) if weights else {}
@@ -70,7 +69,7 @@ class GradientRecorder:
 
     def _weight_accumulators(self, piece):
         """Dict from a common box, or None for the whole piece, to a sum."""
-        rows = len(piece.kernels)
+        rows = _num_rows(piece)
         if self._sketch_size is None or piece.size <= self._sketch_size:
             return {None: _accumulator((rows, piece.size))}
         firsts = _first_alike(self._generator.allocation, piece)
@@ -172,6 +171,11 @@ class GradientRecorder:
             tf.reshape(signed, (-1, runs * size)), sources, axis=1
         )
         return tf.reduce_sum(moved, axis=1)
+
+
+def _num_rows(piece):
+    """Rows that are generated: one where nothing is mixed."""
+    return len(piece.ties) or 1
 
 
 def _accumulator(shape):

@@ -128,7 +128,8 @@ def _cosines(allocation, cluster, gram_of):
             products = np.zeros(3)  # <i, j>, <i, i>, <j, j>
             for s in rows[one].keys() & rows[other].keys():
                 gram = gram_of(s, one, other)
-                if gram is not None:
+                mixed = allocation.superweights[s].ties
+                if mixed and gram is not None:
                     i, j = rows[one][s], rows[other][s]
                     products += gram[i, j], gram[i, i], gram[j, j]
             norm = np.sqrt(products[1] * products[2])

@@ -120,7 +120,7 @@ class SuperWeights:
         for (name, region, users), demand, count in zip(
             pieces, demands, counts, strict=True
         ):
-            rows = range(len(users))
+            rows = range(len(users) if demand.coefficients(count) else 0)
             superweights.append(
                 SuperWeight(
                     bank=len(banks),
@@ -158,8 +158,10 @@ class SuperWeights:
             area = sum(rectangle.area for rectangle in region)
             size = math.prod(kernels[users[0]].window) * area
             most = self.max_templates or max(HIGH_BUDGET_TEMPLATES, len(users))
+            # A single kernel needs no coefficient to use a single template.
+            alone = len(users) == 1
             demands.append(
-                Demand(size, num_kernels=len(users), most=most, mixed=most)
+                Demand(size, len(users), most, mixed=most, plain_single=alone)
             )
         return demands
 

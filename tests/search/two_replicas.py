@@ -1,7 +1,7 @@
 """Records on one replica and on two logical CPUs; prints how far apart.
 
 A program of its own: a process holds one MirroredStrategy, and logical
-devices are set before anything touches TensorFlow. Prints one line of JSON.
+devices are set before any tensor is made. Prints one line of JSON.
 """
 
 import json
@@ -15,16 +15,16 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-CPU = tf.config.list_physical_devices("CPU")[0]
-tf.config.set_logical_device_configuration(
-    CPU, [tf.config.LogicalDeviceConfiguration() for _ in range(2)]
-)
-
 import keras_superweights as ksw
 from keras_superweights.search import GradientRecorder
 from keras_superweights.search import find_clusters
 from keras_superweights.search.similarity import weight_similarity
 from keras_superweights.sharing import SuperWeights
+
+CPU = tf.config.list_physical_devices("CPU")[0]
+tf.config.set_logical_device_configuration(
+    CPU, [tf.config.LogicalDeviceConfiguration() for _ in range(2)]
+)
 
 
 def member(width):
@@ -60,6 +60,15 @@ def record(network, strategy):
     network.fit(DATA, epochs=1, shuffle=False, verbose=0)
     network.record_gradients(None)
     return recorder
+
+
+class Accumulators(keras.callbacks.Callback):
+    """Counts the copies of what a callback records with."""
+
+    def on_epoch_end(self, epoch, logs=None):
+        if epoch == 0:
+            total = self.model._recorder._coefficients[0].value
+            self.copies = len(getattr(total, "values", [total]))
 
 
 def apart(one, other):
@@ -109,8 +118,12 @@ for strategy in (None, mirrored):
         epochs=2,
         shuffle=False,
         verbose=0,
-        callbacks=[ksw.callbacks.CoefficientDecoupling(beta=0.3, epoch=1)],
+        callbacks=[
+            accumulators := Accumulators(),
+            ksw.callbacks.CoefficientDecoupling(beta=0.3, epoch=1),
+        ],
     )
+    result[f"copies {bool(strategy)}"] = accumulators.copies
     ties.append([list(p.ties) for p in network.allocation.superweights])
     result[f"weights {bool(strategy)}"] = float(
         sum(np.abs(w).sum() for w in network.get_weights())

@@ -27,8 +27,9 @@ def test_nested_kernels_read_the_banks_of_the_smaller_ones():
 
 def test_one_template_a_bank_costs_the_largest_box_and_a_row_each():
     members = [member(0, (3, 3, 4, 4)), member(1, (3, 3, 8, 8), other_params=5)]
-    # 9 x 8 x 8 scalars; the inner piece has two rows, the outer one.
-    minimum = 9 * 64 + 2 + 1 + 5
+    # 9 x 8 x 8 scalars and two rows for the inner piece; a single kernel
+    # needs no coefficient for a single template.
+    minimum = 9 * 64 + 2 + 5
     allocation = SuperWeights(depth_bins=1).allocate(members, minimum)
     assert allocation.num_params == minimum
     with pytest.raises(ValueError, match=f"works is {minimum}. Received"):
