@@ -256,6 +256,8 @@ def test_outputs_stay_and_the_next_step_goes_on_from_there(name):
     slots = list(before.slots[-len(inner.variables) :])
     mixtures = expected.generator.mixtures
     for mixture, ties in zip(mixtures, before.ties, strict=True):
+        if mixture is None:  # a piece of one kernel alone
+            continue
         copied = list(ties)
         for index, variable in enumerate(expected.weights):
             if variable is mixture.coefficients:
@@ -361,7 +363,7 @@ def test_it_repeats(settings, expected, monkeypatch):
 
 
 def test_ties_are_saved_and_stand_in_the_allocation(tmp_path):
-    network = fit(network_of(), 2, CoefficientDecoupling(beta=0.3, epoch=1))
+    network = fit(network_of(), 2, CoefficientDecoupling(beta=0.8, epoch=1))
     ties = ties_of(network)
     assert any(len(set(t)) > 1 for t in ties)
     text = network.allocation.to_json()
