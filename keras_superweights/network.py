@@ -39,7 +39,8 @@ class SuperWeightNetwork(keras.Model):
 
     In the logs of an ensemble, `loss` is the sum of the members' losses in
     training, and the loss of the ensemble's prediction in evaluation;
-    `member_0_loss`, `member_0_accuracy`, ... are each member's in both.
+    `member_0_loss`, `member_0_accuracy`, ... are each member's in both, and
+    `diversity` is how often members disagree (`ensemble.Diversity`).
 
     Args:
         members: Functional or Sequential Keras models, or functions that
@@ -260,8 +261,11 @@ class SuperWeightNetwork(keras.Model):
             generation_tape,
         )
         if self._recorder is not None:
-            scale = self.optimizer.scale_loss(tf.constant(1.0))
-            self._recorder.update([g / scale for g in of_superweights])
+            one = tf.constant(1.0)
+            scale = self.optimizer.scale_loss(one)
+            self._recorder.update(
+                of_superweights, loss_scale=None if scale is one else scale
+            )
         self.optimizer.apply_gradients(
             [
                 (self._with_decay(gradient, variable), variable)

@@ -1,1 +1,3 @@
 from keras_superweights.callbacks.decoupling import CoefficientDecoupling
+from keras_superweights.callbacks.inspector import SharingInspector
+from keras_superweights.callbacks.inspector import write_figures

@@ -6,7 +6,12 @@ from keras_superweights.figures.style import BLUE
 from keras_superweights.figures.style import GREY
 from keras_superweights.figures.style import INK
 from keras_superweights.figures.style import new_figure
+from keras_superweights.figures.style import shortened
 from keras_superweights.figures.style import tidy
+
+# Height in inches of the row of a kernel, and points of the letters in it.
+ROW = 0.14
+SMALL = 7
 
 
 def similarity_matrix(similarity, names, groups, threshold, title):
@@ -25,24 +30,36 @@ def similarity_matrix(similarity, names, groups, threshold, title):
     Returns:
         A `matplotlib.figure.Figure`.
     """
-    similarity = np.asarray(similarity)
+    from matplotlib.patches import Rectangle
+
     order = [index for group in groups for index in group]
     count = len(order)
-    side = 1.8 + 0.2 * max(count, 8)
-    figure = new_figure(side + 2.6, side + 0.9)
+    side = max(3.0, ROW * count)
+    figure = new_figure(side + 2.8, side + 1.9)
     axis = figure.subplots()
     image = axis.imshow(
-        similarity[np.ix_(order, order)], cmap="RdBu_r", vmin=-1, vmax=1
+        np.asarray(similarity)[np.ix_(order, order)],
+        cmap="RdBu_r",
+        vmin=-1,
+        vmax=1,
     )
-    start = -0.5
+    start = 0
     for group in groups:
-        size = len(group)
-        frame = {"fill": False, "edgecolor": INK, "linewidth": 1.4}
-        axis.add_patch(_rectangle((start, start), size, **frame))
-        start += size
-    labels = [names[index] for index in order]
-    axis.set_xticks(range(count), labels, rotation=90, fontsize=6)
-    axis.set_yticks(range(count), labels, fontsize=6)
+        axis.add_patch(
+            Rectangle(
+                (start - 0.5, start - 0.5),
+                len(group),
+                len(group),
+                fill=False,
+                edgecolor=INK,
+                linewidth=1.4,
+                clip_on=False,
+            )
+        )
+        start += len(group)
+    labels = [shortened(names[index]) for index in order]
+    axis.set_xticks(range(count), labels, rotation=90, fontsize=SMALL)
+    axis.set_yticks(range(count), labels, fontsize=SMALL)
     axis.set_title(title, pad=10)
     bar = figure.colorbar(image, ax=axis, shrink=0.8)
     bar.set_label("cosine of summed gradients")
@@ -60,18 +77,12 @@ def similarity_matrix(similarity, names, groups, threshold, title):
     return figure
 
 
-def _rectangle(corner, size, **options):
-    from matplotlib.patches import Rectangle
-
-    return Rectangle(corner, size, size, **options)
-
-
 def cluster_membership(allocation):
     """Draws which cluster each layer of each member belongs to.
 
     One row a member, its layers from left to right in the order of depth, one
-    colour and number a cluster (seed 000, Figure 5). Layers that share nothing
-    are grey.
+    colour and number a cluster (seed 000, Figure 5). Layers that share with no
+    other are grey.
 
     Args:
         allocation: A `keras_superweights.Allocation`.
@@ -81,48 +92,53 @@ def cluster_membership(allocation):
     """
     from matplotlib import colormaps
 
-    cluster_of = {
-        kernel: number
+    shared = [
+        number
         for number, cluster in enumerate(allocation.clusters)
-        for kernel in cluster
-    }
-    count = max(1, len(allocation.clusters))
-    palette = colormaps["gist_rainbow"](np.linspace(0, 1, count))
+        if len(cluster) > 1
+    ]
+    number_of = {k: n for n in shared for k in allocation.clusters[n]}
+    # Far apart on the colour wheel, since neighbours in number are often
+    # neighbours in the figure.
+    hues = np.arange(len(shared)) * 0.618 % 1
+    colors = dict(zip(shared, colormaps["hsv"](hues), strict=True))
     longest = max(len(member.kernels) for member in allocation.members)
     rows = len(allocation.members)
-    figure = new_figure(2.4 + 0.3 * longest, 1.6 + 0.45 * rows)
+    figure = new_figure(max(6.0, 2.4 + 0.3 * longest), 1.6 + 0.45 * rows)
     axis = figure.subplots()
     index = 0
     for row, member in enumerate(allocation.members):
         for place in range(len(member.kernels)):
-            cluster = cluster_of.get(index)
-            color = GREY if cluster is None else palette[cluster]
+            number = number_of.get(index)
+            color = GREY if number is None else colors[number]
             axis.barh(row, 0.94, left=place, height=0.8, color=[color])
-            if cluster is not None:
+            if number is not None:
                 axis.text(
                     place + 0.47,
                     row,
-                    cluster,
+                    number,
                     ha="center",
                     va="center",
-                    fontsize=7,
+                    fontsize=SMALL,
                     color=_readable_on(color),
                 )
             index += 1
     names = [
-        f"{number}: {member.name}"
+        shortened(f"{number}: {member.name}")
         for number, member in enumerate(allocation.members)
     ]
     axis.set_yticks(range(rows), names, fontsize="small")
     axis.invert_yaxis()
     axis.set_xticks(
-        np.arange(longest) + 0.47, range(1, longest + 1), fontsize=7
+        np.arange(longest) + 0.47, range(1, longest + 1), fontsize=SMALL
     )
+    axis.set_xlim(-0.1, longest + 0.04)
     axis.set_xlabel("shareable layer, in order of depth")
-    axis.set_title(
-        f"{len(allocation.clusters)} clusters, one colour and number each",
-        pad=10,
-    )
+    title = f"{_counted(len(shared), 'cluster')}, one colour and number each"
+    alone = len(allocation.kernels) - len(number_of)
+    if alone:
+        title += f"; {_counted(alone, 'layer')} not shared"
+    axis.set_title(title, pad=10)
     tidy(axis)
     axis.grid(visible=False, axis="y")
     return figure
@@ -133,30 +149,41 @@ def _readable_on(color):
     return INK if 0.3 * red + 0.59 * green + 0.11 * blue > 0.45 else "white"
 
 
-def coefficient_matrix(coefficients, names, title):
-    """Draws the coefficients that mix one bank's templates.
+def coefficient_matrix(blocks, names, title):
+    """Draws the coefficients that mix the templates of a cluster.
+
+    One row a kernel, one column a template, SuperWeights side by side.
 
     Args:
-        coefficients: Array `(kernels, templates)`, tied kernels repeated.
+        blocks: For each SuperWeight, an array `(kernels, templates)`, tied
+            kernels repeated, NaN for kernels that do not use it.
         names: The names of the kernels.
-        title: Title, such as the bank.
+        title: Title, such as the cluster.
 
     Returns:
         A `matplotlib.figure.Figure`.
     """
-    coefficients = np.asarray(coefficients)
-    count, templates = coefficients.shape
-    limit = max(float(np.abs(coefficients).max()), 1e-8)
-    figure = new_figure(3.4 + 0.24 * templates, 1.6 + 0.2 * count)
+    coefficients = np.concatenate([np.asarray(b) for b in blocks], axis=1)
+    count, columns = coefficients.shape
+    limit = max(float(np.nanmax(np.abs(coefficients))), 1e-8)
+    figure = new_figure(
+        max(4.6, 3.4 + 0.18 * columns), max(2.4, 1.7 + ROW * count)
+    )
     axis = figure.subplots()
+    axis.set_facecolor("#e3e3e3")
     image = axis.imshow(
         coefficients, cmap="PuOr", vmin=-limit, vmax=limit, aspect="auto"
     )
-    axis.set_yticks(range(count), names, fontsize=6)
-    axis.set_xticks(range(templates), range(templates), fontsize=6)
-    axis.set_xlabel("template")
+    widths = [len(np.transpose(block)) for block in blocks]
+    for end in np.cumsum(widths)[:-1]:
+        axis.axvline(end - 0.5, color=INK, linewidth=1.4)
+    axis.set_yticks(range(count), map(shortened, names), fontsize=SMALL)
+    numbers = [number for width in widths for number in range(width)]
+    axis.set_xticks(range(columns), numbers, fontsize=SMALL)
+    axis.set_xlabel("template, one block a SuperWeight")
     axis.set_title(title, pad=10)
-    figure.colorbar(image, ax=axis).set_label("coefficient")
+    bar = figure.colorbar(image, ax=axis)
+    bar.set_label("coefficient (grey: not used)")
     return figure
 
 
@@ -203,7 +230,9 @@ def allocation_bars(allocation):
             fontsize="small",
             color=INK,
         )
-    axis.set_yticks(places, [name for name, _, _ in bars], fontsize="small")
+    axis.set_yticks(
+        places, [shortened(name) for name, _, _ in bars], fontsize="small"
+    )
     axis.invert_yaxis()
     axis.margins(x=0.3, y=0.01)
     axis.set_xlabel(f"trainable scalars{unit}")

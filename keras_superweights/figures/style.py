@@ -19,3 +19,10 @@ def tidy(axis):
     axis.spines[["top", "right"]].set_visible(False)
     axis.grid(axis="y", color="#e3e3e3", linewidth=0.8)
     axis.set_axisbelow(True)
+
+
+def shortened(name, length=28):
+    """A name that fits beside an axis; the ends say most in layers' names."""
+    if len(name) <= length:
+        return name
+    return f"{name[: length // 2 - 1]}…{name[-(length // 2) :]}"

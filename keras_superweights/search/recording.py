@@ -46,17 +46,7 @@ class GradientRecorder:
     def __init__(self, generator, weights=True, sketch_size=None, seed=0):
         self._generator = generator
         self._pieces = generator.allocation.superweights
-        if sketch_size is not None:
-            largest = max((p.size for p in self._pieces), default=0)
-            if (
-                not isinstance(sketch_size, int)
-                or not 1 <= sketch_size < largest
-            ):
-                raise ValueError(
-                    "`sketch_size` must be a positive integer, smaller than "
-                    f"the largest gradient it replaces, {largest} scalars. "
-                    f"Received: sketch_size={sketch_size!r}."
-                )
+        check_sketch_size(generator.allocation, sketch_size)
         self._sketch_size = sketch_size
         self._seed = seed
         self._coefficients = [
@@ -78,18 +68,26 @@ class GradientRecorder:
             for box in sorted(set(firsts.values()))
         }
 
-    def update(self, gradients):
-        """Adds one step: the gradient of each SuperWeight's pieces.
+    def update(self, gradients, loss_scale=None):
+        """Adds one step.
 
-        A step whose gradients overflow is left out: loss scaling tries such
-        steps, and does not apply them.
+        Args:
+            gradients: For each SuperWeight, the gradient of its pieces.
+            loss_scale: What the loss was multiplied by before, if anything.
+                A step whose gradients then overflow is left out: loss scaling
+                tries such steps, and does not apply them.
         """
+        if loss_scale is not None:
+            gradients = [gradient / loss_scale for gradient in gradients]
         projected = [
             tf.matmul(
                 gradient, self._generator.templates(index), transpose_b=True
             )
             for index, gradient in enumerate(gradients)
         ]
+        if loss_scale is None:
+            self._add(gradients, projected)
+            return
         # A product with an infinity is never finite, and far smaller to look
         # through than the gradient.
         finite = [tf.reduce_all(tf.math.is_finite(p)) for p in projected]
@@ -101,12 +99,12 @@ class GradientRecorder:
 
     def _add(self, gradients, projected):
         for index, gradient in enumerate(gradients):
-            self._coefficients[index].assign_add(projected[index])
+            _add_to(self._coefficients[index], projected[index])
             for box, total in self._weights[index].items():
                 if box is None:
-                    total.assign_add(gradient)
+                    _add_to(total, gradient)
                 else:
-                    total.assign_add(self._sketch(index, gradient, box))
+                    _add_to(total, self._sketch(index, gradient, box))
 
     def grams(self):
         """Inner products of the summed gradients of kernels, as NumPy arrays.
@@ -173,6 +171,19 @@ class GradientRecorder:
         return tf.reduce_sum(moved, axis=1)
 
 
+def check_sketch_size(allocation, sketch_size):
+    """Raises an error for a sketch that saves nothing in this allocation."""
+    if sketch_size is None:
+        return
+    largest = max((piece.size for piece in allocation.superweights), default=0)
+    if not isinstance(sketch_size, int) or not 1 <= sketch_size < largest:
+        raise ValueError(
+            "`sketch_size` must be a positive integer, smaller than the "
+            f"largest gradient it replaces, {largest} scalars. "
+            f"Received: sketch_size={sketch_size!r}."
+        )
+
+
 def _num_rows(piece):
     """Rows that are generated: one where nothing is mixed."""
     return len(piece.ties) or 1
@@ -188,6 +199,11 @@ def _accumulator(shape):
         aggregation="sum",
         synchronization="on_read",
     )
+
+
+def _add_to(total, value):
+    # In place; Keras' own `assign_add` makes the sum first and copies it.
+    total.value.assign_add(value)
 
 
 def _read(total):

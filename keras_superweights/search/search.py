@@ -27,7 +27,9 @@ def find_clusters(
     optimizer=None,
     loss=None,
     weight_decay=5e-4,
+    decay_batch_norm=True,
     callbacks=(),
+    initial_epoch=0,
     verbose="auto",
 ):
     """Finds out which layers may share weights, from their gradients.
@@ -58,9 +60,13 @@ def find_clusters(
         loss: Defaults to `SparseCategoricalCrossentropy(from_logits=True)`.
         weight_decay: As for `SuperWeightNetwork`. Defaults to the papers'
             5e-4.
+        decay_batch_norm: As for `SuperWeightNetwork`.
         callbacks: Keras callbacks for the pretraining, such as
             `BackupAndRestore`, with which a search that was interrupted goes
             on at its last finished epoch.
+        initial_epoch: As for `fit`, for callbacks that restore the network
+            when training begins and leave to `fit` where it goes on. `data`
+            then begins with that epoch. Defaults to 0.
         verbose: As for `fit`.
 
     Returns:
@@ -95,6 +101,7 @@ def find_clusters(
         budget_params=budget_params,
         sharing=rule,
         weight_decay=weight_decay,
+        decay_batch_norm=decay_batch_norm,
     )
     recorder = GradientRecorder(network.generator, sketch_size=sketch_size)
     network.compile(
@@ -104,6 +111,7 @@ def find_clusters(
     watch = _RecordLastEpoch(recorder, pretrain_epochs, steps_per_epoch)
     network.fit(
         data,
+        initial_epoch=initial_epoch,
         epochs=pretrain_epochs,
         steps_per_epoch=steps_per_epoch,
         # First, so that no backup is made of an epoch that it refuses.

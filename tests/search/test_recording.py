@@ -307,7 +307,9 @@ def test_a_step_that_overflows_is_left_out():
             for p in network.allocation.superweights
         ]
         gradients[-1][0, -1] = value
-        recorder.update(list(map(tf.constant, gradients)))
+        recorder.update(
+            list(map(tf.constant, gradients)), loss_scale=tf.constant(2.0)
+        )
     after = recorder.grams(), recorder.coefficient_gradients()
     for one, other in zip(before[0], after[0], strict=True):
         for box in one:

@@ -1,0 +1,214 @@
+"""Looking at a run in TensorBoard: how it trains, and who shares what."""
+
+import io
+import math
+import pathlib
+
+import keras
+
+from keras_superweights.figures import tagged
+
+
+class SharingInspector(keras.callbacks.Callback):
+    """Shows in TensorBoard how a network trains and what it shares how.
+
+    Scalars, every epoch, in the runs `train` and `validation`, whose curves
+    share a chart:
+
+        ensemble/accuracy, ensemble/diversity, member_0/loss, ...
+        optimizer/learning_rate
+        budget/used, budget/allowed       trainable scalars
+
+    Text and images, when training begins or is resumed, in the run `figures`:
+
+        allocation/table                  the allocation, as text
+        allocation/parameters             where the budget goes
+        allocation/clusters               which layers share
+        allocation/clusters_before        and before the search
+        similarity/cluster_0_before       gradient similarity in a cluster
+        similarity/cluster_0_after        that a search began with; its groups
+
+    Images, at the start, every `every` epochs, and after the last one:
+
+        coefficients/cluster_0            of all banks of a cluster
+
+    the latter for the clusters with the most kernels, up to 12. Clusters have
+    the numbers that they have in `allocation/clusters`, for similarities in
+    `allocation/clusters_before`. Steps are epochs done. All is on disk at the
+    end of an epoch; one that a killed run repeats is there twice, with equal
+    numbers.
+
+    Put it after `CoefficientDecoupling`, to see the coefficients that an epoch
+    ends with. A tuner copies callbacks for its trials, but gives a directory
+    per trial only to Keras' own `TensorBoard`: give one to this.
+
+    Args:
+        log_dir: Directory of the logs.
+        figures_dir: Directory for the newest of each image as a PNG file:
+            `coefficients/cluster_0` is `coefficients-cluster_0.png`. None by
+            default.
+        refinement: The `keras_superweights.search.Refinement` that the
+            network's allocation is from, if it is from a search.
+        every: Epochs from one image of coefficients to the next. Defaults to
+            1.
+
+    Raises:
+        ValueError: If `every` is not a positive integer.
+        TypeError: When training begins, if the model is no
+            `SuperWeightNetwork`.
+
+    Example:
+
+    ```python
+    network.fit(
+        train,
+        epochs=200,
+        validation_data=test,
+        callbacks=[ksw.callbacks.SharingInspector("logs", every=10)],
+    )  # and then: tensorboard --logdir logs
+    ```
+
+    References:
+        - Learning to Compose SuperWeights for Neural Parameter Allocation
+          Search (seed 000), figure 5, is `allocation/clusters`
+    """
+
+    def __init__(self, log_dir, figures_dir=None, refinement=None, every=1):
+        super().__init__()
+        if not isinstance(every, int) or every < 1:
+            raise ValueError(
+                "`every` must be a positive integer. Received: "
+                f"every={every!r}."
+            )
+        self.log_dir = log_dir
+        self.figures_dir = figures_dir
+        self.refinement = refinement
+        self.every = every
+        self._writers = {}
+
+    def on_train_begin(self, logs=None):
+        if not hasattr(self.model, "allocation"):
+            raise TypeError(
+                "`SharingInspector` shows what a `SuperWeightNetwork` shares. "
+                f"Received: a model of type {type(self.model).__name__}."
+            )
+        self._writers = {}
+
+    def on_epoch_begin(self, epoch, logs=None):
+        # Not in `on_train_begin`, which does not know where a run resumes.
+        if self._writers:
+            return
+        allocation = self.model.allocation
+        with self._writer("figures").as_default(step=epoch):
+            _write_text("allocation/table", str(allocation))
+        self._show(tagged.allocation_figures(allocation), epoch)
+        if self.refinement is not None:
+            self._show(tagged.search_figures(self.refinement), epoch)
+        self._show(tagged.coefficient_figures(self.model), epoch)
+
+    def on_epoch_end(self, epoch, logs=None):
+        done = epoch + 1
+        rate = self.model.optimizer.learning_rate
+        variables = self.model.trainable_variables
+        scalars = {
+            "optimizer/learning_rate": float(rate),
+            "budget/used": sum(math.prod(v.shape) for v in variables),
+            "budget/allowed": self.model.allocation.budget_params,
+        }
+        runs = {"train": scalars, "validation": {}}
+        for name, value in logs.items():
+            run = "validation" if name.startswith("val_") else "train"
+            runs[run][self._tag(name.removeprefix("val_"))] = value
+        for run, scalars in runs.items():
+            if scalars:
+                self._write_scalars(run, scalars, done)
+        if done % self.every == 0 or done == self.params["epochs"]:
+            self._show(tagged.coefficient_figures(self.model), done)
+        for writer in self._writers.values():
+            writer.flush()
+
+    def on_train_end(self, logs=None):
+        for writer in self._writers.values():
+            writer.close()
+        self._writers = {}
+
+    def _tag(self, name):
+        """Keras' `member_0_accuracy` as `member_0/accuracy`."""
+        for index in range(len(self.model.members)):
+            prefix = f"member_{index}_"
+            if name.startswith(prefix):
+                return f"member_{index}/{name.removeprefix(prefix)}"
+        return f"ensemble/{name}"
+
+    def _writer(self, run):
+        if run not in self._writers:
+            self._writers[run] = _create_writer(self.log_dir, run)
+        return self._writers[run]
+
+    def _write_scalars(self, run, scalars, step):
+        import tensorflow as tf
+
+        with self._writer(run).as_default(step=step):
+            for tag, value in scalars.items():
+                tf.summary.scalar(tag, value)
+
+    def _show(self, figures, step):
+        _write_images(self._writer("figures"), figures, step, self.figures_dir)
+
+
+def write_figures(log_dir, figures, step, figures_dir=None):
+    """Adds figures to the logs of a run, such as those of its evaluation.
+
+    Args:
+        log_dir: Directory of the logs, as for `SharingInspector`.
+        figures: Dict from tag, `"evaluation/anytime"`, to
+            `matplotlib.figure.Figure`.
+        step: The number of epochs done.
+        figures_dir: Directory for the same as PNG files,
+            `evaluation-anytime.png`. None by default.
+
+    Example:
+
+    ```python
+    from keras_superweights import figures
+
+    write_figures(
+        "logs",
+        {"training/curves": figures.training_curves(history.history)},
+        step=200,
+    )
+    ```
+    """
+    writer = _create_writer(log_dir, "figures")
+    _write_images(writer, figures.items(), step, figures_dir)
+    writer.close()
+
+
+def _create_writer(log_dir, run):
+    import tensorflow as tf
+
+    return tf.summary.create_file_writer(str(pathlib.Path(log_dir) / run))
+
+
+def _write_text(tag, text):
+    import tensorflow as tf
+
+    # Indented by four, Markdown keeps the columns of a table.
+    tf.summary.text(tag, "    " + text.replace("\n", "\n    "))
+
+
+def _write_images(writer, figures, step, figures_dir):
+    import tensorflow as tf
+
+    with writer.as_default(step=step):
+        for tag, figure in figures:
+            file = io.BytesIO()
+            figure.savefig(file, format="png")
+            png = file.getvalue()
+            image = tf.io.decode_png(png, channels=3)
+            tf.summary.image(tag, image[tf.newaxis])
+            if figures_dir is not None:
+                name = tag.replace("/", "-") + ".png"
+                path = pathlib.Path(figures_dir) / name
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(png)
