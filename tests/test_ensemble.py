@@ -2,6 +2,8 @@ import keras
 import numpy as np
 import pytest
 
+from keras_superweights import metrics as numpy_metrics
+from keras_superweights.ensemble import Diversity
 from keras_superweights.ensemble import MemberMetrics
 from keras_superweights.ensemble import log_mean_probabilities
 
@@ -53,6 +55,7 @@ def test_every_member_has_a_loss_and_a_copy_of_every_metric():
         "member_1_loss",
         "member_1_accuracy",
         "member_1_k",
+        "diversity",
     ]
     y = np.array([0, 1, 2, 2])
     right = 5.0 * np.eye(3, dtype="float32")[y]
@@ -68,6 +71,8 @@ def test_every_member_has_a_loss_and_a_copy_of_every_metric():
             "member_1_loss": (4 * 3.0 + 8.0) / 5,
             "member_1_accuracy": 0.2,
             "member_1_k": 1.0,
+            # Of 5 examples, they differ on the 4 that only the second misses.
+            "diversity": 1.0,
         }
     )
 
@@ -84,16 +89,83 @@ def test_every_member_has_a_loss_and_a_copy_of_every_metric():
     ids=repr,
 )
 def test_a_metric_may_be_a_name_a_function_or_an_object(metric):
-    metrics = MemberMetrics(1, [metric])
-    metrics.update(np.array([0, 1]), [np.eye(2)[[0, 0]]], [0.0])
+    metrics = MemberMetrics(2, [metric])
+    output = np.eye(2)[[0, 0]]
+    metrics.update(np.array([0, 1]), [output, output], [0.0, 0.0])
     assert float(metrics.all[1].result()) == 0.5
     assert metrics.all[1].name.startswith("member_0_")
 
 
 def test_no_metrics_leave_the_losses():
-    assert len(MemberMetrics(3, None).all) == 3
+    names = [metric.name for metric in MemberMetrics(3, None).all]
+    assert names == [*(f"member_{m}_loss" for m in range(3)), "diversity"]
 
 
 def test_metrics_in_a_dict_are_refused():
     with pytest.raises(ValueError, match="must be a list"):
         MemberMetrics(2, {"head": ["accuracy"]})
+
+
+def random_batches(draw):
+    """Batches of `(labels, logits of each member)` of one random case."""
+    members, classes = draw.integers(2, 5), draw.integers(2, 4)
+    return [
+        (
+            draw.integers(0, classes, size),
+            draw.normal(size=(members, size, classes)),
+        )
+        for size in draw.integers(1, 7, draw.integers(1, 4))
+    ]
+
+
+LABELS = {
+    "integer": lambda labels, classes: labels,
+    "column": lambda labels, classes: labels[:, None].astype("uint8"),
+    "one_hot": lambda labels, classes: np.eye(classes, dtype="f4")[labels],
+    "smoothed": lambda labels, classes: 0.9 * np.eye(classes)[labels] + 0.05,
+}
+
+
+@pytest.mark.parametrize("labels_as", LABELS)
+def test_diversity_in_batches_is_the_diversity_of_the_whole(labels_as):
+    defined = 0
+    for seed in range(30):
+        batches = random_batches(np.random.default_rng(seed))
+        labels = np.concatenate([y for y, _ in batches])
+        logits = np.concatenate([each for _, each in batches], axis=1)
+        probabilities = [softmax(each) for each in logits]
+        expected = numpy_metrics.diversity(probabilities, labels)
+        metric = Diversity(len(logits))
+        for y, outputs in batches:
+            y = LABELS[labels_as](y, logits.shape[-1])
+            metric.update_state(y, list(outputs))
+        found = float(metric.result())
+        if expected is None:
+            assert np.isnan(found)
+        else:
+            defined += 1
+            assert found == pytest.approx(expected, rel=1e-5)
+    assert defined > 20
+
+
+def test_a_member_without_errors_is_left_out():
+    y = np.array([0, 1, 2, 2])
+    right = np.eye(3)[y]
+    wrong = np.eye(3)[[0, 1, 2, 0]]
+    metric = Diversity(3)
+    metric.update_state(y, [right, wrong, wrong])
+    # Of the six ordered pairs, four are divided by an error rate of 1/4:
+    # (right, wrong) twice, and (wrong, wrong), who agree, twice.
+    assert float(metric.result()) == pytest.approx((1 + 1 + 0 + 0) / 4)
+    metric.reset_state()
+    metric.update_state(y, [right, right, right])
+    assert np.isnan(float(metric.result()))
+
+
+def test_diversity_is_a_metric_like_any_other():
+    metric = keras.saving.deserialize_keras_object(
+        keras.saving.serialize_keras_object(Diversity(3, name="apart"))
+    )
+    assert (metric.name, metric.num_members) == ("apart", 3)
+    with pytest.raises(ValueError, match="at least 2.*num_members=1"):
+        Diversity(1)

@@ -496,6 +496,7 @@ def test_evaluation_equals_numpy_on_the_predictions(trained):
     for member, each in enumerate(probabilities):
         expected[f"member_{member}_loss"] = -np.log(each[rows, y]).mean()
         expected[f"member_{member}_accuracy"] = (each.argmax(1) == y).mean()
+    expected["diversity"] = ksw.metrics.diversity(probabilities, y)
     assert logs == pytest.approx(expected, abs=1e-5)
 
 
@@ -525,6 +526,7 @@ def test_the_history_has_every_member_in_training_and_validation(trained):
     _, history = trained
     names = ["loss", "accuracy"]
     names += [f"member_{m}_{n}" for m in (0, 1) for n in ("loss", "accuracy")]
+    names += ["diversity"]
     assert set(history) == {*names, *(f"val_{name}" for name in names)}
     np.testing.assert_allclose(
         np.add(history["member_0_loss"], history["member_1_loss"]),

@@ -124,8 +124,6 @@ class SharingInspector(keras.callbacks.Callback):
                 self._write_scalars(run, scalars, done)
         if done % self.every == 0 or done == self.params["epochs"]:
             self._show(tagged.coefficient_figures(self.model), done)
-        for writer in self._writers.values():
-            writer.flush()
 
     def on_train_end(self, logs=None):
         for writer in self._writers.values():
@@ -148,6 +146,7 @@ class SharingInspector(keras.callbacks.Callback):
     def _write_scalars(self, run, scalars, step):
         import tensorflow as tf
 
+        # Whoever leaves `as_default` flushes: no epoch ends unwritten.
         with self._writer(run).as_default(step=step):
             for tag, value in scalars.items():
                 tf.summary.scalar(tag, value)

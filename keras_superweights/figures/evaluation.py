@@ -133,6 +133,7 @@ def anytime_curve(anytime, cost="flops"):
     axis.set(
         xlabel=f"cost of one example ({unit})", ylabel="accuracy (fraction)"
     )
+    axis.set_title("Accuracy of the members and their ensembles", pad=10)
     axis.margins(x=0.08, y=0.14)
     figure.legend(loc="outside lower center", ncols=2, frameon=False)
     tidy(axis)

@@ -101,10 +101,11 @@ def cluster_membership(allocation):
     # Far apart on the colour wheel, since neighbours in number are often
     # neighbours in the figure.
     hues = np.arange(len(shared)) * 0.618 % 1
-    colors = dict(zip(shared, colormaps["hsv"](hues), strict=True))
+    pale = 0.3 + 0.7 * colormaps["hsv"](hues)[:, :3]
+    colors = dict(zip(shared, pale, strict=True))
     longest = max(len(member.kernels) for member in allocation.members)
     rows = len(allocation.members)
-    figure = new_figure(max(6.0, 2.4 + 0.3 * longest), 1.6 + 0.45 * rows)
+    figure = new_figure(max(6.0, 2.4 + 0.24 * longest), 1.6 + 0.45 * rows)
     axis = figure.subplots()
     index = 0
     for row, member in enumerate(allocation.members):
@@ -138,7 +139,8 @@ def cluster_membership(allocation):
     alone = len(allocation.kernels) - len(number_of)
     if alone:
         title += f"; {_counted(alone, 'layer')} not shared"
-    axis.set_title(title, pad=10)
+    # Centred on the figure: the axes may be narrower than the title.
+    figure.suptitle(title)
     tidy(axis)
     axis.grid(visible=False, axis="y")
     return figure

@@ -41,9 +41,12 @@ def search_figures(refinement):
             if set(group) <= set(cluster)
         ]
         whole = [tuple(range(len(cluster)))]
-        for moment, parts, outcome in (
-            ("before", whole, ""),
-            ("after", groups, f": {len(groups)} in its place"),
+        outcome = f"split into {len(groups)}"
+        if len(groups) == 1:
+            outcome = "not split"
+        for moment, parts, title in (
+            ("before", whole, "before the search"),
+            ("after", groups, f"after the search: {outcome}"),
         ):
             yield (
                 f"similarity/cluster_{number}_{moment}",
@@ -52,7 +55,7 @@ def search_figures(refinement):
                     [names[kernel] for kernel in cluster],
                     parts,
                     refinement.tries[-1].tau,
-                    f"Cluster {number}, {moment} the search{outcome}",
+                    f"Cluster {number}, {title}",
                 ),
             )
 

@@ -84,6 +84,7 @@ def _draw_series(axis, history, names, quantity):
             zorder=2 if subject else 3,
             label=label,
         )
+    axis.set_title(f"{quantity.capitalize()} over the epochs", pad=10)
     unit = "fraction" if quantity == "accuracy" else "per example"
     axis.set(xlabel="epoch", ylabel=f"{quantity} ({unit})")
     axis.xaxis.set_major_locator(MaxNLocator(integer=True))

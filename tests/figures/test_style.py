@@ -1,0 +1,128 @@
+"""What all figures have in common: nothing covers, nothing is cut off."""
+
+import itertools
+import sys
+
+import numpy as np
+import pytest
+
+from keras_superweights import figures
+from keras_superweights.allocation import KernelSpec
+from keras_superweights.allocation import MemberSpec
+from keras_superweights.figures.style import shortened
+from keras_superweights.sharing import SuperWeights
+
+DRAW = np.random.default_rng(0)
+LONG = "stage_of_a_network_with_very_long_names_block_{}_convolution"
+
+
+def members(num_members, depth):
+    return [
+        MemberSpec(
+            LONG.format(member),
+            tuple(
+                KernelSpec(member, LONG.format(i), (3, 3, 8, 8 + i % 3))
+                for i in range(depth)
+            ),
+            other_params=500,
+        )
+        for member in range(num_members)
+    ]
+
+
+def curves():
+    names = ["", *(f"member_{index}_" for index in range(4))]
+    return figures.training_curves(
+        {
+            prefix + name + quantity: DRAW.uniform(size=200)
+            for prefix in ("", "val_")
+            for name in names
+            for quantity in ("loss", "accuracy")
+        }
+    )
+
+
+def reliability():
+    probabilities = DRAW.dirichlet(np.ones(10), size=200)
+    return figures.reliability(probabilities, DRAW.integers(0, 10, 200))
+
+
+def anytime():
+    subsets = [
+        subset
+        for size in range(1, 5)
+        for subset in itertools.combinations(range(4), size)
+    ]
+    return figures.anytime_curve(
+        [
+            {
+                "members": list(subset),
+                "flops": sum(10**9 * (1 + index) for index in subset),
+                "accuracy": 0.7 + 0.05 * len(subset) - 0.001 * sum(subset),
+            }
+            for subset in subsets
+        ]
+    )
+
+
+def similarity(count):
+    names = [LONG.format(index) for index in range(count)]
+    groups = [tuple(range(count // 2)), tuple(range(count // 2, count))]
+    matrix = DRAW.uniform(-1, 1, (count, count))
+    return figures.similarity_matrix(matrix, names, groups, 0.1, "Cluster 0")
+
+
+def coefficients(count, *templates):
+    names = [LONG.format(index) for index in range(count)]
+    blocks = [DRAW.normal(size=(count, number)) for number in templates]
+    return figures.coefficient_matrix(blocks, names, "Coefficients")
+
+
+HARD = {
+    "four members": curves,
+    "reliability": reliability,
+    "fifteen subsets": anytime,
+    "28 layers": lambda: figures.cluster_membership(
+        SuperWeights().allocate(members(4, 28), 60_000)
+    ),
+    "100 clusters": lambda: figures.cluster_membership(
+        SuperWeights(clusters="position").allocate(members(2, 100), 130_000)
+    ),
+    "one layer": lambda: figures.cluster_membership(
+        SuperWeights().allocate(members(1, 1), 10_000)
+    ),
+    "many banks": lambda: figures.allocation_bars(
+        SuperWeights(clusters="position").allocate(members(2, 20), 40_000)
+    ),
+    "2 similarities": lambda: similarity(2),
+    "28 similarities": lambda: similarity(28),
+    "1 coefficient": lambda: coefficients(2, 1),
+    "many coefficients": lambda: coefficients(60, 8, 8, 4, 1),
+}
+
+
+@pytest.mark.parametrize("case", HARD)
+def test_every_text_can_be_read(case, overlaps):
+    figure = HARD[case]()
+    assert overlaps(figure) == []
+    # What were cut off would touch the border.
+    pixels = np.asarray(figure.canvas.buffer_rgba())[..., :3]
+    for border in (pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]):
+        assert (border == 255).all()
+
+
+def test_figures_can_be_saved_and_leave_pyplot_alone(tmp_path):
+    loaded = "matplotlib.pyplot" in sys.modules
+    figures.training_curves({"loss": [1.0]}).savefig(tmp_path / "curves.png")
+    assert (tmp_path / "curves.png").stat().st_size > 1000
+    assert ("matplotlib.pyplot" in sys.modules) == loaded
+
+
+def test_long_names_are_shortened_in_the_middle():
+    assert shortened("block1_conv2") == "block1_conv2"
+    for length in range(29, 60):
+        name = "first" + "x" * (length - 9) + "last"
+        short = shortened(name)
+        assert len(short) == 28
+        assert short.startswith("first") and short.endswith("last")
+        assert "…" in short
