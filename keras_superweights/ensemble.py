@@ -120,8 +120,6 @@ class MemberMetrics:
                 "`metrics` of an ensemble must be a list: every member has one "
                 f"output. Received: metrics={metrics}."
             )
-        if not isinstance(metrics, (list, tuple)):
-            metrics = [metrics]
         self.losses = []
         self.metrics = []
         for member in range(num_members):

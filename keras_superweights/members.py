@@ -5,7 +5,8 @@ Given a function, the model is built without memory: it has every shape, and
 none of its variables is ever initialized (design, section 3.1).
 """
 
-import json
+import dataclasses
+import inspect
 import math
 
 import keras
@@ -14,6 +15,10 @@ from keras_superweights.allocation.allocation import Allocation
 from keras_superweights.allocation.kernels import KernelSpec
 from keras_superweights.allocation.kernels import MemberSpec
 from keras_superweights.allocation.kernels import resolve_budget
+from keras_superweights.cloning import from_json
+from keras_superweights.cloning import keeps_values
+from keras_superweights.cloning import to_json
+from keras_superweights.cloning import without_memory
 from keras_superweights.layers import GENERATED
 
 
@@ -70,6 +75,8 @@ def skeletons(members) -> list[keras.Model]:
             f"a list of these. Received: members={members!r}."
         )
     models = [_skeleton(index, member) for index, member in enumerate(members)]
+    for index, model in enumerate(models):
+        _check_rebuilding(index, model)
     if len(models) > 1:
         _check_ensemble(models)
     return models
@@ -77,8 +84,9 @@ def skeletons(members) -> list[keras.Model]:
 
 def _skeleton(index, member) -> keras.Model:
     model = member
-    if not isinstance(member, keras.Model) and callable(member):
-        with keras.StatelessScope(initialize_variables=False):
+    if not isinstance(member, keras.layers.Layer) and callable(member):
+        _check_callable(index, member)
+        with without_memory():
             model = member()
         _check_nothing_kept(index, model)
     if not isinstance(model, keras.Model):
@@ -97,10 +105,37 @@ def _skeleton(index, member) -> keras.Model:
     return model
 
 
+def _check_callable(index, member):
+    try:
+        inspect.signature(member).bind()
+    except TypeError as error:
+        raise TypeError(
+            "A member that is a function must be callable without arguments. "
+            f"Received for member {index}: {member!r}: {error}. Write "
+            "`lambda: build(16, 4)`."
+        ) from error
+
+
+def _check_rebuilding(index, model):
+    """Saving and materializing rebuild a member from its config alone."""
+    try:
+        with without_memory():
+            from_json(to_json(model))
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            "Each of `members` must be a model that Keras can rebuild from its "
+            "config, as `keras.models.load_model` does. Register classes and "
+            "functions of your own with "
+            "`keras.saving.register_keras_serializable`; a Lambda layer is "
+            "code and cannot be rebuilt safely. Received: member "
+            f"{index} ('{model.name}'), for which Keras says: {error}"
+        ) from error
+
+
 def _check_nothing_kept(index, model):
     """A function's model has no values, so none that must be kept either."""
     if isinstance(model, keras.Model):
-        kept = [layer.name for layer in model.layers if _keeps_values(layer)]
+        kept = [layer.name for layer in model.layers if keeps_values(layer)]
         if kept:
             raise ValueError(
                 "A member given as a function must not have layers whose "
@@ -108,16 +143,6 @@ def _check_nothing_kept(index, model):
                 f"Received: member {index} ('{model.name}') has layers that "
                 f"are not trained: {kept}. Pass the model itself."
             )
-
-
-def _keeps_values(layer) -> bool:
-    """Whether a layer's weights are not trained: frozen, or adapted to data."""
-    normalizes = isinstance(layer, keras.layers.BatchNormalization)
-    return (
-        bool(layer.weights)
-        and not layer.trainable_variables
-        and not (normalizes and layer.trainable)
-    )
 
 
 def _check_ensemble(models):
@@ -202,9 +227,13 @@ def shareable_layers(model) -> list[keras.layers.Layer]:
 def _heads(model) -> set[str]:
     """Names of the last layers with weights before each output."""
     heads = set()
+    seen = set()
     tensors = list(model.outputs)
     while tensors:
         operation, node, _ = tensors.pop()._keras_history
+        if (id(operation), node) in seen:
+            continue
+        seen.add((id(operation), node))
         if getattr(operation, "weights", []):
             heads.add(operation.name)
         else:
@@ -212,8 +241,13 @@ def _heads(model) -> set[str]:
     return heads
 
 
-def check_allocation(models, allocation):
-    """Raises an error unless the allocation was made for these models."""
+def fitted_allocation(models, allocation) -> Allocation:
+    """An allocation made for such models, with the names of these.
+
+    Raises:
+        TypeError: If it is not an allocation.
+        ValueError: If it was made for models with other kernels.
+    """
     if not isinstance(allocation, Allocation):
         raise TypeError(
             "`allocation` must be an `Allocation`. Received: "
@@ -228,84 +262,16 @@ def check_allocation(models, allocation):
     for index, (given, expected) in enumerate(
         zip(specs, allocation.members, strict=True)
     ):
-        if (given.kernels, given.other_params) != (
-            expected.kernels,
-            expected.other_params,
-        ):
+        # Keras numbers unnamed layers on and on: names may differ.
+        if _numbers(given) != _numbers(expected):
             raise ValueError(
                 f"`allocation` does not fit member {index}. It was made for "
-                f"'{expected.name}' with {len(expected.kernels)} shareable "
-                f"kernels and {expected.num_params:,} parameters. Received: "
-                f"'{given.name}' with {len(given.kernels)} and "
-                f"{given.num_params:,}."
+                f"'{expected.name}' with shareable kernels and other "
+                f"parameters {_numbers(expected)}. Received: '{given.name}' "
+                f"with {_numbers(given)}."
             )
+    return dataclasses.replace(allocation, members=specs)
 
 
-def to_json(model) -> str:
-    """The model's architecture as JSON text."""
-    return json.dumps(keras.saving.serialize_keras_object(model))
-
-
-def from_json(text) -> keras.Model:
-    """A model with fresh weights from what `to_json` wrote."""
-    return keras.saving.deserialize_keras_object(json.loads(text))
-
-
-def generated_clone(model, sources, keep_draws) -> keras.Model:
-    """Clones a member, replacing layers by ones whose kernel is generated.
-
-    Weights start anew, but for those of layers that are not trained: frozen
-    ones, and such as `Normalization`, keep their values.
-
-    Args:
-        model: The member; its variables are not touched.
-        sources: Dict from the name of a layer to the function that returns
-            its kernel. All other layers are cloned as they are.
-        keep_draws: Whether the clone's own weights start with the draws of
-            the member's initializers, as if the member itself were trained.
-    """
-
-    def clone(layer):
-        if getattr(layer, "outputs", None):  # a model within the member
-            return generated_clone(layer, {}, keep_draws)
-        config = layer.get_config()
-        if layer.name in sources:
-            config["source"] = sources[layer.name]
-            copy = GENERATED[type(layer)].from_config(config)
-        else:
-            copy = type(layer).from_config(config)
-        if keep_draws:
-            for name, value in list(vars(layer).items()):
-                if isinstance(value, keras.initializers.Initializer):
-                    setattr(copy, name, value)
-                elif isinstance(value, keras.random.SeedGenerator):
-                    getattr(copy, name).state.assign(value.state)
-        return copy
-
-    copies = keras.models.clone_model(model, clone_function=clone)
-    for layer in model.layers:
-        if _keeps_values(layer):
-            copies.get_layer(layer.name).set_weights(layer.get_weights())
-    return copies
-
-
-def materialize(text, clone, kernels) -> keras.Model:
-    """A plain Keras model that computes what a generated clone computes.
-
-    Args:
-        text: The member's architecture, from `to_json`.
-        clone: Its generated clone, for the weights of its own.
-        kernels: Dict from the name of a layer to its generated kernel.
-    """
-    model = from_json(text)
-    for layer in model.layers:
-        targets = layer.weights
-        if not targets:
-            continue  # and the clone names unnamed inputs anew
-        if layer.name in kernels:
-            layer.kernel.assign(kernels[layer.name])
-            targets = [v for v in targets if v is not layer.kernel]
-        own = clone.get_layer(layer.name).weights
-        for target, value in zip(targets, own, strict=True):
-            target.assign(value)
-    return model
+def _numbers(member):
+    return [kernel.shape for kernel in member.kernels], member.other_params

@@ -4,6 +4,7 @@ import keras
 import tensorflow as tf
 from keras import ops
 
+from keras_superweights import cloning
 from keras_superweights import members as member_models
 from keras_superweights.allocation.allocation import Allocation
 from keras_superweights.banks import KernelGenerator
@@ -104,17 +105,17 @@ class SuperWeightNetwork(keras.Model):
         **kwargs,
     ):
         super().__init__(name=name, **kwargs)
-        if not weight_decay >= 0:
+        if not isinstance(weight_decay, (int, float)) or not weight_decay >= 0:
             raise ValueError(
-                "`weight_decay` must not be negative. Received: "
-                f"weight_decay={weight_decay}."
+                "`weight_decay` must be a number and not negative. Received: "
+                f"weight_decay={weight_decay!r}."
             )
         models = member_models.skeletons(members)
         allocation = _allocation(models, budget_params, sharing, allocation)
         self.weight_decay = weight_decay
         self.decay_batch_norm = decay_batch_norm
         # Text: attributes that are dicts are wrapped by Keras' tracking.
-        self._member_texts = tuple(map(member_models.to_json, models))
+        self._member_texts = tuple(map(cloning.to_json, models))
         self.generator = KernelGenerator(allocation)
         self.members = self._clones(models)
         self._member_metrics = None
@@ -136,7 +137,7 @@ class SuperWeightNetwork(keras.Model):
             # The same model given twice must not start twice with one draw.
             repeated = any(model is other for other in models[:index])
             clones.append(
-                member_models.generated_clone(
+                cloning.generated_clone(
                     model, sources[index], keep_draws=not repeated
                 )
             )
@@ -261,11 +262,10 @@ class SuperWeightNetwork(keras.Model):
             generation_tape,
         )
         if self._recorder is not None:
-            one = tf.constant(1.0)
-            scale = self.optimizer.scale_loss(one)
-            self._recorder.update(
-                of_superweights, loss_scale=None if scale is one else scale
-            )
+            scale = None
+            if isinstance(self.optimizer, keras.optimizers.LossScaleOptimizer):
+                scale = self.optimizer.scale_loss(tf.constant(1.0))
+            self._recorder.update(of_superweights, loss_scale=scale)
         self.optimizer.apply_gradients(
             [
                 (self._with_decay(gradient, variable), variable)
@@ -362,11 +362,17 @@ class SuperWeightNetwork(keras.Model):
             if index in kernels:
                 by_layer[spec.member][spec.layer] = kernels[index]
         return [
-            member_models.materialize(text, member, generated)
+            cloning.materialize(text, member, generated)
             for text, member, generated in zip(
                 self._member_texts, self.members, by_layer, strict=True
             )
         ]
+
+    def export(self, *args, **kwargs):
+        raise ValueError(
+            "A network whose kernels are generated is not exported. Export the "
+            "plain models that `materialize()` returns."
+        )
 
     def get_config(self):
         return {
@@ -375,24 +381,35 @@ class SuperWeightNetwork(keras.Model):
             "allocation": self.allocation.to_json(),
             "weight_decay": self.weight_decay,
             "decay_batch_norm": self.decay_batch_norm,
+            "frozen": self._frozen(),
             "dtype": keras.saving.serialize_keras_object(self.dtype_policy),
         }
 
     @classmethod
-    def from_config(cls, config, custom_objects=None):
-        with (
-            keras.saving.custom_object_scope(custom_objects or {}),
-            keras.StatelessScope(initialize_variables=False),
-        ):
-            members = [member_models.from_json(t) for t in config["members"]]
-        return cls(
-            **{
-                **config,
-                "members": members,
-                "allocation": Allocation.from_json(config["allocation"]),
-                "dtype": keras.saving.deserialize_keras_object(config["dtype"]),
-            }
-        )
+    def from_config(cls, config):
+        config = dict(config)
+        with cloning.without_memory():
+            config["members"] = list(map(cloning.from_json, config["members"]))
+        config["allocation"] = Allocation.from_json(config["allocation"])
+        config["dtype"] = keras.saving.deserialize_keras_object(config["dtype"])
+        frozen = config.pop("frozen")
+        network = cls(**config)
+        network.generator.trainable = "generator" not in frozen
+        for index, name in frozen.get("layers", ()):
+            network.members[index].get_layer(name).trainable = False
+        return network
+
+    def _frozen(self):
+        """What the user has frozen, for `from_config`."""
+        frozen = {
+            "layers": [
+                [index, layer.name]
+                for index, member in enumerate(self.members)
+                for layer in member.layers
+                if layer.weights and not layer.trainable
+            ]
+        }
+        return frozen if self.generator.trainable else frozen | {"generator": 1}
 
 
 class _Source:
@@ -418,8 +435,7 @@ def _allocation(models, budget_params, sharing, allocation) -> Allocation:
                 "which make one. Received: an allocation, "
                 f"budget_params={budget_params} and sharing={sharing}."
             )
-        member_models.check_allocation(models, allocation)
-        return allocation
+        return member_models.fitted_allocation(models, allocation)
     return member_models.allocate(
         models,
         1.0 if budget_params is None else budget_params,

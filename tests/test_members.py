@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 
+from keras_superweights import cloning
 from keras_superweights import members as member_models
 from keras_superweights.allocation import KernelSpec
 from keras_superweights.members import allocate
@@ -149,7 +150,7 @@ def test_cloning_leaves_the_member_alone():
     model = small_net()
     before = [np.array(v) for v in model.weights]
     source = {"conv1": lambda: keras.ops.zeros((3, 3, 4, 4))}
-    clone = member_models.generated_clone(model, source, keep_draws=True)
+    clone = cloning.generated_clone(model, source, keep_draws=True)
     assert len(clone.weights) == len(model.weights) - 1
     for variable, value in zip(model.weights, before, strict=True):
         np.testing.assert_array_equal(variable, value)
@@ -157,7 +158,7 @@ def test_cloning_leaves_the_member_alone():
     np.testing.assert_array_equal(
         clone.get_layer("head").kernel, model.get_layer("head").kernel
     )
-    other = member_models.generated_clone(model, source, keep_draws=False)
+    other = cloning.generated_clone(model, source, keep_draws=False)
     assert not np.allclose(
         other.get_layer("head").kernel, model.get_layer("head").kernel
     )
@@ -282,13 +283,13 @@ def test_a_head_with_softmax_is_fine_in_a_network_of_one():
 
 def test_an_allocation_for_other_models_is_refused():
     allocation = allocate(small_net, 1.0, Independent())
-    member_models.check_allocation([small_net()], allocation)
+    member_models.fitted_allocation([small_net()], allocation)
     with pytest.raises(ValueError, match="made for 1 members. Received: 2"):
-        member_models.check_allocation([small_net()] * 2, allocation)
+        member_models.fitted_allocation([small_net()] * 2, allocation)
     with pytest.raises(ValueError, match="does not fit member 0"):
-        member_models.check_allocation([small_net(4)], allocation)
+        member_models.fitted_allocation([small_net(4)], allocation)
     with pytest.raises(TypeError, match="must be an `Allocation`"):
-        member_models.check_allocation([small_net()], allocation.to_json())
+        member_models.fitted_allocation([small_net()], allocation.to_json())
 
 
 def member_with_a_frozen_layer():
@@ -327,3 +328,31 @@ def test_a_small_network_fits_the_default_budget():
     member = keras.Model(inputs, keras.layers.Dense(3)(x))
     network = SuperWeightNetwork(member)
     assert network.allocation.num_params == member.count_params()
+
+
+def test_merges_after_the_head_cost_nothing():
+    inputs = keras.Input((4,))
+    x = keras.layers.Dense(5, name="shared")(inputs)
+    x = keras.layers.Dense(3, name="head")(x)
+    for _ in range(60):  # 2 ** 60 ways back to the head
+        x = keras.layers.Add()([x, x])
+    assert [
+        layer.name for layer in shareable_layers(keras.Model(inputs, x))
+    ] == ["shared"]
+
+
+def test_batch_norm_without_scale_and_offset_is_not_frozen():
+    def build():
+        inputs = keras.Input((4,))
+        x = keras.layers.Dense(5)(inputs)
+        x = keras.layers.BatchNormalization(center=False, scale=False)(x)
+        return keras.Model(inputs, keras.layers.Dense(3)(x))
+
+    assert skeletons(build)
+
+
+def test_what_is_not_a_function_of_nothing_is_refused():
+    with pytest.raises(TypeError, match="callable without arguments"):
+        skeletons(lambda size: None)
+    with pytest.raises(TypeError, match="must be a Keras model or a function"):
+        skeletons(keras.layers.Dense(3))

@@ -792,3 +792,18 @@ def test_the_table_of_a_real_network_adds_up(rule):
     assert str(network.allocation) == str(
         ksw.allocate(members, budget, sharing)
     )
+
+
+def test_statistics_of_frozen_layers_are_not_averaged():
+    inputs = keras.Input((6,))
+    x = keras.layers.BatchNormalization(name="moving")(inputs)
+    still = keras.layers.BatchNormalization(name="still")
+    still.trainable = False
+    x = keras.layers.Dense(4)(still(x))
+    model = keras.Model(inputs, keras.layers.Dense(3)(x))
+    network = ksw.SuperWeightNetwork(model)
+    moving = network.members[0].get_layer("moving")
+    assert {id(v) for v in network._statistics()} == {
+        id(moving.moving_mean),
+        id(moving.moving_variance),
+    }

@@ -137,15 +137,19 @@ class Allocation:
                     "Every bank must be read by a SuperWeight. Received: "
                     f"bank {index} ('{bank.name}') is read by none."
                 )
+        tiled = set()  # kernels of a cluster repeat themselves
         for index, kernel in enumerate(self.kernels):
-            parts = [self.superweights[s] for s, _ in self.pieces[index]]
-            regions = tuple(part.region for part in parts)
-            if parts and not tile(kernel.box, regions):
+            parts = tuple(s for s, _ in self.pieces[index])
+            if not parts or (kernel.box, parts) in tiled:
+                continue
+            regions = tuple(self.superweights[s].region for s in parts)
+            if not tile(kernel.box, regions):
                 raise ValueError(
                     f"The SuperWeights of kernel {index} ('{kernel.layer}' of "
                     f"member {kernel.member}) must tile its box {kernel.box}. "
                     f"Received: {regions}."
                 )
+            tiled.add((kernel.box, parts))
         if self.num_params > self.budget_params:
             raise ValueError(
                 f"The allocation needs {self.num_params} trainable scalars, "
@@ -256,16 +260,34 @@ class Allocation:
     @functools.cached_property
     def clusters(self) -> tuple[tuple[int, ...], ...]:
         """The kernels that share with one another, directly or by a third."""
-        group = {}
+        first = {}  # of each kernel's cluster, after following the links
+
+        def find(kernel):
+            while first.setdefault(kernel, kernel) != kernel:
+                first[kernel] = first[first[kernel]]
+                kernel = first[kernel]
+            return kernel
+
         for piece in self.superweights:
-            merged = set(piece.kernels).union(
-                *(group.get(k, ()) for k in piece.kernels)
-            )
-            group.update(dict.fromkeys(merged, merged))
-        return tuple(sorted({tuple(sorted(g)) for g in group.values()}))
+            roots = {find(kernel) for kernel in piece.kernels}
+            first.update(dict.fromkeys(roots, min(roots)))
+        clusters = {}
+        for kernel in sorted(first):
+            clusters.setdefault(find(kernel), []).append(kernel)
+        return tuple(map(tuple, clusters.values()))
 
     def with_ties(self, ties: Iterable[tuple[int, ...]]) -> "Allocation":
-        """The same allocation with other ties, one tuple a SuperWeight."""
+        """The same allocation with other ties, one tuple a SuperWeight.
+
+        Raises:
+            ValueError: If there are not as many, or they do not fit.
+        """
+        ties = list(ties)
+        if len(ties) != len(self.superweights):
+            raise ValueError(
+                f"`ties` must have one tuple for each of the "
+                f"{len(self.superweights)} SuperWeights. Received: {len(ties)}."
+            )
         superweights = tuple(
             dataclasses.replace(piece, ties=tuple(map(int, rows)))
             for piece, rows in zip(self.superweights, ties, strict=True)

@@ -14,10 +14,10 @@ So every point of the plane belongs to at most one piece, nothing is warped,
 and a wide layer contains what its narrow siblings use (design, section 3.4).
 """
 
-import functools
-import itertools
 from collections.abc import Sequence
 from typing import NamedTuple
+
+import numpy as np
 
 
 class Rectangle(NamedTuple):
@@ -92,22 +92,20 @@ def _uncovered(box, corners) -> tuple[Rectangle, ...]:
     return tuple(rectangles)
 
 
-@functools.lru_cache(maxsize=4096)  # kernels of a cluster repeat themselves
-def tile(
-    box: tuple[int, int], regions: tuple[tuple[Rectangle, ...], ...]
-) -> bool:
+def tile(box: tuple[int, int], regions: Sequence[Sequence[Rectangle]]) -> bool:
     """Whether the regions, cropped to a box, cover each point of it once."""
-    places = [
-        place
-        for region in regions
-        for rectangle in region
-        if (place := rectangle.crop(box))
-    ]
-    inside = all(p.in_start >= 0 and p.out_start >= 0 for p in places)
-    disjoint = not any(
-        max(p.in_start, q.in_start) < min(p.in_stop, q.in_stop)
-        and max(p.out_start, q.out_start) < min(p.out_stop, q.out_stop)
-        for p, q in itertools.combinations(places, 2)
-    )
-    area = sum(place.area for place in places)
-    return inside and disjoint and area == box[0] * box[1]
+    places = np.array(
+        [
+            place
+            for region in regions
+            for rectangle in region
+            if (place := rectangle.crop(box))
+        ]
+    ).reshape(-1, 4)
+    in_start, in_stop, out_start, out_stop = places.T
+    meet = (in_start[:, None] < in_stop) & (out_start[:, None] < out_stop)
+    meet &= meet.T
+    np.fill_diagonal(meet, False)
+    area = ((in_stop - in_start) * (out_stop - out_start)).sum()
+    inside = (places >= 0).all()
+    return bool(inside and not meet.any() and area == box[0] * box[1])

@@ -125,6 +125,13 @@ class KernelGenerator(keras.layers.Layer):
         mixture = self.mixtures[index]
         return templates if mixture is None else mixture.mix(templates)
 
+    def _row(self, index, row):
+        templates = self.templates(index)
+        mixture = self.mixtures[index]
+        if mixture is None:
+            return templates[row]
+        return mixture.mix_row(templates, row)
+
     def kernels_from(self, superweights):
         """Puts the generated kernels together from all pieces.
 
@@ -148,7 +155,7 @@ class KernelGenerator(keras.layers.Layer):
         current = getattr(self._scope, "kernels", None)
         if current is not None:
             return current[index]
-        return self._assemble(index, lambda s, row: self._superweight(s)[row])
+        return self._assemble(index, self._row)
 
     def _assemble(self, index, vector):
         rectangles = []

@@ -106,3 +106,7 @@ class Mixture(keras.layers.Layer):
     def mix(self, templates):
         """The pieces of all kernels, `(num_kernels, size)`."""
         return ops.matmul(self.matrix(), templates)
+
+    def mix_row(self, templates, row):
+        """The piece of one kernel, `(size,)`."""
+        return ops.matmul(self.matrix()[row], templates)

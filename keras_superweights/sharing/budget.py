@@ -6,12 +6,14 @@ from typing import NoReturn
 from keras_superweights.allocation.templates import Demand
 
 
-def refuse(budget_params: int, minimum: int, sharing) -> NoReturn:
+def refuse(
+    budget_params: int, minimum: int, sharing, hint: str = ""
+) -> NoReturn:
     """Raises the error for a budget below the minimum of a rule."""
     raise ValueError(
         "`budget_params` is too small for these members and this way of "
         f"sharing. The smallest budget that works is {minimum}. Received: "
-        f"budget_params={budget_params}, sharing={sharing}."
+        f"budget_params={budget_params}, sharing={sharing}. {hint}".rstrip()
     )
 
 

@@ -33,5 +33,5 @@ class Independent:
             superweights=(),
             budget_params=budget_params,
             sharing=str(self),
-            note="" if budget_params == needed else "Nothing else to store.",
+            note="" if budget_params == needed else "Nothing more can be used.",
         )

@@ -108,12 +108,11 @@ class SuperWeights:
             ValueError: If the budget is too small; names the smallest one.
         """
         kernels = all_kernels(members)
-        pieces = list(_pieces(kernels, clusters))
-        demands = self._demands(kernels, pieces)
-        fixed = sum(member.other_params for member in members)
+        pieces, demands, fixed = self._needs(members, clusters)
         smallest = fixed + minimum_cost(demands)
         if budget_params < smallest:
-            refuse(budget_params, smallest, self)
+            hint = "Fewer `depth_bins`, or `MixtureEnsembles`, may need less."
+            refuse(budget_params, smallest, self, hint)
         counts = spend(demands, budget_params - fixed)
         banks = []
         superweights = []
@@ -147,12 +146,13 @@ class SuperWeights:
         clusters: Sequence[clustering.Cluster],
     ) -> int:
         """The scalars that these clusters need at least."""
-        kernels = all_kernels(members)
-        demands = self._demands(kernels, list(_pieces(kernels, clusters)))
-        fixed = sum(member.other_params for member in members)
+        _, demands, fixed = self._needs(members, clusters)
         return fixed + minimum_cost(demands)
 
-    def _demands(self, kernels, pieces) -> list[Demand]:
+    def _needs(self, members, clusters):
+        """The pieces, what each demands, and what all else costs."""
+        kernels = all_kernels(members)
+        pieces = list(_pieces(kernels, clusters))
         demands = []
         for _, region, users in pieces:
             area = sum(rectangle.area for rectangle in region)
@@ -163,7 +163,8 @@ class SuperWeights:
             demands.append(
                 Demand(size, len(users), most, mixed=most, plain_single=alone)
             )
-        return demands
+        fixed = sum(member.other_params for member in members)
+        return pieces, demands, fixed
 
 
 def _pieces(kernels, clusters):

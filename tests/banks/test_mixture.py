@@ -73,3 +73,15 @@ def test_ties_are_kept_but_not_trained():
     assert len(mixture.trainable_variables) == 1
     assert len(mixture.non_trainable_variables) == 1
     assert mixture.ties.dtype == "int32"
+
+
+def test_joining_rows_take_the_first_at_the_mean_square_of_the_norms():
+    mixture = Mixture([3.0, 4.0, 5.0], num_templates=4, ties=[0, 1, 2])
+    before = mixture.coefficients.numpy()
+    mixture.set_ties([0, 0, 2])
+    joined, alone = mixture.coefficients.numpy()[[0, 2]]
+    mean = np.sqrt((3.0**2 + 4.0**2) / 2)
+    np.testing.assert_allclose(joined, before[0] * mean / 3.0, rtol=1e-5)
+    np.testing.assert_array_equal(alone, before[2])
+    matrix = np.array(mixture.matrix())
+    np.testing.assert_array_equal(matrix[0], matrix[1])

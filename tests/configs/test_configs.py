@@ -34,10 +34,16 @@ def test_it_plans_inside_its_budget(name):
 
 
 @pytest.mark.parametrize("name", CIFAR)
-def test_on_cifar10_only_the_set_is_another(name):
+def test_on_cifar10_only_the_set_and_beta_are_others(name):
     variants = [module(name).get_config(v).to_dict() for v in ("", "cifar10")]
     sets = [variant["data"].pop("name") for variant in variants]
     assert sets == ["cifar100", "cifar10"]
+    betas = [variant["decouple"].pop("beta") for variant in variants]
+    others = {
+        "cifar_swn_multi_width": 0.95,
+        "cifar_swn_multi_depth_width": 0.5,
+    }
+    assert betas == [0.9, others.get(name, 0.9)]
     assert variants[0] == variants[1]
     plan.plan(module(name).get_config("cifar10"))
 
@@ -85,7 +91,7 @@ def test_it_is_locked_and_refuses_another_variant(name):
 def test_its_head_says_where_from_how_and_what_to_expect(name):
     text = module(name).__doc__
     assert f"--config configs/{name}.py" in text
-    assert name == "digits" or "Seed 00" in text
+    assert name in ("digits", "cifar100_small") or "Seed 00" in text
     assert "easured" in text  # what was measured, or that nothing was
 
 
@@ -117,12 +123,16 @@ def test_it_has_the_members_and_recipe_of_the_papers(name, members):
     assert (config.data.batch_size, config.data.pad) == (128, 4)
     assert config.data.flip
     assert config.optimizer.weight_decay == 5e-4
+    # Homogeneous ensembles are trained without refining what shares.
+    assert config.search.pretrain_epochs == (20 if heterogeneous else 0)
+    assert config.decouple.epoch == (10 if heterogeneous else 0)
+    assert (config.search.tau, config.decouple.every) == (0.1, 0)
 
 
 def test_the_budgets_of_the_papers_can_be_met():
     for name, budgets in (
         ("cifar_swn_ho", (15e6, 36.5e6, 120e6)),
-        ("cifar_swn_he", (15e6, 36.5e6)),
+        ("cifar_swn_he", (15e6, 36.5e6, 120e6)),
         ("cifar_mixture_ensembles", (7e6, 15e6, 36.5e6, 120e6)),
     ):
         config = module(name).get_config()
@@ -134,6 +144,22 @@ def test_the_budgets_of_the_papers_can_be_met():
     config.budget_params = 120e6
     config.sharing.clusters = "position"
     plan.plan(config)
+
+
+@pytest.mark.parametrize("variant", ["", "cifar10"])
+@pytest.mark.parametrize(
+    "name, depth_bins", [("cifar_swn_he", 1), ("cifar_swn_ho", 3)]
+)
+def test_the_smallest_budget_needs_fewer_bins(name, depth_bins, variant):
+    config = module(name).get_config(variant)
+    config.budget_params = 7e6
+    for bins in range(4, depth_bins, -1):
+        config.sharing.depth_bins = bins
+        with pytest.raises(ValueError, match="smallest budget that works"):
+            plan.plan(config)
+    config.sharing.depth_bins = depth_bins
+    allocation, _ = plan.plan(config)
+    assert 0.98 * 7e6 < allocation.num_params <= 7e6
 
 
 def test_a_network_of_one_is_the_plain_network():

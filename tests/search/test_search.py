@@ -187,6 +187,38 @@ def test_an_interrupted_search_ends_as_one_that_was_not(epoch, eager, tmp_path):
     )
 
 
+def test_it_goes_on_with_the_epoch_that_it_is_told(eager, tmp_path):
+    """A callback restores the network; the data begins where it stopped."""
+    file = str(tmp_path / "state.weights.h5")
+    members = members_of((1, -1, 1), (4, 6, 4))
+
+    class Save(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            if epoch == 0:
+                self.model.save_weights(file)
+
+    class Restore(keras.callbacks.Callback):
+        def on_train_begin(self, logs=None):
+            self.model.optimizer.build(self.model.trainable_variables)
+            self.model.load_weights(file)
+
+    def searched(data, **kwargs):
+        return search(
+            members, data, pretrain_epochs=3, steps_per_epoch=3, **kwargs
+        )
+
+    whole = searched(dataset(9), callbacks=[Save()])
+    resumed = searched(
+        dataset(9).skip(3), callbacks=[Restore()], initial_epoch=1
+    )
+    assert resumed.allocation == whole.allocation
+    np.testing.assert_allclose(
+        resumed.similarities[0], whole.similarities[0], atol=1e-6
+    )
+    forgotten = searched(dataset(9).skip(3), initial_epoch=1)
+    assert np.abs(forgotten.similarities[0] - whole.similarities[0]).max() > 0
+
+
 def test_a_resume_behind_the_last_epoch_is_refused(eager, tmp_path):
     """What was recorded went with the process that recorded it."""
     members = members_of((1, -1), (4, 4))

@@ -1,4 +1,4 @@
-"""The smallest run there is: two members, four batches an epoch."""
+"""The smallest runs there are: two members, four batches an epoch."""
 
 import pytest
 import tensorflow_datasets as tfds
@@ -20,11 +20,23 @@ def tiny_config(digits_dir):
 
 @pytest.fixture(scope="session")
 def finished_run(digits_dir, tmp_path_factory):
-    """`(config, directory, metrics)` of a finished run."""
+    """`(config, directory, metrics)` of a finished run without a search."""
+    return finish(make_tiny_config(digits_dir), tmp_path_factory)
+
+
+@pytest.fixture(scope="session")
+def searched_run(digits_dir, tmp_path_factory):
+    """The same of a run that searches and decouples."""
+    config = make_tiny_config(digits_dir)
+    config.search.pretrain_epochs = 2
+    config.decouple.epoch = 1
+    return finish(config, tmp_path_factory)
+
+
+def finish(config, tmp_path_factory):
     from trainers import train
 
     path = tmp_path_factory.mktemp("runs") / "finished"
-    config = make_tiny_config(digits_dir)
     return config, path, train.train(config, path)
 
 
@@ -38,6 +50,8 @@ def make_tiny_config(data_dir):
         {"model": "wide_resnet", "depth": 10, "width": 1, "name": "second"},
     )
     config.budget_params = 0.75
+    config.search.pretrain_epochs = 0
+    config.decouple.epoch = 0
     config.epochs = 2
     # It holds for the whole process, which other tests share.
     config.deterministic = False

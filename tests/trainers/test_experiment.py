@@ -44,6 +44,16 @@ def unlocked(config):
         ("", "strategy", "two", "'mirrored', 'one_device'.*'two'"),
         ("", "epochs", 0, "`config.epochs`.*at least 1"),
         ("", "seed", "one", "`config.seed`.*integer"),
+        ("search", "epochs", 1, "`config.search`.*unknown 'epochs'"),
+        ("search", "pretrain_epochs", -1, "search.pretrain_epochs`.*least 0"),
+        ("search", "sketch_size", 0.5, "search.sketch_size`.*least 0.*0.5"),
+        ("search", "tau", 1.5, "search.tau`.*-1 to 1.*1.5"),
+        ("decouple", "at", 1, "`config.decouple`.*unknown 'at'"),
+        ("decouple", "epoch", 31, "decouple.epoch`.*at most.*30.*: 31"),
+        ("decouple", "every", -1, "decouple.every`.*least 0"),
+        ("decouple", "beta", -2.0, "decouple.beta`.*-1 to 1.*-2"),
+        ("sharing", "clusters", "position", "search starts.*'position'"),
+        ("", "sharing", {"rule": "Independent"}, "search starts.*Independent"),
     ],
 )
 def test_a_bad_key_or_choice_is_refused(section, key, value, told):
@@ -54,6 +64,53 @@ def test_a_bad_key_or_choice_is_refused(section, key, value, told):
         target[key] = value
     with pytest.raises(ValueError, match=f"(?s){told}"):
         experiment.check(config)
+
+
+@pytest.mark.parametrize("section", ["search", "decouple"])
+def test_a_phase_that_is_not_there_is_refused(section):
+    config = unlocked(digits.get_config())
+    del config[section]
+    with pytest.raises(ValueError, match=f"without '{section}'"):
+        experiment.check(config)
+
+
+def test_without_a_search_any_rule_will_do():
+    config = unlocked(digits.get_config())
+    config.search.pretrain_epochs = 0
+    config.sharing = {"rule": "MixtureEnsembles"}
+    experiment.check(config)
+
+
+def test_a_search_starts_from_what_is_tied():
+    config = unlocked(digits.get_config("quick"))
+    members = experiment.members(config)
+
+    def ties():
+        allocation = experiment.allocate(config, members)
+        return [piece.ties for piece in allocation.superweights if piece.ties]
+
+    assert all(set(rows) == {0} for rows in ties())
+    config.search.pretrain_epochs = 0
+    assert all(rows == tuple(range(len(rows))) for rows in ties())
+
+
+def test_a_sketch_that_saves_nothing_is_refused():
+    config = unlocked(digits.get_config("quick"))
+    config.search.sketch_size = 3 * 3 * 128 * 128
+    with pytest.raises(ValueError, match="`sketch_size` must be.*smaller"):
+        experiment.allocate(config, experiment.members(config))
+
+
+def test_coefficients_are_decoupled_as_the_config_says():
+    config = unlocked(digits.get_config())
+    config.decouple.every = 3
+    (callback,) = experiment.decoupling(config)
+    found = (callback.epoch, callback.beta, callback.every)
+    assert found == (config.decouple.epoch, config.decouple.beta, 3)
+    config.decouple.every = 0
+    assert experiment.decoupling(config)[0].every is None
+    config.decouple.epoch = 0
+    assert experiment.decoupling(config) == []
 
 
 def test_a_missing_key_is_refused():

@@ -21,7 +21,7 @@ TINY = [
     "--config.data.batch_size=32",
     "--config.members=({'model': 'wide_resnet', 'depth': 10, 'width': 1},)",
     "--config.budget_params=0.9",
-    "--config.sharing.clusters=depth",
+    "--config.search.pretrain_epochs=2",
 ]
 
 
@@ -55,8 +55,23 @@ def state(workdir):
     return arrays
 
 
-@pytest.mark.parametrize("devices", ["one", "two"])
-def test_killed_and_continued_it_ends_the_same(devices, digits_dir, tmp_path):
+# What a run has left when it is killed.
+IN_SEARCH = "search/backup/epoch-000001"
+BEFORE_FIRST_EPOCH = "allocation.json"
+AFTER_DECOUPLING = "backup/epoch-00000[12]"
+
+
+@pytest.mark.parametrize(
+    "devices, kills",
+    [
+        ("one", [IN_SEARCH, BEFORE_FIRST_EPOCH, AFTER_DECOUPLING]),
+        ("two", [IN_SEARCH, AFTER_DECOUPLING]),
+    ],
+    ids=["one", "two"],
+)
+def test_killed_and_continued_it_ends_the_same(
+    devices, kills, digits_dir, tmp_path
+):
     arguments = [*TINY, f"--config.data.data_dir={digits_dir}"]
     if devices == "two":
         arguments += ["--config.strategy=mirrored", "--config.num_cpus=2"]
@@ -68,28 +83,37 @@ def test_killed_and_continued_it_ends_the_same(devices, digits_dir, tmp_path):
     assert "epoch 3/3" in output
 
     killed = tmp_path / "killed"
-    process = start("train", *arguments, f"--workdir={killed}")
-    while not list(killed.glob("backup/epoch-00000[12]")):
-        assert process.poll() is None, process.communicate()
-        time.sleep(0.02)
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
-    assert not (killed / "metrics.json").exists()
+    for reached in kills:
+        process = start("train", *arguments, f"--workdir={killed}")
+        while not list(killed.glob(reached)):
+            assert process.poll() is None, process.communicate()
+            time.sleep(0.02)
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+        assert not (killed / "metrics.json").exists()
 
     again = start("train", *arguments, f"--workdir={killed}")
     code, output, errors = finish(again)
     assert code == 0, errors
+    assert "search" not in output.split("member 0")[0]
     assert "epoch 1/3" not in output and "epoch 3/3" in output
     expected, found = state(tmp_path / "never"), state(killed)
     assert expected.keys() == found.keys() and len(expected) > 50
     for name, value in expected.items():
         np.testing.assert_array_equal(found[name], value, name)
+    for file in ("allocation.json", "search/similarities.npz"):
+        expected, found = (
+            (tmp_path / run / file).read_bytes() for run in ("never", "killed")
+        )
+        assert expected == found, file
     runs = [
         json.loads((tmp_path / run / "metrics.json").read_text())
         for run in ("never", "killed")
     ]
     for metrics in runs:
         del metrics["seconds"]
+        for point in metrics["anytime"]:
+            del point["milliseconds"]
     assert runs[0] == runs[1]
 
 

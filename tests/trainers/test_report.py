@@ -1,5 +1,7 @@
 """What is measured, recomputed from the members one by one."""
 
+import itertools
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -48,6 +50,7 @@ def test_what_is_measured_agrees_with_the_network(network, examples):
     batches = tf.data.Dataset.from_tensor_slices((images, labels)).batch(10)
     logits, labels = report.predict_members(network, batches)
     metrics = report.measure(network, logits, labels)
+    assert all(point["milliseconds"] > 0 for point in metrics["anytime"])
 
     mean = softmax(network.predict(images, verbose=0))
     correct = mean.argmax(1) == labels
@@ -100,7 +103,23 @@ def example_metrics(num_members, diversity=0.5):
         "budget_params": 1_000_000,
         "independent_params": 4_000_000,
         "members": [member] * num_members,
+        "anytime": anytime(num_members),
     }
+
+
+def anytime(num_members):
+    """Every subset; each further member adds 2 % and costs what it does."""
+    return [
+        {
+            "members": list(subset),
+            "accuracy": 0.8 + 0.02 * len(subset),
+            "nll": 0.5,
+            "flops": sum(1_000_000 * (1 + index) for index in subset),
+            "milliseconds": 1.5 * len(subset),
+        }
+        for size in range(1, num_members + 1)
+        for subset in itertools.combinations(range(num_members), size)
+    ]
 
 
 def test_the_table_has_a_row_per_member_and_one_for_all():
@@ -119,9 +138,38 @@ def test_the_table_has_a_row_per_member_and_one_for_all():
     assert "4,000,000 without sharing, of which that is 25.0%" in text
 
 
+def test_the_anytime_table_marks_the_pareto_frontier():
+    lines = report.table(example_metrics(3)).splitlines()
+    first = lines.index(next(line for line in lines if "that answer" in line))
+    rows = [line.split() for line in lines[first + 2 : first + 9]]
+    assert rows[0] == ["*", "0", "82.00%", "0.500", "1.0", "1.50"]
+    assert [row[0] == "*" for row in rows] == [
+        True,  # member 0
+        False,  # 1: as accurate, and costs more
+        False,  # 2
+        True,  # 0 and 1
+        False,  # 0 and 2
+        False,  # 1 and 2
+        True,  # all
+    ]
+    assert rows[-1] == ["*", "0,", "1,", "2", "86.00%", "0.500", "6.0", "4.50"]
+
+
+@pytest.mark.parametrize("num_members", [4, 10])
+def test_of_many_subsets_only_the_frontier_is_shown(num_members):
+    lines = report.table(example_metrics(num_members)).splitlines()
+    rows = [line for line in lines if line.startswith("*")][:-1]  # the legend
+    assert len(rows) == min(num_members, 8)
+    # From the cheapest to all of them.
+    assert rows[0].startswith("* 0 ")
+    assert rows[-1].startswith(f"* {', '.join(map(str, range(num_members)))} ")
+    assert not any(line.startswith("  ") and "%" in line for line in lines[:-3])
+
+
 def test_a_single_network_is_no_ensemble():
     text = report.table(example_metrics(1))
     assert "ensemble" not in text and "diversity" not in text
+    assert "that answer" not in text
 
 
 def test_members_without_errors_have_no_diversity():

@@ -14,6 +14,12 @@ from trainers import experiment
 from trainers import train
 
 
+def without_times(metrics):
+    """Two measurements of one network differ in its latency only."""
+    points = [{**point, "milliseconds": None} for point in metrics["anytime"]]
+    return {**metrics, "anytime": points}
+
+
 def contents(path):
     return {p: p.read_bytes() for p in path.rglob("*") if p.is_file()}
 
@@ -21,14 +27,12 @@ def contents(path):
 def test_a_run_leaves_the_files_of_the_design(finished_run):
     _, path, metrics = finished_run
     names = {str(p.relative_to(path)) for p in path.rglob("*") if p.is_file()}
-    assert {name for name in names if not name.startswith("logs/")} == {
+    told = ("logs/", "figures/")
+    assert {name for name in names if not name.startswith(told)} == {
         "config.json",
         "allocation.json",
         "backup/epoch-000002/history.json",
         "backup/epoch-000002/state.weights.h5",
-        "figures/anytime.png",
-        "figures/curves.png",
-        "figures/reliability.png",
         "metrics.json",
         "model.keras",
     }
@@ -46,7 +50,9 @@ def test_a_run_leaves_the_files_of_the_design(finished_run):
         "seed",
         "epochs",
         "seconds",
+        "search",
     }
+    assert metrics["search"] is None
     assert [p["members"] for p in metrics["anytime"]] == [[0], [1], [0, 1]]
 
 
@@ -105,8 +111,17 @@ def test_the_logs_tell_every_epoch(finished_run):
             expected = history[name][epoch - 1]
             assert logged[run, tag, epoch] == pytest.approx(expected)
         assert ("train", "optimizer/learning_rate", epoch) in logged
-    assert images == {
-        (f"figures/{name}", 2) for name in ("curves", "reliability", "anytime")
+    for tag in (
+        "training/curves",
+        "evaluation/reliability",
+        "evaluation/anytime",
+    ):
+        assert (tag, 2) in images
+    for tag in ("allocation/clusters", "allocation/parameters"):
+        assert (tag, 0) in images
+    # The same as files, the newest of each.
+    assert {file.name for file in (path / "figures").iterdir()} == {
+        tag.replace("/", "-") + ".png" for tag, _ in images
     }
     text = (path / "allocation.json").read_text()
     table = str(ksw.Allocation.from_json(text)).splitlines()
@@ -127,9 +142,183 @@ def test_killed_after_training_only_the_end_is_repeated(finished_run, tmp_path):
     shutil.copytree(path, copy)
     (copy / "metrics.json").unlink()
     (copy / "model.keras").rename(copy / "unfinished-model.keras")
-    assert train.train(config, copy) == metrics
+    again = train.train(config, copy)
+    assert without_times(again) == without_times(metrics)
     network = keras.saving.load_model(copy / "model.keras")
     assert int(network.optimizer.iterations) == 2 * 4
+
+
+def unfinished(run, tmp_path):
+    """A copy of a run that was killed just before its end."""
+    shutil.copytree(run[1], tmp_path / "copy")
+    (tmp_path / "copy" / "metrics.json").unlink()
+    return tmp_path / "copy"
+
+
+def test_a_run_that_searches_leaves_its_evidence(searched_run):
+    config, path, metrics = searched_run
+    found = sorted(p.name for p in (path / "search").iterdir())
+    assert found == [
+        "allocation-start.json",
+        "backup",
+        "search.json",
+        "similarities.npz",
+    ]
+    # The last epoch is in no backup: its record would be lost.
+    (kept,) = (path / "search" / "backup").iterdir()
+    assert kept.name == "epoch-000001"
+    start = ksw.Allocation.from_json(
+        (path / "search" / "allocation-start.json").read_text()
+    )
+    members = experiment.members(config)
+    assert start == experiment.allocate(config, members)
+    allocation = ksw.Allocation.from_json(
+        (path / "allocation.json").read_text()
+    )
+    with np.load(path / "search" / "similarities.npz") as stored:
+        matrices = {name: stored[name] for name in stored}
+    rule = experiment.sharing(config)
+    clusters = {c.name: c.kernels for c in rule.start_clusters(start.members)}
+    assert matrices.keys() == clusters.keys()
+    # Whatever shares in the end is connected by similarities above tau.
+    tau = metrics["search"]["tau"]
+    for name, kernels in clusters.items():
+        matrix = matrices[name]
+        assert matrix.shape == (len(kernels),) * 2
+        linked = matrix > tau
+        for _ in kernels:
+            linked = linked @ linked
+        for cluster in allocation.clusters:
+            inside = [kernels.index(k) for k in cluster if k in kernels]
+            assert linked[np.ix_(inside, inside)].all() or tau == -1
+    notes = json.loads((path / "search" / "search.json").read_text())
+    assert notes["tries"][-1]["tau"] == tau
+    assert (
+        notes["tries"][-1]["num_clusters"] == metrics["search"]["num_clusters"]
+    )
+    assert metrics["search"]["num_start_clusters"] == len(clusters)
+    histories = [notes["history"]]
+    histories.append(
+        json.loads((path / "backup/epoch-000002/history.json").read_text())
+    )
+    assert all(len(history["seconds"]) == 2 for history in histories)
+    seconds = sum(sum(history["seconds"]) for history in histories)
+    assert metrics["seconds"] == pytest.approx(seconds)
+
+
+def test_at_the_end_the_allocation_has_the_ties_of_the_network(searched_run):
+    _, path, _ = searched_run
+    text = (path / "allocation.json").read_text()
+    network = keras.saving.load_model(path / "model.keras")
+    found = ksw.Allocation.from_json(text)
+    assert found == network.allocation
+    ties = [piece.ties for piece in found.superweights if piece.ties]
+    assert any(set(rows) != {0} for rows in ties)  # something has parted
+
+
+def test_killed_at_its_end_a_search_is_not_done_again(searched_run, tmp_path):
+    config, path, metrics = searched_run
+    copy = unfinished(searched_run, tmp_path)
+    shutil.rmtree(copy / "search" / "backup")
+    again = train.train(config, copy)
+    assert without_times(again) == without_times(metrics)
+    assert not (copy / "search" / "backup").exists()
+
+
+def edit_json(path, edit):
+    data = json.loads(path.read_text())
+    edit(data)
+    path.write_text(json.dumps(data))
+
+
+def drop_a_similarity(path):
+    with np.load(path) as stored:
+        matrices = {name: stored[name] for name in stored}
+    matrices.popitem()
+    np.savez(path, **matrices)
+
+
+def turn_similarities(path):
+    with np.load(path) as stored:
+        matrices = {name: -stored[name] for name in stored}
+    np.savez(path, **matrices)
+
+
+@pytest.mark.parametrize(
+    "file, damage, told",
+    [
+        (
+            "allocation.json",
+            lambda p: edit_json(
+                p, lambda d: d["superweights"][1].update(num_templates=9)
+            ),
+            r"allocation.json does not fit.*superweights\[1\].num_temp.*: 9 ->",
+        ),
+        (
+            "allocation.json",
+            lambda p: edit_json(
+                p, lambda d: d["superweights"][0].update(ties=[7])
+            ),
+            r"superweights\[0\].ties: \[7\] ->",
+        ),
+        (
+            "allocation.json",
+            lambda p: edit_json(p, lambda d: d.update(members=[])),
+            r"members: \[\] ->",
+        ),
+        (
+            "allocation.json",
+            lambda p: p.write_bytes(p.read_bytes()[:99]),
+            "allocation.json, as JSON",
+        ),
+        (
+            "search/allocation-start.json",
+            lambda p: edit_json(p, lambda d: d.update(budget_params=1)),
+            "allocation-start.json does not fit.*budget_params: 1 ->",
+        ),
+        (
+            "search/search.json",
+            lambda p: edit_json(p, lambda d: d["tries"][0].update(tau=0.7)),
+            r"search.json does not fit.*tries\[0\].tau: 0.7 -> 0.1",
+        ),
+        (
+            "search/search.json",
+            lambda p: edit_json(p, lambda d: d.pop("history")),
+            r"history: \(not there\)",
+        ),
+        (
+            "search/similarities.npz",
+            lambda p: p.write_bytes(p.read_bytes()[:99]),
+            "similarities.npz must hold",
+        ),
+        (
+            "search/similarities.npz",
+            drop_a_similarity,
+            "a matrix of cosines for every starting cluster",
+        ),
+        ("search/similarities.npz", turn_similarities, "search.json.*fit"),
+        (
+            "search/similarities.npz",
+            lambda p: p.unlink(),
+            "must also have.*similarities.npz",
+        ),
+        (
+            "backup/epoch-000002/state.weights.h5",
+            lambda p: p.write_bytes(p.read_bytes()[:99]),
+            "epoch-000002 must hold the weights",
+        ),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_what_was_edited_or_damaged_is_told_and_left(
+    searched_run, tmp_path, file, damage, told
+):
+    copy = unfinished(searched_run, tmp_path)
+    damage(copy / file)
+    before = contents(copy)
+    with pytest.raises(ValueError, match=f"(?s){told}.*--start_over"):
+        train.train(searched_run[0], copy)
+    assert contents(copy) == before
 
 
 def test_a_finished_run_is_not_trained_again(finished_run):

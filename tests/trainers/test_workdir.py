@@ -6,6 +6,8 @@ import pytest
 from ml_collections import ConfigDict
 
 from trainers.workdir import Workdir
+from trainers.workdir import check_unchanged
+from trainers.workdir import read_json
 from trainers.workdir import replacing
 from trainers.workdir import write_json
 
@@ -50,6 +52,7 @@ def test_the_same_config_continues_and_changes_nothing(tmp_path):
         ({"data": {"name": "x"}}, '  data.name: "digits" -> "x"\n'),
         ({"more": None}, r"  more: \(not there\) -> null\n"),
         ({"data": {}}, r'  data.name: "digits" -> \(not there\)\n'),
+        ({"sizes": (1, 3)}, r"  sizes\[1\]: 2 -> 3\n"),
     ],
 )
 def test_another_config_is_refused_key_by_key(tmp_path, changed, told):
@@ -80,7 +83,12 @@ def test_start_over_deletes_the_run_and_only_the_run(tmp_path):
     workdir.open(config())
     for path in (workdir.model, workdir.metrics, workdir.allocation):
         path.write_text("old")
-    for path in (workdir.backup, workdir.logs, workdir.figures):
+    for path in (
+        workdir.search,
+        workdir.backup,
+        workdir.logs,
+        workdir.figures,
+    ):
         (path / "deep").mkdir(parents=True)
     (tmp_path / "notes.txt").write_text("mine")
     workdir.open(config(epochs=9), start_over=True)
@@ -101,6 +109,27 @@ def test_a_file_is_replaced_whole_or_not_at_all(tmp_path):
     assert json.loads(path.read_text()) == [1]
     write_json(path, [3])
     assert json.loads(path.read_text()) == [3]
+
+
+@pytest.mark.parametrize("text", ["", "[1, 2", "\0\x81"])
+def test_a_damaged_file_is_named(text, tmp_path):
+    path = tmp_path / "config.json"
+    path.write_text(text, encoding="latin-1")
+    for check in (read_json, lambda path: check_unchanged(path, {})):
+        with pytest.raises(ValueError, match="config.json, as JSON"):
+            check(path)
+    path.unlink()
+    with pytest.raises(ValueError, match="must keep.*config.json"):
+        read_json(path)
+
+
+def test_what_was_edited_is_named(tmp_path):
+    path = tmp_path / "data.json"
+    write_json(path, {"a": [{"b": 1}, {"b": 2}], "long": [0] * 1000})
+    check_unchanged(path, {"a": [{"b": 1}, {"b": 2}], "long": [0] * 1000})
+    with pytest.raises(ValueError, match=r"(?s)a\[1\].b: 2 -> 3\n") as error:
+        check_unchanged(path, {"a": [{"b": 1}, {"b": 3}], "long": []})
+    assert len(str(error.value)) < 800
 
 
 def test_what_a_kill_leaves_of_the_first_file_does_not_matter(tmp_path):
