@@ -1,6 +1,6 @@
 """Deep ensemble: four WRN-28-10 that share nothing.
 
-Seed 000, appendix, Table 5; seed 002, Tables 1 to 3. 146.1M parameters.
+SWN, appendix, Table 5; ME, Tables 1 to 3. 146.1M parameters.
 
     python -m trainers.train --config configs/cifar_deep_ensemble.py \
         --workdir runs/deep_ensemble

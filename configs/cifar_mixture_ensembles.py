@@ -1,6 +1,6 @@
 """MixtureEnsembles: four WRN-28-10 whose layers of equal shape share.
 
-Seed 002, sections 3.1 and 5.1 and appendix A.1.
+ME, sections 3.1 and 5.1 and appendix A.1.
 
     python -m trainers.train --config configs/cifar_mixture_ensembles.py \
         --workdir runs/mixture_ensembles

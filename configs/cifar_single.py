@@ -1,6 +1,6 @@
 """WRN-28-10, the single network that the papers' budgets are named after.
 
-Seed 000, appendix, Table 5; seed 002, Tables 1 to 3. 36,536,884 parameters
+SWN, appendix, Table 5; ME, Tables 1 to 3. 36,536,884 parameters
 for CIFAR-100.
 
     python -m trainers.train --config configs/cifar_single.py \

@@ -1,9 +1,8 @@
 """SWN-Multi-Depth/Width: WRN-28-7, 28-4, 16-7, 16-4 in the size of the first.
 
-Seed 000, section 1.1 of the appendix: layers of a similar depth share. The
-paper refines these clusters by gradient similarity (tau 0.1) and unties
-coefficients in training (beta 0.9, CIFAR-10 0.5); here every layer has its
-own from the start.
+SWN, section 1.1 of the appendix: layers of a similar depth share; these
+clusters are refined by gradient similarity (tau 0.1) after 20 epochs, and
+coefficients decoupled in training (beta 0.9, CIFAR-10 0.5) after 10.
 
     python -m trainers.train --config configs/cifar_swn_multi_depth_width.py \
         --workdir runs/swn_multi_depth_width
@@ -22,8 +21,8 @@ def get_config(variant=""):
         (28, 7), (28, 4), (16, 7), (16, 4)
     )
     config.budget_params = 17.9e6
-    config.sharing.rule = "SuperWeights"
-    config.sharing.clusters = "depth"
+    if variant == "cifar10":
+        config.decouple.beta = 0.5
     return cifar_recipe.finish(
         config,
         variant,

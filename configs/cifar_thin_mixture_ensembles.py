@@ -1,6 +1,6 @@
 """Thin MixtureEnsembles: four WRN-28-5, with the FLOPs of one WRN-28-10.
 
-Seed 002, appendix A.1: trained for 1000 epochs, and templates also for a shape
+ME, appendix A.1: trained for 1000 epochs, and templates also for a shape
 that every member has only once.
 
     python -m trainers.train --config configs/cifar_thin_mixture_ensembles.py \

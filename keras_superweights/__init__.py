@@ -13,6 +13,13 @@ The words used everywhere:
     sharing       the rule that turns kernels and a budget into an allocation
     allocation    the result: pure data that says which kernel is made of what
     budget        the most trainable scalars that the whole thing may have
+
+Papers, as they are cited:
+
+    SWN  Teterwak et al., Learning to Compose SuperWeights for Neural Parameter
+         Allocation Search; sections, tables and figures are those of its
+         supplement
+    ME   MixtureEnsembles: Leveraging Parameter Sharing for Efficient Ensembles
 """
 
 from keras_superweights import callbacks

@@ -110,7 +110,7 @@ class AnytimePredictor:
 
     References:
         - Learning to Compose SuperWeights for Neural Parameter Allocation
-          Search (seed 000), supplement, section 3.1
+          Search (SWN), supplement, section 3.1
     """
 
     def __init__(self, network, anytime):

@@ -9,7 +9,7 @@ from keras import ops
 def log_mean_probabilities(logits):
     """`log(mean_m softmax(logits_m))`, the ensemble's logits.
 
-    Averages probabilities, not logits (seed 002, section 3.2). The result is
+    Averages probabilities, not logits (ME, section 3.2). The result is
     a vector of log-probabilities, so that losses and metrics with
     `from_logits=True` mean what they say.
 
@@ -33,7 +33,7 @@ class Diversity(keras.metrics.Metric):
     with `e(j) > 0`, as `keras_superweights.metrics.diversity` defines it, but
     batch by batch: `d(i, j)` is the fraction of examples on which members `i`
     and `j` predict different classes, `e(j)` the error rate of member `j`. Its
-    state is sums over examples, so replicas add theirs up. Seed 000, section
+    state is sums over examples, so replicas add theirs up. SWN, section
     3.4.
 
     Args:

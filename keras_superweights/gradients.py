@@ -10,7 +10,7 @@ def two_stage_gradients(
 
     First with respect to the pieces of all kernels and to all variables that
     generate nothing; then the pieces' gradients go through the generation,
-    one matrix product a bank (design, section 3.3).
+    one matrix product a bank.
 
     Args:
         loss: Scalar, computed under `loss_tape`.

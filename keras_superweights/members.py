@@ -2,7 +2,7 @@
 
 A member is a Functional or Sequential model, or a function that returns one.
 Given a function, the model is built without memory: it has every shape, and
-none of its variables is ever initialized (design, section 3.1).
+none of its variables is ever initialized.
 """
 
 import dataclasses

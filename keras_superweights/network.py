@@ -24,7 +24,7 @@ class SuperWeightNetwork(keras.Model):
     Members are ordinary Keras models. Their layers share weights as an
     `Allocation` says: each shared kernel is put together from SuperWeights,
     which are mixtures of templates held in banks. All kernels are generated
-    once per step, and the step differentiates in two stages (design, 3.3):
+    once per step, and the step differentiates in two stages:
 
         S = C @ T                     every bank's pieces   (generation tape)
         loss(outputs of members(S))                               (loss tape)
@@ -90,7 +90,7 @@ class SuperWeightNetwork(keras.Model):
 
     References:
         - Learning to Compose SuperWeights for Neural Parameter Allocation
-          Search (seeds 000 and 001)
+          Search (SWN)
     """
 
     def __init__(
@@ -170,7 +170,7 @@ class SuperWeightNetwork(keras.Model):
         shared, and what the optimizer remembers of it, is copied to each new
         owner. Kernels that are newly tied to others take the row of the first
         of them, scaled to the root mean square of their norms. No shape and
-        no optimizer slot changes (design, section 3.7).
+        no optimizer slot changes.
 
         Args:
             ties: For each SuperWeight of the allocation, the row that each

@@ -46,14 +46,28 @@ class Backup(keras.callbacks.Callback):
 
     def restore(self, network):
         """Puts a compiled network where it was; returns the epochs done."""
+        done = self.epochs_done
+        if done:
+            newest = self._backups()[-1]
+            network.optimizer.build(network.trainable_variables)
+            try:
+                network.load_weights(newest / "state.weights.h5")
+            except (OSError, KeyError, ValueError) as error:
+                raise ValueError(
+                    f"The backup {newest} must hold the weights of this "
+                    f"network. Received: {type(error).__name__}: {error} Put "
+                    "the file back, or discard the run with `--start_over`."
+                ) from error
+            self.history = read_json(newest / "history.json")
+        return done
+
+    @property
+    def epochs_done(self):
+        """Epochs whose state is on disk."""
         backups = self._backups()
         if not backups:
             return 0
-        newest = backups[-1]
-        network.optimizer.build(network.trainable_variables)
-        network.load_weights(newest / "state.weights.h5")
-        self.history = read_json(newest / "history.json")
-        return len(self.history["seconds"])
+        return len(read_json(backups[-1] / "history.json")["seconds"])
 
     def on_epoch_begin(self, epoch, logs=None):
         self._began = time.perf_counter()
@@ -62,13 +76,16 @@ class Backup(keras.callbacks.Callback):
         seconds = time.perf_counter() - self._began
         for name, value in {**logs, "seconds": seconds}.items():
             self.history.setdefault(name, []).append(float(value))
+        self._save(epoch + 1)
+
+    def _save(self, epochs_done):
         older = self._backups()
         unfinished = self._directory / "unfinished"
         shutil.rmtree(unfinished, ignore_errors=True)
         unfinished.mkdir(parents=True)
         self.model.save_weights(unfinished / "state.weights.h5")
         write_json(unfinished / "history.json", self.history)
-        os.replace(unfinished, self._directory / f"epoch-{epoch + 1:06d}")
+        os.replace(unfinished, self._directory / f"epoch-{epochs_done:06d}")
         for backup in older:
             shutil.rmtree(backup)
 

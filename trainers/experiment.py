@@ -14,6 +14,8 @@ import tensorflow as tf
 import keras_superweights as ksw
 from keras_superweights.datasets import ImagePipeline
 from keras_superweights.members import skeletons
+from keras_superweights.search.clustering import check_threshold
+from keras_superweights.search.recording import check_sketch_size
 
 MODELS = {"wide_resnet": ksw.models.wide_resnet}
 RULES = {
@@ -33,6 +35,8 @@ _KEYS = {
     "members",
     "budget_params",
     "sharing",
+    "search",
+    "decouple",
     "optimizer",
     "epochs",
     "strategy",
@@ -40,6 +44,10 @@ _KEYS = {
     "deterministic",
 }
 _DATA_KEYS = {f.name for f in dataclasses.fields(ImagePipeline)} - {"seed"}
+# `pretrain_epochs` 0 is no search; `sketch_size` 0 keeps whole gradients.
+_SEARCH_KEYS = {"pretrain_epochs", "tau", "sketch_size"}
+# `epoch` 0 is never, `every` 0 is once.
+_DECOUPLE_KEYS = {"epoch", "beta", "every"}
 _OPTIMIZER_KEYS = {
     "learning_rate",
     "momentum",
@@ -96,13 +104,43 @@ def check(config):
         keys = {"model", *arguments} - {"num_classes", "input_shape"}
         _check_keys(f"config.{name}", member, keys, {"model"} | needed)
     _check_choice("strategy", config, "strategy", _STRATEGIES)
-    for key, least in (("epochs", 1), ("seed", 0), ("num_cpus", 0)):
-        value = config[key]
+    for section, known in (
+        ("search", _SEARCH_KEYS),
+        ("decouple", _DECOUPLE_KEYS),
+    ):
+        _check_keys(f"config.{section}", config[section], known, known)
+    search, decouple = config.search, config.decouple
+    for name, value, least in (
+        ("epochs", config.epochs, 1),
+        ("seed", config.seed, 0),
+        ("num_cpus", config.num_cpus, 0),
+        ("search.pretrain_epochs", search.pretrain_epochs, 0),
+        ("search.sketch_size", search.sketch_size, 0),
+        ("decouple.epoch", decouple.epoch, 0),
+        ("decouple.every", decouple.every, 0),
+    ):
         if not isinstance(value, int) or value < least:
             raise ValueError(
-                f"`config.{key}` must be an integer of at least {least}. "
+                f"`config.{name}` must be an integer of at least {least}. "
                 f"Received: {value!r}."
             )
+    check_threshold("config.search.tau", search.tau)
+    check_threshold("config.decouple.beta", decouple.beta)
+    if decouple.epoch > config.epochs:
+        raise ValueError(
+            "`config.decouple.epoch` must be at most `config.epochs`, "
+            f"{config.epochs}, or 0 for never. Received: {decouple.epoch}."
+        )
+    if search.pretrain_epochs and (
+        rule is not ksw.sharing.SuperWeights
+        or config.sharing.get("clusters", "depth") != "depth"
+    ):
+        raise ValueError(
+            "A search starts from `config.sharing` with the rule "
+            "'SuperWeights' and clusters 'depth'. Received: "
+            f"{config.sharing.to_dict()}. To train without one, set "
+            "`config.search.pretrain_epochs` to 0."
+        )
 
 
 def pipeline(config) -> ImagePipeline:
@@ -135,15 +173,39 @@ def members(config):
 
 
 def allocate(config, members):
-    """The allocation of the members inside the config's budget."""
+    """The allocation of the members inside the config's budget.
+
+    With a search, the one that it starts from: every cluster tied.
+    """
     budget = config.budget_params
     # A flag has the type of the value it replaces, here a float: 36.5e6 is
     # a count nevertheless. `allocate` refuses what is neither.
     if isinstance(budget, float) and budget > 100 and budget.is_integer():
         budget = int(budget)
+    allocation = ksw.allocate(members, budget, sharing(config))
+    if config.search.pretrain_epochs:
+        check_sketch_size(allocation, config.search.sketch_size or None)
+    return allocation
+
+
+def sharing(config):
+    """The config's rule; with a search, the one that it starts from."""
     arguments = {k: v for k, v in config.sharing.items() if k != "rule"}
-    sharing = RULES[config.sharing.rule](**arguments)
-    return ksw.allocate(members, budget, sharing)
+    if config.search.pretrain_epochs:
+        arguments["tied"] = True
+    return RULES[config.sharing.rule](**arguments)
+
+
+def decoupling(config):
+    """The callback that decouples coefficients, or none, in a list."""
+    options = config.decouple
+    if not options.epoch:
+        return []
+    return [
+        ksw.callbacks.CoefficientDecoupling(
+            options.beta, options.epoch, options.every or None
+        )
+    ]
 
 
 def optimizer(config, steps_per_epoch):

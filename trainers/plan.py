@@ -3,7 +3,8 @@
     python -m trainers.plan --config configs/cifar_swn_he.py
 
 Needs neither the data nor the memory of the networks: a plan of one that would
-never fit this machine takes a second.
+never fit this machine takes a second. With a search, it is the allocation that
+the search starts from.
 """
 
 import pathlib

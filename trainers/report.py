@@ -3,8 +3,13 @@
 import numpy as np
 import tensorflow as tf
 
+from keras_superweights.anytime import measure_latency
 from keras_superweights.metrics import count_flops
 from keras_superweights.metrics import evaluate_members
+from keras_superweights.metrics import pareto_frontier
+
+# Rows of the table of subsets; where there are more, some of the frontier.
+_MAX_SUBSETS = 8
 
 
 def predict_members(network, images):
@@ -39,7 +44,8 @@ def measure(network, logits, labels):
         logits, labels: What `predict_members` returned.
 
     Returns:
-        The dict of `keras_superweights.metrics.evaluate_members`, with
+        The dict of `keras_superweights.metrics.evaluate_members`, with the
+        time of a single example, measured on this machine, and
         `"trainable_parameters"`, `"budget_params"`, `"independent_params"`
         (of the members when they share nothing), and for each of
         `"members"` also `"name"`, `"parameters"` (as a model of its own),
@@ -48,7 +54,9 @@ def measure(network, logits, labels):
     """
     allocation = network.allocation
     flops = [count_flops(member) for member in network.members]
-    metrics = evaluate_members(logits, labels, flops)
+    metrics = evaluate_members(
+        logits, labels, flops, milliseconds=measure_latency(network)
+    )
     generated = [0] * len(flops)
     for kernel, pieces in zip(
         allocation.kernels, allocation.pieces, strict=True
@@ -87,6 +95,15 @@ def table(metrics):
         trainable = metrics["trainable_parameters"]
         total = _numbers({**metrics, "flops": flops}, trainable)
         rows.append((f"ensemble of {len(members)}", *total))
+    lines = _aligned(rows)
+    if len(members) > 1:
+        lines.insert(-1, lines[1])
+        lines += ["", *_anytime(metrics["anytime"])]
+    return "\n".join([*lines, "", *_remarks(metrics)])
+
+
+def _aligned(rows):
+    """Rows of cells as lines, the first one underlined."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = [
         "  ".join(
@@ -97,11 +114,31 @@ def table(metrics):
         )
         for row in rows
     ]
-    rule = "-" * len(lines[0])
-    lines.insert(1, rule)
-    if len(members) > 1:
-        lines.insert(-1, rule)
-    return "\n".join([*lines, "", *_remarks(metrics)])
+    lines.insert(1, "-" * len(lines[0]))
+    return lines
+
+
+def _anytime(points):
+    """The table of subsets; a star marks those on the Pareto frontier."""
+    frontier = pareto_frontier(points)
+    if len(points) > _MAX_SUBSETS:
+        last = len(frontier) - 1
+        shown = np.linspace(0, last, min(len(frontier), _MAX_SUBSETS))
+        points = [frontier[round(place)] for place in shown]
+    rows = [("members that answer", "accuracy", "NLL", "MFLOPs", "ms")]
+    for point in points:
+        star = "*" if point in frontier else " "
+        rows.append(
+            (
+                f"{star} {', '.join(map(str, point['members']))}",
+                f"{point['accuracy']:.2%}",
+                f"{point['nll']:.3f}",
+                f"{point['flops'] / 1e6:,.1f}",
+                f"{point['milliseconds']:,.2f}",
+            )
+        )
+    yield from _aligned(rows)
+    yield "* more accurate than all that need no more FLOPs (ms: one example)"
 
 
 def _numbers(measured, parameters):

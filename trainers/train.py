@@ -1,5 +1,8 @@
 """Trains an ensemble inside a budget, measures it, and saves it all.
 
+Finds by a search what shares, trains, decouples coefficients on the way, and
+evaluates: each as far as the config asks for it.
+
     python -m trainers.train --config configs/digits.py --workdir runs/digits
 
 Any value of the config can be given on the command line:
@@ -22,8 +25,7 @@ from trainers import experiment
 from trainers import report
 from trainers.backup import Backup
 from trainers.logs import EpochLine
-from trainers.logs import EpochLogs
-from trainers.logs import write_figures
+from trainers.search import search
 from trainers.workdir import Workdir
 from trainers.workdir import read_json
 from trainers.workdir import replacing
@@ -51,29 +53,29 @@ def train(config, path, start_over=False):
     if workdir.metrics.exists() and not start_over:
         return read_json(workdir.metrics)
 
-    # Devices before anything else touches TensorFlow. The seed after the data:
-    # tfds draws random names while it prepares a set.
+    # Devices before anything else touches TensorFlow.
     devices = experiment.devices(config)
     if config.deterministic:
         tf.config.experimental.enable_op_determinism()
     images = experiment.pipeline(config)
-    keras.utils.set_random_seed(config.seed)
 
     # Whatever is wrong with data, members or budget has shown itself before
     # the first file is written.
-    members = experiment.members(config)
-    allocation = experiment.allocate(config, members)
+    allocation = experiment.allocate(config, experiment.members(config))
     workdir.open(config, start_over)
-    if workdir.allocation.exists():
-        text = workdir.allocation.read_text()
-        allocation = ksw.Allocation.from_json(text)
-    with replacing(workdir.allocation) as unfinished:
-        unfinished.write_text(allocation.to_json())
-    print(allocation, end="\n\n", flush=True)
 
     with devices:
+        found, search_seconds = None, 0.0
+        if config.search.pretrain_epochs:
+            found, search_seconds = search(config, workdir, images, allocation)
+            allocation = found.allocation
+        print(allocation, end="\n\n", flush=True)
+
+        # Every phase starts from the seed, whether those before it were done
+        # in this process or not.
+        keras.utils.set_random_seed(config.seed)
         network = ksw.SuperWeightNetwork(
-            members,
+            experiment.members(config),
             allocation=allocation,
             weight_decay=config.optimizer.weight_decay,
             decay_batch_norm=config.optimizer.decay_batch_norm,
@@ -88,6 +90,7 @@ def train(config, path, start_over=False):
         )
         backup = Backup(workdir.backup)
         done = backup.restore(network)
+        workdir.keep_allocation(allocation, network.allocation)
         if done < config.epochs:
             network.fit(
                 images.train(config.epochs, first_epoch=done),
@@ -97,35 +100,53 @@ def train(config, path, start_over=False):
                 validation_data=images.test(),
                 # Shuffled by the pipeline, as a function of the epoch.
                 shuffle=False,
-                # The backup comes last: what it says is done is logged.
+                # Ties change first: the others tell and keep what an epoch
+                # ends with. The backup comes last: what it says is done is
+                # logged.
                 callbacks=[
+                    *experiment.decoupling(config),
                     EpochLine(),
-                    EpochLogs(workdir.logs, allocation),
+                    ksw.callbacks.SharingInspector(
+                        workdir.logs,
+                        workdir.figures,
+                        refinement=found,
+                        # Ten images to look through.
+                        every=-(-config.epochs // 10),
+                    ),
                     backup,
                 ],
                 verbose=0,
             )
         with replacing(workdir.model) as unfinished:
             network.save(unfinished)
+        workdir.write_allocation(network.allocation)
 
     logits, labels = report.predict_members(network, images.test())
     metrics = {
         **report.measure(network, logits, labels),
         "seed": config.seed,
         "epochs": config.epochs,
-        "seconds": sum(backup.history["seconds"]),
+        "seconds": search_seconds + sum(backup.history["seconds"]),
+        "search": found
+        and {
+            "tau": found.tries[-1].tau,
+            "num_clusters": found.tries[-1].num_clusters,
+            "num_start_clusters": len(found.similarities),
+        },
     }
     probabilities = ksw.metrics.ensemble_probabilities(logits)
-    drawn = {
-        "curves": figures.training_curves(backup.history),
-        "reliability": figures.reliability(probabilities, labels),
-        "anytime": figures.anytime_curve(metrics["anytime"]),
-        "allocation": figures.allocation_bars(network.allocation),
-    }
-    workdir.figures.mkdir(exist_ok=True)
-    for name, figure in drawn.items():
-        figure.savefig(workdir.figures / f"{name}.png")
-    write_figures(workdir.logs, drawn, step=config.epochs)
+    ksw.callbacks.write_figures(
+        workdir.logs,
+        {
+            "training/curves": figures.training_curves(backup.history),
+            "evaluation/reliability": figures.reliability(
+                probabilities, labels
+            ),
+            "evaluation/anytime": figures.anytime_curve(metrics["anytime"]),
+        },
+        step=config.epochs,
+        figures_dir=workdir.figures,
+    )
     write_json(workdir.metrics, metrics)
     return metrics
 
@@ -139,9 +160,19 @@ def main(argv):
     workdir = Workdir(options.workdir)
     print()
     print(report.table(metrics))
+    search_too = ""
+    if metrics["search"]:
+        search_too = ", search included"
+        print(
+            "search      {num_start_clusters} clusters by depth, "
+            "{num_clusters} by similarity (tau {tau:g})".format(
+                **metrics["search"]
+            )
+        )
     print(
         f"training    {metrics['epochs']} epochs in "
-        f"{metrics['seconds']:.0f} seconds, seed {metrics['seed']}\n"
+        f"{metrics['seconds']:.0f} seconds{search_too}, "
+        f"seed {metrics['seed']}\n"
         f"model       {workdir.model}\n"
         f"metrics     {workdir.metrics}\n"
         f"figures     {workdir.figures}/*.png\n"

@@ -1,10 +1,12 @@
 """The files of a run, and how none of them is ever half written.
 
     config.json      the full config, which the run belongs to
-    allocation.json  the allocation in force
+    allocation.json  the allocation that is trained; at the end with the ties
+                     that decoupling has left
+    search/          how it was found, see `search.py`
     backup/          what resuming needs
     logs/            TensorBoard
-    figures/         curves.png, reliability.png, anytime.png
+    figures/         what TensorBoard shows, as PNG files
     model.keras      the trained network
     metrics.json     what was measured; written last, so a run that has it is
                      finished
@@ -20,6 +22,7 @@ import pathlib
 import shutil
 
 _PREFIX = "unfinished-"
+_NOTHING = object()
 
 
 class Workdir:
@@ -33,6 +36,7 @@ class Workdir:
         self.path = pathlib.Path(path)
         self.config = self.path / "config.json"
         self.allocation = self.path / "allocation.json"
+        self.search = self.path / "search"
         self.backup = self.path / "backup"
         self.logs = self.path / "logs"
         self.figures = self.path / "figures"
@@ -59,14 +63,7 @@ class Workdir:
             )
         if not files or config is None:
             return
-        old = _flat(read_json(self.config))
-        new = _flat(_plain(config))
-        nothing = object()
-        changes = [
-            f"  {key}: {_shown(old, key)} -> {_shown(new, key)}"
-            for key in sorted({*old, *new})
-            if old.get(key, nothing) != new.get(key, nothing)
-        ]
+        changes = list(_changes(read_json(self.config), _plain(config)))
         if changes:
             raise ValueError(
                 f"`--workdir` {self.path} belongs to a run with another "
@@ -92,6 +89,28 @@ class Workdir:
         if not self.config.exists():
             write_json(self.config, _plain(config))
 
+    def keep_allocation(self, allocation, in_force):
+        """Writes allocation.json, or refuses one that is not of this run.
+
+        Args:
+            allocation: The `Allocation` that the run trains.
+            in_force: The same with today's ties, which a run writes at its
+                end.
+
+        Raises:
+            ValueError: If the file holds neither; names what does not fit.
+        """
+        if not self.allocation.exists():
+            self.write_allocation(allocation)
+        elif read_json(self.allocation) != json.loads(in_force.to_json()):
+            expected = json.loads(allocation.to_json())
+            check_unchanged(self.allocation, expected)
+
+    def write_allocation(self, allocation):
+        """Writes allocation.json."""
+        with replacing(self.allocation) as unfinished:
+            unfinished.write_text(allocation.to_json())
+
     def _files(self):
         """Names in the directory, without what a killed run leaves behind."""
         if not self.path.exists():
@@ -111,6 +130,7 @@ class Workdir:
             self.figures,
             self.logs,
             self.backup,
+            self.search,
             self.allocation,
             self.config,  # last: until then the directory is a run's
         ):
@@ -143,8 +163,36 @@ def write_json(path, data):
 
 
 def read_json(path):
-    """Reads what `write_json` wrote."""
-    return json.loads(path.read_text())
+    """Reads what `write_json` wrote.
+
+    Raises:
+        ValueError: If the file is missing or damaged.
+    """
+    try:
+        return json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise ValueError(
+            f"A run must keep its file {path}, as JSON. Received: "
+            f"{type(error).__name__}: {error}. Put the file back, or discard "
+            "the run with `--start_over`."
+        ) from error
+
+
+def check_unchanged(path, expected):
+    """Refuses a file whose JSON is not what the run has come to.
+
+    Raises:
+        ValueError: Names what does not fit.
+    """
+    changes = list(_changes(read_json(path), expected))
+    if changes:
+        raise ValueError(
+            f"{path} does not fit its run; it, or what it follows from, was "
+            "edited or damaged (what it holds -> what follows):\n"
+            + "\n".join(changes[:10])
+            + "\n"
+            "Put the file back, or discard the run with `--start_over`."
+        )
 
 
 def _plain(config):
@@ -152,16 +200,25 @@ def _plain(config):
     return json.loads(json.dumps(config.to_dict()))
 
 
-def _flat(section, prefix=""):
-    """Nested dicts as one, `{"data.name": ...}`."""
-    flat = {}
-    for key, value in section.items():
-        if isinstance(value, dict):
-            flat.update(_flat(value, f"{prefix}{key}."))
-        else:
-            flat[prefix + key] = value
-    return flat
+def _changes(old, new, place=""):
+    """Lines `place: old -> new`, of the smallest parts that differ."""
+    if old == new:
+        return
+    if isinstance(old, dict) and isinstance(new, dict):
+        for key in sorted({*old, *new}):
+            inner = f"{place}.{key}" if place else key
+            yield from _changes(
+                old.get(key, _NOTHING), new.get(key, _NOTHING), inner
+            )
+    elif (
+        isinstance(old, list) and isinstance(new, list) and len(old) == len(new)
+    ):
+        for index, (one, other) in enumerate(zip(old, new, strict=True)):
+            yield from _changes(one, other, f"{place}[{index}]")
+    else:
+        yield f"  {place}: {_shown(old)} -> {_shown(new)}"
 
 
-def _shown(flat, key):
-    return json.dumps(flat[key]) if key in flat else "(not there)"
+def _shown(value):
+    text = "(not there)" if value is _NOTHING else json.dumps(value)
+    return text if len(text) <= 200 else f"{text[:200]}..."

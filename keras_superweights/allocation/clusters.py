@@ -26,7 +26,7 @@ class Cluster:
 
 
 def depth_bins(kernels: Sequence[KernelSpec], num_bins: int) -> list[Cluster]:
-    """Clusters of layers at a similar depth (seed 000, section 1.1).
+    """Clusters of layers at a similar depth (SWN, section 1.1).
 
     The layers of each member, in order and apart by window, fall into
     `num_bins` bins of equal count; the bins of one index and one window, over
@@ -69,7 +69,7 @@ def positions(kernels: Sequence[KernelSpec]) -> list[Cluster]:
 
 
 def shapes(kernels: Sequence[KernelSpec]) -> list[Cluster]:
-    """Clusters of equal shape, over layers and members (seed 002, 3.1)."""
+    """Clusters of equal shape, over layers and members (ME, 3.1)."""
     return _group(
         kernels,
         lambda index: kernels[index].shape,
@@ -78,7 +78,7 @@ def shapes(kernels: Sequence[KernelSpec]) -> list[Cluster]:
 
 
 def all_in_one(kernels: Sequence[KernelSpec]) -> list[Cluster]:
-    """One cluster of all kernels, whatever their shape (seed 002, 5.1)."""
+    """One cluster of all kernels, whatever their shape (ME, 5.1)."""
     return [Cluster("all", tuple(range(len(kernels))))]
 
 

@@ -11,7 +11,7 @@ where it is narrower, and adds one piece for what they leave uncovered:
         third   0 <= in < 2, 2 <= out < 4            outputs ->
 
 So every point of the plane belongs to at most one piece, nothing is warped,
-and a wide layer contains what its narrow siblings use (design, section 3.4).
+and a wide layer contains what its narrow siblings use.
 """
 
 from collections.abc import Sequence

@@ -3,7 +3,7 @@
 Every bank starts with the fewest templates it can have. What remains goes,
 one template at a time, to the bank with the fewest templates per kernel that
 uses it and that one more still fits, until none fits. Maximising the smallest
-ratio first is what sharing in proportion means (seed 002, section 3.1): a
+ratio first is what sharing in proportion means (ME, section 3.1): a
 bank's share grows with its kernels times their size.
 """
 

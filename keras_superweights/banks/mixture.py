@@ -11,7 +11,7 @@ class Mixture(keras.layers.Layer):
     All pieces are one matrix product, `S = C @ T`, with templates `T` of shape
     `(num_templates, size)` and one row of `C` a kernel. The variable holds one
     row per kernel, always; `ties` says which row each kernel uses, so that
-    tying and untying change no shape (design, sections 3.3 and 3.7). Where a
+    tying and untying change no shape. Where a
     kernel mixes only some of the templates, its row of `C` is zero elsewhere.
 
     At the start rows are orthogonal where there are no more rows than

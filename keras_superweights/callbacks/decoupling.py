@@ -17,7 +17,7 @@ class CoefficientDecoupling(keras.callbacks.Callback):
     sums point the same way (cosine above `beta`, Algorithm 1) stay tied, and
     each group goes on with a copy of the shared coefficients and of their
     optimizer slots. The function computed does not change at that moment, nor
-    does the number of parameters. Seed 000, sections 1.1 and 3.5, where best
+    does the number of parameters. SWN, sections 1.1 and 3.5, where best
     values of `beta` depend on the data set.
 
     A network whose kernels have coefficients of their own is tied by cluster

@@ -70,7 +70,7 @@ class SharingInspector(keras.callbacks.Callback):
 
     References:
         - Learning to Compose SuperWeights for Neural Parameter Allocation
-          Search (seed 000), figure 5, is `allocation/clusters`
+          Search (SWN), figure 5, is `allocation/clusters`
     """
 
     def __init__(self, log_dir, figures_dir=None, refinement=None, every=1):

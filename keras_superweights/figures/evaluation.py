@@ -158,7 +158,7 @@ def interpolation_curve(points):
 
     References:
         - Learning to Compose SuperWeights for Neural Parameter Allocation
-          Search (seed 000), supplement, section 3.4 and figure 3
+          Search (SWN), supplement, section 3.4 and figure 3
     """
     if len(points) < 2:
         raise ValueError(

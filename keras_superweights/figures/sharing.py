@@ -81,7 +81,7 @@ def cluster_membership(allocation):
     """Draws which cluster each layer of each member belongs to.
 
     One row a member, its layers from left to right in the order of depth, one
-    colour and number a cluster (seed 000, Figure 5). Layers that share with no
+    colour and number a cluster (SWN, Figure 5). Layers that share with no
     other are grey.
 
     Args:

@@ -53,7 +53,7 @@ def interpolate_members(first, second, data, num_points=11):
 
     References:
         - Learning to Compose SuperWeights for Neural Parameter Allocation
-          Search (seed 000), supplement, section 3.4 and figure 3
+          Search (SWN), supplement, section 3.4 and figure 3
     """
     for argument, model in (("first", first), ("second", second)):
         _check_plain(argument, model)

@@ -45,7 +45,7 @@ def evaluate_corrupted(
           Common Corruptions and Perturbations (ICLR 2019):
           https://arxiv.org/abs/1903.12261
         - Learning to Compose SuperWeights for Neural Parameter Allocation
-          Search (seed 000), supplement, section 3.3 and table 1
+          Search (SWN), supplement, section 3.3 and table 1
     """
     # All sets are opened, so that a wrong name fails before hours of work.
     sets = [

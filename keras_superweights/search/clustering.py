@@ -1,10 +1,10 @@
-"""Algorithm 1 of the seeds: from similarities to groups (NumPy only).
+"""Algorithm 1 of the SWN paper: from similarities to groups (NumPy only).
 
 The algorithm pops pairs by descending similarity. Above the threshold it joins
 the two, merging their groups if both have one; below it, whoever has no group
 gets its own. Whatever the order of equal values, that is the connected
 components of the graph whose edges are the pairs above the threshold, and so
-it is computed here, as a union-find (seed 000, section 2 and Algorithm 1).
+it is computed here, as a union-find (SWN, section 2 and Algorithm 1).
 """
 
 import numpy as np
@@ -40,8 +40,8 @@ def group_above(similarity, threshold):
 def group_into(similarity, num_groups):
     """Groups by joining the most similar pairs until a number is reached.
 
-    The alternative to a threshold that the seeds leave for future work (seed
-    000, section 2): the same queue, stopped by the number of groups.
+    The alternative to a threshold that the authors leave for future work
+    (SWN, section 2): the same queue, stopped by the number of groups.
 
     Args:
         similarity: Symmetric array `(n, n)`.

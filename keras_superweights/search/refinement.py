@@ -78,7 +78,7 @@ def fit_clusters(
 ) -> tuple[Allocation, tuple[Try, ...]]:
     """Refines clusters, lowering tau by 0.05 until the budget can be met.
 
-    The authors lower it likewise (design, section 3.5). At -1 the starting
+    The authors lower it likewise. At -1 the starting
     clusters remain, which is the least that the rule needs.
 
     Returns:

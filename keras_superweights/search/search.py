@@ -38,8 +38,8 @@ def find_clusters(
     the last epoch, the gradients of every kernel are added up; kernels whose
     sums point the same way (cosine above `tau`) stay in one cluster. Where
     the clusters do not fit the budget, tau is lowered by 0.05 until they do.
-    Train from scratch with the allocation found. Seed 000, sections 1.1, 2
-    and 3.5; design, section 4.
+    Train from scratch with the allocation found. SWN, sections 1.1, 2
+    and 3.5.
 
     Args:
         members: As for `SuperWeightNetwork`.

@@ -1,7 +1,7 @@
 """Gradient similarity of kernels, from sums of gradients (NumPy only).
 
 For kernels i, j of one cluster, with gradients summed over all steps of one
-epoch and over all replicas (design, section 4; seed 000, sections 2 and 3.5):
+epoch and over all replicas (SWN, sections 2 and 3.5):
 
     psi_W(i, j) = cos(sum_b dL_b/dW_i, sum_b dL_b/dW_j)
     psi_C(i, j) = cos(sum_b dL_b/dC_i, sum_b dL_b/dC_j)

@@ -12,7 +12,7 @@ from keras_superweights.sharing.budget import refuse
 class Independent:
     """Every kernel its own: a deep ensemble, or the plain network.
 
-    The baseline of the papers ("Deep Ensembles", seed 000, Table 5). No layer
+    The baseline of the papers ("Deep Ensembles", SWN, Table 5). No layer
     is replaced, so that training is that of the same plain Keras models.
     """
 

@@ -1,4 +1,4 @@
-"""MixtureEnsembles (seed 002): templates for layers of equal shape.
+"""MixtureEnsembles (ME): templates for layers of equal shape.
 
 Three regimes follow from the budget:
 

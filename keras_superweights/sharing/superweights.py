@@ -1,4 +1,4 @@
-"""SuperWeights: nested pieces of clusters of layers (seeds 000 and 001)."""
+"""SuperWeights: nested pieces of clusters of layers (SWN)."""
 
 import math
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ from keras_superweights.sharing.budget import refuse
 from keras_superweights.sharing.budget import unused_note
 
 # Where a bank serves few kernels, templates beyond one per kernel are the
-# high-budget regime, bounded by this many (design, section 3.5).
+# high-budget regime, bounded by this many.
 HIGH_BUDGET_TEMPLATES = 8
 
 
@@ -28,7 +28,7 @@ class SuperWeights:
 
     The kernels of a cluster are cut into nested pieces; each piece has a bank
     of templates of its own size, and each kernel mixes all templates of the
-    banks that it reads. Seed 000, sections 1.1 and 2; design, 3.4 to 3.7.
+    banks that it reads. SWN, sections 1.1 and 2.
 
     Args:
         clusters: `"depth"`: layers at a similar depth over all members, the

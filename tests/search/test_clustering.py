@@ -10,7 +10,7 @@ from keras_superweights.search.clustering import group_into
 
 
 def algorithm_1(similarity, threshold, draw):
-    """The seeds' Algorithm 1, line by line; ties are popped in any order.
+    """The paper's Algorithm 1, line by line; ties are popped in any order.
 
     The text of the seed misprints three indices: a pair above the threshold
     asks for the groups of its first *and* of its second layer.
