@@ -237,7 +237,7 @@ def test_outputs_stay_and_the_next_step_goes_on_from_there(name):
     callback = CoefficientDecoupling(beta=0.3, epoch=2)
     fit(network, 2, before, callback, after)
     assert before.ties == [(0,) * len(ties) for ties in before.ties]
-    assert any(0 < len(set(t)) - 1 < len(t) - 1 for t in after.ties)
+    assert any(len(set(t)) > 1 for t in after.ties)
     np.testing.assert_allclose(after.outputs, before.outputs, atol=1e-6)
     for one, other in zip(after.kernels, before.kernels, strict=True):
         np.testing.assert_allclose(one, other, atol=1e-7)
