@@ -1,17 +1,19 @@
-"""The README's snippet runs as pasted."""
+"""The README's snippets run as pasted, one after the other."""
 
 import pathlib
 import re
 
 
-def test_the_quickstart_runs_as_pasted(tmp_path, monkeypatch, capsys):
+def test_the_snippets_run_as_pasted(tmp_path, monkeypatch, capsys):
     readme = pathlib.Path(__file__).parents[1] / "README.md"
     blocks = re.findall(r"```python\n(.*?)```", readme.read_text(), re.DOTALL)
-    assert blocks
+    assert len(blocks) == 2
     monkeypatch.chdir(tmp_path)
+    names = {}
     for block in blocks:
-        names = {}
         exec(compile(block, str(readme), "exec"), names)
-        assert [model.name for model in names["plain"]]
-        assert (tmp_path / "ensemble.keras").exists()
     assert "trainable scalars of a budget of" in capsys.readouterr().out
+    assert len(names["plain"]) == 2
+    assert (tmp_path / "ensemble.keras").exists()
+    assert names["network"].allocation.clusters
+    assert list((tmp_path / "logs").iterdir())
