@@ -35,6 +35,39 @@ def from_json(text) -> keras.Model:
     return keras.saving.deserialize_keras_object(json.loads(text))
 
 
+def generated_clones(models, generator) -> list[keras.Model]:
+    """Clones of all members, whose shared kernels come from a generator."""
+    sources = [{} for _ in models]
+    allocation = generator.allocation
+    for index, pieces in enumerate(allocation.pieces):
+        if pieces:
+            kernel = allocation.kernels[index]
+            sources[kernel.member][kernel.layer] = _Source(generator, index)
+    clones = []
+    for index, model in enumerate(models):
+        # The same model given twice must not start twice with one draw.
+        repeated = any(model is other for other in models[:index])
+        clones.append(
+            generated_clone(model, sources[index], keep_draws=not repeated)
+        )
+    return clones
+
+
+class _Source:
+    """Where a generated layer finds its kernel.
+
+    Not a Keras object: a layer that kept the generator itself would own all
+    banks.
+    """
+
+    def __init__(self, generator, index):
+        self.generator = generator
+        self.index = index
+
+    def __call__(self):
+        return self.generator.kernel(self.index)
+
+
 def generated_clone(model, sources, keep_draws) -> keras.Model:
     """Clones a member, replacing layers by ones whose kernel is generated.
 

@@ -1,4 +1,4 @@
-"""Members: from plain Keras models to specs, and to models that share.
+"""Members: plain Keras models, checked, and what rules know of them.
 
 A member is a Functional or Sequential model, or a function that returns one.
 Given a function, the model is built without memory: it has every shape, and
@@ -20,6 +20,7 @@ from keras_superweights.cloning import keeps_values
 from keras_superweights.cloning import to_json
 from keras_superweights.cloning import without_memory
 from keras_superweights.layers import GENERATED
+from keras_superweights.sharing import SuperWeights
 
 
 def allocate(members, budget_params, sharing):
@@ -239,6 +240,23 @@ def _heads(model) -> set[str]:
         else:
             tensors.extend(operation._inbound_nodes[node].input_tensors)
     return heads
+
+
+def allocation_for(models, budget_params, sharing, allocation) -> Allocation:
+    """The allocation that a network was given, or what its rule makes."""
+    if allocation is not None:
+        if budget_params is not None or sharing is not None:
+            raise ValueError(
+                "Pass either `allocation`, or `budget_params` and `sharing`, "
+                "which make one. Received: an allocation, "
+                f"budget_params={budget_params} and sharing={sharing}."
+            )
+        return fitted_allocation(models, allocation)
+    return allocate(
+        models,
+        1.0 if budget_params is None else budget_params,
+        SuperWeights() if sharing is None else sharing,
+    )
 
 
 def fitted_allocation(models, allocation) -> Allocation:

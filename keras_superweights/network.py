@@ -14,7 +14,6 @@ from keras_superweights.gradients import add_weight_decay
 from keras_superweights.gradients import average_over_replicas
 from keras_superweights.gradients import move_slot_rows
 from keras_superweights.gradients import two_stage_gradients
-from keras_superweights.sharing import SuperWeights
 
 
 @keras.saving.register_keras_serializable(package="keras_superweights")
@@ -111,37 +110,19 @@ class SuperWeightNetwork(keras.Model):
                 f"weight_decay={weight_decay!r}."
             )
         models = member_models.skeletons(members)
-        allocation = _allocation(models, budget_params, sharing, allocation)
+        allocation = member_models.allocation_for(
+            models, budget_params, sharing, allocation
+        )
         self.weight_decay = weight_decay
         self.decay_batch_norm = decay_batch_norm
         # Text: attributes that are dicts are wrapped by Keras' tracking.
         self._member_texts = tuple(map(cloning.to_json, models))
         self.generator = KernelGenerator(allocation)
-        self.members = self._clones(models)
+        self.members = cloning.generated_clones(models, self.generator)
         self._member_metrics = None
         self._recorder = None
         self._undecayed = self._variables_without_decay()
         self.built = True
-
-    def _clones(self, models):
-        sources = [{} for _ in models]
-        allocation = self.allocation
-        for index, pieces in enumerate(allocation.pieces):
-            if pieces:
-                kernel = allocation.kernels[index]
-                sources[kernel.member][kernel.layer] = _Source(
-                    self.generator, index
-                )
-        clones = []
-        for index, model in enumerate(models):
-            # The same model given twice must not start twice with one draw.
-            repeated = any(model is other for other in models[:index])
-            clones.append(
-                cloning.generated_clone(
-                    model, sources[index], keep_draws=not repeated
-                )
-            )
-        return clones
 
     def _variables_without_decay(self):
         undecayed = {
@@ -410,34 +391,3 @@ class SuperWeightNetwork(keras.Model):
             ]
         }
         return frozen if self.generator.trainable else frozen | {"generator": 1}
-
-
-class _Source:
-    """Where a generated layer finds its kernel.
-
-    Not a Keras object: a layer that kept the generator itself would own all
-    banks.
-    """
-
-    def __init__(self, generator, index):
-        self.generator = generator
-        self.index = index
-
-    def __call__(self):
-        return self.generator.kernel(self.index)
-
-
-def _allocation(models, budget_params, sharing, allocation) -> Allocation:
-    if allocation is not None:
-        if budget_params is not None or sharing is not None:
-            raise ValueError(
-                "Pass either `allocation`, or `budget_params` and `sharing`, "
-                "which make one. Received: an allocation, "
-                f"budget_params={budget_params} and sharing={sharing}."
-            )
-        return member_models.fitted_allocation(models, allocation)
-    return member_models.allocate(
-        models,
-        1.0 if budget_params is None else budget_params,
-        SuperWeights() if sharing is None else sharing,
-    )

@@ -234,7 +234,7 @@ def test_outputs_stay_and_the_next_step_goes_on_from_there(name):
     make, slots_each = OPTIMIZERS[name]
     network = network_of(make())
     before, after = Around(1), Around(1)
-    callback = CoefficientDecoupling(beta=0.3, epoch=2)
+    callback = CoefficientDecoupling(beta=0.99, epoch=2)
     fit(network, 2, before, callback, after)
     assert before.ties == [(0,) * len(ties) for ties in before.ties]
     assert any(len(set(t)) > 1 for t in after.ties)
