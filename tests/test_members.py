@@ -135,9 +135,9 @@ def test_a_network_too_large_for_any_machine_can_be_planned():
 
     allocation = allocate([build, build], 0.5, SuperWeights(depth_bins=1))
     assert allocation.num_params > 10**12
-    # Keras keeps a list of the variables that have no memory yet, and gives
-    # it to all of them at the end of the next plain `StatelessScope`.
-    keras.utils.clear_session()
+    # Which would initialize every variable that Keras knows without a value.
+    with keras.StatelessScope():
+        pass
 
 
 def test_a_single_model_is_an_ensemble_of_one():

@@ -5,6 +5,7 @@ import keras
 import numpy as np
 import pytest
 
+from keras_superweights.cloning import without_memory
 from keras_superweights.models import wide_resnet
 
 
@@ -39,7 +40,7 @@ def closed_form(depth, width, num_classes, channels=3):
 def test_it_has_the_published_number_of_parameters(
     depth, width, num_classes, millions
 ):
-    with keras.StatelessScope(initialize_variables=False):
+    with without_memory():
         model = wide_resnet(depth, width, num_classes)
     count = num_trainable(model)
     assert count == closed_form(depth, width, num_classes)
@@ -54,7 +55,7 @@ def test_every_size_has_the_closed_form_number_of_parameters():
         width = int(generator.integers(1, 9))
         classes = int(generator.integers(1, 300))
         channels = int(generator.integers(1, 5))
-        with keras.StatelessScope(initialize_variables=False):
+        with without_memory():
             model = wide_resnet(depth, width, classes, (32, 32, channels))
         assert num_trainable(model) == closed_form(
             depth, width, classes, channels
