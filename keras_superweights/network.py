@@ -375,19 +375,19 @@ class SuperWeightNetwork(keras.Model):
         config["dtype"] = keras.saving.deserialize_keras_object(config["dtype"])
         frozen = config.pop("frozen")
         network = cls(**config)
-        network.generator.trainable = "generator" not in frozen
-        for index, name in frozen.get("layers", ()):
+        network.generator.trainable = not frozen["generator"]
+        for index, name in frozen["layers"]:
             network.members[index].get_layer(name).trainable = False
         return network
 
     def _frozen(self):
         """What the user has frozen, for `from_config`."""
-        frozen = {
+        return {
+            "generator": not self.generator.trainable,
             "layers": [
                 [index, layer.name]
                 for index, member in enumerate(self.members)
                 for layer in member.layers
                 if layer.weights and not layer.trainable
-            ]
+            ],
         }
-        return frozen if self.generator.trainable else frozen | {"generator": 1}

@@ -27,7 +27,8 @@ def test_preparing_needs_no_network(tmp_path, monkeypatch):
 
     monkeypatch.setattr(socket.socket, "connect", refuse)
     monkeypatch.setattr(socket, "getaddrinfo", refuse)
-    prepared.open_builder("sklearn_digits", tmp_path)
+    builder = prepared.open_builder("sklearn_digits", tmp_path)
+    assert builder.info.splits["test"].num_examples == 500
 
 
 @pytest.mark.parametrize("name", ["tiny_colours", "tiny_colours:1.2.0"])

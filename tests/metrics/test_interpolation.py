@@ -129,9 +129,10 @@ def wired(name, crossed):
 
 
 def test_names_are_no_part_of_an_architecture():
-    metrics.interpolate_members(
+    points = metrics.interpolate_members(
         wired("a", False), wired("b", False), batches(0), num_points=2
     )
+    assert [point["position"] for point in points] == [0, 1]
 
 
 @pytest.mark.parametrize(
