@@ -5,6 +5,7 @@ members one after the other. Every function here returns clusters that hold
 each kernel exactly once, named by what they have in common.
 """
 
+import collections
 from collections.abc import Callable
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -28,10 +29,11 @@ class Cluster:
 def depth_bins(kernels: Sequence[KernelSpec], num_bins: int) -> list[Cluster]:
     """Clusters of layers at a similar depth (SWN, section 1.1).
 
-    The layers of each member, in order and apart by window, fall into
-    `num_bins` bins of equal count; the bins of one index and one window, over
-    all members, are a cluster. A window with fewer layers than bins leaves
-    some bins empty, and they are left out. One bin is one cluster per window.
+    The layers of each member, in order and apart by kind and window, fall
+    into `num_bins` bins of equal count; the bins of one index, kind and
+    window, over all members, are a cluster. Where there are fewer layers than
+    bins, some bins are empty and left out. One bin is one cluster per kind
+    and window.
 
     Raises:
         ValueError: If `num_bins` is not a positive integer.
@@ -41,39 +43,41 @@ def depth_bins(kernels: Sequence[KernelSpec], num_bins: int) -> list[Cluster]:
             "`depth_bins` must be a positive integer. Received: "
             f"depth_bins={num_bins!r}."
         )
-    count = _count_by(kernels, lambda k: (k.member, k.window))
-    position = _positions(kernels, lambda k: (k.member, k.window))
+    count = collections.Counter(map(_alike, kernels))
+    position = _positions(kernels, _alike)
 
     def key(index):
         kernel = kernels[index]
-        total = count[kernel.member, kernel.window]
-        return position[index] * num_bins // total, kernel.window
+        depth = position[index] * num_bins // count[_alike(kernel)]
+        return depth, kernel.window, kernel.kind
 
-    return _group(
-        kernels, key, lambda key: f"bin{key[0]} {_window_name(key[1])}"
-    )
+    return _group(kernels, key, lambda key: f"bin{key[0]} {_form(*key[1:])}")
 
 
 def positions(kernels: Sequence[KernelSpec]) -> list[Cluster]:
     """Clusters of the same layer of every member.
 
-    The i-th layer with a given window of each member; deeper members keep
-    clusters of their own at the end.
+    The i-th layer of each member with a given kind and window; deeper members
+    keep clusters of their own at the end.
     """
-    position = _positions(kernels, lambda k: (k.member, k.window))
+    position = _positions(kernels, _alike)
     return _group(
         kernels,
-        lambda index: (position[index], kernels[index].window),
-        lambda key: f"layer{key[0]} {_window_name(key[1])}",
+        lambda index: (
+            position[index],
+            kernels[index].window,
+            kernels[index].kind,
+        ),
+        lambda key: f"layer{key[0]} {_form(*key[1:])}",
     )
 
 
 def shapes(kernels: Sequence[KernelSpec]) -> list[Cluster]:
-    """Clusters of equal shape, over layers and members (ME, 3.1)."""
+    """Clusters of equal kind and shape, over layers and members (ME, 3.1)."""
     return _group(
         kernels,
-        lambda index: kernels[index].shape,
-        lambda shape: "x".join(map(str, shape)),
+        lambda index: (kernels[index].shape, kernels[index].kind),
+        lambda key: _form(*key),
     )
 
 
@@ -89,13 +93,6 @@ def _group(kernels, key: Callable, name: Callable) -> list[Cluster]:
     return [Cluster(name(k), tuple(groups[k])) for k in sorted(groups)]
 
 
-def _count_by(kernels, key: Callable) -> dict:
-    counts = {}
-    for kernel in kernels:
-        counts[key(kernel)] = counts.get(key(kernel), 0) + 1
-    return counts
-
-
 def _positions(kernels, key: Callable) -> list[int]:
     """Position of each kernel among those with the same key."""
     seen = {}
@@ -106,5 +103,12 @@ def _positions(kernels, key: Callable) -> list[int]:
     return places
 
 
-def _window_name(window: tuple[int, ...]) -> str:
-    return "x".join(map(str, window)) if window else "dense"
+def _alike(kernel):
+    """What layers of one member have in common that are counted together."""
+    return kernel.member, kernel.kind, kernel.window
+
+
+def _form(sides: tuple[int, ...], kind: str) -> str:
+    """Sides and kind as text; that of most, convolutions, goes without."""
+    parts = ["x".join(map(str, sides))] if sides else []
+    return " ".join(parts + [kind] * (kind != "conv"))

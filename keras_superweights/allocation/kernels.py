@@ -5,6 +5,18 @@ import numbers
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+# Keras draws embeddings uniformly from [-0.05, 0.05].
+EMBEDDING_VARIANCE = 0.05**2 / 3
+
+KINDS = (
+    "conv",
+    "conv_transpose",
+    "depthwise",
+    "dense",
+    "recurrent",
+    "embedding",
+)
+
 
 @dataclass(frozen=True)
 class KernelSpec:
@@ -12,10 +24,17 @@ class KernelSpec:
 
     Attributes:
         member: Index of the member that the layer belongs to.
-        layer: Name of the layer, unique within its member.
+        layer: Path of the layer in its member: its name, after the names of
+            the models and wrappers that it lies in, `"encoder/conv1"`.
         shape: Shape of the kernel as Keras lays it out: window first, then
             inputs and outputs, `(3, 3, 16, 32)` for a convolution and
             `(64, 10)` for a dense layer.
+        weight: Name of the kernel in its layer, for layers that have several:
+            `"kernel"`, `"recurrent_kernel"`, `"pointwise_kernel"`, ...
+        kind: What the layer does with it, one of `KINDS`. By default
+            `"dense"` for a matrix, and `"conv"` for what has a window.
+        fan_in: Scalars that feed one output, as Keras' initializers count
+            them; by default from the shape.
 
     Example:
 
@@ -26,6 +45,9 @@ class KernelSpec:
     member: int
     layer: str
     shape: tuple[int, ...]
+    weight: str = "kernel"
+    kind: str = ""
+    fan_in: int = 0
 
     def __post_init__(self):
         if len(self.shape) < 2 or any(side < 1 for side in self.shape):
@@ -34,6 +56,29 @@ class KernelSpec:
                 f"positive size. Received: shape={self.shape} for layer "
                 f"'{self.layer}' of member {self.member}."
             )
+        if not self.kind:
+            kind = "conv" if self.window else "dense"
+            object.__setattr__(self, "kind", kind)
+        if self.kind not in KINDS:
+            raise ValueError(
+                f"`kind` of a kernel must be one of {KINDS}. Received: "
+                f"kind={self.kind!r} for layer '{self.layer}'."
+            )
+        if not self.fan_in:
+            fan_in = self.size // self.shape[-1]
+            object.__setattr__(self, "fan_in", fan_in)
+
+    @property
+    def variance(self) -> float:
+        """Variance of its scalars at the start.
+
+        That of He et al. (2015), for kernels in front of a rectifier, for all
+        but two kinds: recurrent kernels have that of Keras' orthogonal start,
+        with which a state neither grows nor shrinks, and embeddings Keras'.
+        """
+        if self.kind == "embedding":
+            return EMBEDDING_VARIANCE
+        return (1.0 if self.kind == "recurrent" else 2.0) / self.fan_in
 
     @property
     def window(self) -> tuple[int, ...]:
@@ -49,11 +94,6 @@ class KernelSpec:
     def size(self) -> int:
         """Scalars in the kernel."""
         return math.prod(self.shape)
-
-    @property
-    def fan_in(self) -> int:
-        """Scalars that feed one output, as initializers count them."""
-        return self.size // self.shape[-1]
 
 
 @dataclass(frozen=True)

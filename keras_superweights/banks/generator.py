@@ -32,8 +32,7 @@ class KernelGenerator(keras.layers.Layer):
         super().__init__(name=name)
         self._allocation = allocation
         kernels = allocation.kernels
-        # He et al. 2015: a kernel of fan-in n starts with variance 2 / n.
-        variance = [2.0 / kernel.fan_in for kernel in kernels]
+        variance = [kernel.variance for kernel in kernels]
         served = [
             [variance[k] for piece in readers for k in piece.kernels]
             for readers in allocation.readers
