@@ -3,7 +3,9 @@
     python benchmarks/recording.py --members 16-4 16-4 16-4 --batch 32
 
 One network, two train functions, one of which records; steps alternate, and
-the figure is the ratio of medians. With --sketch_size, gradients are sketched.
+the figure is the median of the ratios of neighbouring steps, which other work
+on the machine meets alike; also of the time that the processor spent on them,
+which other work hardly changes. With --sketch_size, gradients are sketched.
 """
 
 import argparse
@@ -55,20 +57,27 @@ def main():
     )
     functions["on"] = network.train_function
     batches = iter(data)
-    seconds = {name: [] for name in functions}
+    clocks = {"seconds": time.perf_counter, "of CPU": time.process_time}
+    spent = {name: {clock: [] for clock in clocks} for name in functions}
     for step in range(arguments.steps + 2):
         for name, function in functions.items():
-            start = time.perf_counter()
+            start = {clock: now() for clock, now in clocks.items()}
             float(function(batches)["loss"])
-            if step >= 2:
-                seconds[name].append(time.perf_counter() - start)
-    median = {name: statistics.median(s) for name, s in seconds.items()}
+            for clock, now in clocks.items():
+                if step >= 2:
+                    spent[name][clock].append(now() - start[clock])
     print(
         f"WRN {' '.join(arguments.members)}, batch {arguments.batch}, "
-        f"sketch {arguments.sketch_size}, {arguments.steps} steps: "
-        f"{median['off']:.3f} s off, {median['on']:.3f} s on, "
-        f"ratio {median['on'] / median['off']:.3f}"
+        f"sketch {arguments.sketch_size}, {arguments.steps} steps:"
     )
+    for clock in clocks:
+        off, on = (spent[name][clock] for name in ("off", "on"))
+        ratios = [one / other for one, other in zip(on, off, strict=True)]
+        print(
+            f"    {statistics.median(off):.3f} {clock} off, "
+            f"{statistics.median(on):.3f} on, "
+            f"ratio {statistics.median(ratios):.3f}"
+        )
 
 
 if __name__ == "__main__":

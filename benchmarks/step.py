@@ -33,6 +33,9 @@ def build(kind, arguments):
     import keras
 
     import keras_superweights as ksw
+    from keras_superweights.allocation import resolve_budget
+    from keras_superweights.members import describe
+    from keras_superweights.members import skeletons
 
     keras.utils.set_random_seed(0)
     shapes = [map(int, member.split("-")) for member in arguments.members]
@@ -44,12 +47,17 @@ def build(kind, arguments):
     ]
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     if kind == "shared":
+        rule = getattr(ksw.sharing, arguments.rule)(
+            **json.loads(arguments.rule_arguments)
+        )
+        members = skeletons(builders)
+        specs = describe(members)
+        allocate = rule.allocate
+        if arguments.pretraining:
+            allocate = rule.allocate_pretraining
         model = ksw.SuperWeightNetwork(
-            builders,
-            budget_params=arguments.budget,
-            sharing=getattr(ksw.sharing, arguments.rule)(
-                **json.loads(arguments.rule_arguments)
-            ),
+            members,
+            allocation=allocate(specs, resolve_budget(arguments.budget, specs)),
         )
         losses = loss
     else:
@@ -151,6 +159,11 @@ def main():
     parser.add_argument("--budget", type=float, default=0.6)
     parser.add_argument("--rule", default="SuperWeights")
     parser.add_argument("--rule_arguments", default='{"clusters": "position"}')
+    parser.add_argument(
+        "--pretraining",
+        action="store_true",
+        help="of Shapeshifter: the network that its stores are learned with",
+    )
     parser.add_argument("--batch", nargs="+", type=int, default=[8, 32])
     parser.add_argument("--steps", type=int, default=15)
     parser.add_argument("--json", default="step.json")
@@ -160,7 +173,8 @@ def main():
         json.dump({"arguments": vars(arguments), "results": results}, file)
     print(
         f"WRN {' '.join(arguments.members)}, budget {arguments.budget}, "
-        f"{arguments.rule}({arguments.rule_arguments}), "
+        f"{arguments.rule}({arguments.rule_arguments})"
+        f"{', pretraining' if arguments.pretraining else ''}, "
         f"{arguments.steps} steps"
     )
     print("batch  plain s  shared s  ratio  plain MiB  shared MiB  ratio")

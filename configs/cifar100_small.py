@@ -1,7 +1,7 @@
 """Three WRN-16-2 in the size of one, on a part of CIFAR-100, for two cores.
 
-What the search adds, small enough to be measured on any machine: 5,000
-training images, 10 epochs, the CIFAR recipe (SWN, section 1) with a cosine
+What the search adds, small enough to be measured on any machine: 2,500
+training images, 20 epochs, the CIFAR recipe (SWN, section 1) with a cosine
 schedule and smaller batches. In a WRN-10 no two layers have one shape, so that
 at the size of one network nothing but copies could be shared; in a WRN-16
 there are three of each.
@@ -19,18 +19,18 @@ from configs import cifar_recipe
 
 def get_config(variant=""):
     config = cifar_recipe.get_base()
-    config.data.train_split = "train[:5000]"
+    config.data.train_split = "train[:2500]"
     config.data.batch_size = 32
     config.members = cifar_recipe.wide_resnets((16, 2), (16, 2), (16, 2))
     config.budget_params = 703284.0  # a WRN-16-2 for 100 classes
     config.sharing.rule = "SuperWeights"
     config.sharing.clusters = "depth"
     config.search.pretrain_epochs = 2
-    config.decouple.epoch = 2
+    config.decouple.epoch = 1
     del config.optimizer.drop_epochs
     del config.optimizer.drop_factor
     config.optimizer.schedule = "cosine"
-    config.epochs = 10
+    config.epochs = 20
     return cifar_recipe.finish(
         config,
         variant,

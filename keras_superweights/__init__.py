@@ -20,9 +20,11 @@ Papers, as they are cited:
          Allocation Search; sections, tables and figures are those of its
          supplement
     ME   MixtureEnsembles: Leveraging Parameter Sharing for Efficient Ensembles
+    NPAS Plummer et al., Neural Parameter Allocation Search
 """
 
 from keras_superweights import callbacks
+from keras_superweights import export
 from keras_superweights import metrics
 from keras_superweights import models
 from keras_superweights import search
@@ -30,3 +32,4 @@ from keras_superweights import sharing
 from keras_superweights.allocation import Allocation
 from keras_superweights.members import allocate
 from keras_superweights.network import SuperWeightNetwork
+from keras_superweights.share import share

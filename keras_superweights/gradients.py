@@ -26,7 +26,7 @@ def two_stage_gradients(
         applied since a loaded model builds its optimizer in it; and those of
         `superweights`.
     """
-    generating = generator.trainable_variables
+    generating = generator.generating_variables
     known = {id(variable) for variable in generating}
     others = [v for v in variables if id(v) not in known]
     of_superweights, of_others = loss_tape.gradient(

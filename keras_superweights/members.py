@@ -5,6 +5,7 @@ Given a function, the model is built without memory: it has every shape, and
 none of its variables is ever initialized.
 """
 
+import collections
 import dataclasses
 import inspect
 import math
@@ -16,10 +17,12 @@ from keras_superweights.allocation.kernels import KernelSpec
 from keras_superweights.allocation.kernels import MemberSpec
 from keras_superweights.allocation.kernels import resolve_budget
 from keras_superweights.cloning import from_json
-from keras_superweights.cloning import keeps_values
+from keras_superweights.cloning import kept_layers
 from keras_superweights.cloning import to_json
 from keras_superweights.cloning import without_memory
 from keras_superweights.layers import GENERATED
+from keras_superweights.layers import heads
+from keras_superweights.layers import walk
 from keras_superweights.sharing import SuperWeights
 
 
@@ -119,9 +122,19 @@ def _check_callable(index, member):
 
 def _check_rebuilding(index, model):
     """Saving and materializing rebuild a member from its config alone."""
+    stateful = [
+        path for path, layer in walk(model) if getattr(layer, "stateful", False)
+    ]
+    if stateful:
+        raise ValueError(
+            "Members must not have stateful recurrent layers: their states "
+            "belong to one batch, and cannot be made without values. "
+            f"Received: member {index} ('{model.name}') has {stateful}. Pass "
+            "`stateful=False`."
+        )
     try:
         with without_memory():
-            from_json(to_json(model))
+            rebuilt = from_json(to_json(model))
     except (TypeError, ValueError) as error:
         raise ValueError(
             "Each of `members` must be a model that Keras can rebuild from its "
@@ -131,12 +144,20 @@ def _check_rebuilding(index, model):
             "code and cannot be rebuilt safely. Received: member "
             f"{index} ('{model.name}'), for which Keras says: {error}"
         ) from error
+    if len(rebuilt.weights) != len(model.weights):
+        raise ValueError(
+            "Each of `members` must be a model that Keras can rebuild from its "
+            "config, which forgets that a layer is used both inside and "
+            "outside of a model within the model, or in two of them. Received: "
+            f"member {index} ('{model.name}') has {len(model.weights)} "
+            f"weights, and {len(rebuilt.weights)} when it is rebuilt."
+        )
 
 
 def _check_nothing_kept(index, model):
     """A function's model has no values, so none that must be kept either."""
-    if isinstance(model, keras.Model):
-        kept = [layer.name for layer in model.layers if keeps_values(layer)]
+    if isinstance(model, keras.Model) and getattr(model, "outputs", None):
+        kept = kept_layers(model)
         if kept:
             raise ValueError(
                 "A member given as a function must not have layers whose "
@@ -190,56 +211,72 @@ def describe(models) -> tuple[MemberSpec, ...]:
     """The specs of checked models, which is all that sharing rules see."""
     specs = []
     for index, model in enumerate(models):
-        layers = shareable_layers(model)
-        if not layers:
-            raise ValueError(
-                "Each of `members` needs a layer to share. Received: member "
-                f"{index} ('{model.name}') has no convolution or dense layer "
-                "besides its head, which every member keeps to itself."
-            )
         kernels = tuple(
-            KernelSpec(index, layer.name, tuple(layer.kernel.shape))
-            for layer in layers
+            _kernel(index, path, layer, weight)
+            for path, layer, weight in shareable_kernels(model)
         )
+        if not kernels:
+            raise ValueError(
+                "Each of `members` needs a kernel to share. Received: member "
+                f"{index} ('{model.name}') has none but in its heads, the "
+                "last layers before its outputs, in frozen layers and in "
+                "layers that are not generated, which every member keeps to "
+                "itself. Generated are: "
+                f"{', '.join(sorted(kind.__name__ for kind in GENERATED))}."
+            )
         total = sum(math.prod(v.shape) for v in model.trainable_variables)
         shared = sum(kernel.size for kernel in kernels)
         specs.append(MemberSpec(model.name, kernels, total - shared))
     return tuple(specs)
 
 
-def shareable_layers(model) -> list[keras.layers.Layer]:
-    """The layers of a model whose kernel may be generated, in order of depth.
+def _kernel(member, path, layer, weight) -> KernelSpec:
+    generated = GENERATED[type(layer)]
+    return KernelSpec(
+        member=member,
+        layer=path,
+        shape=tuple(getattr(layer, weight).shape),
+        weight=weight,
+        kind=generated.kinds[weight],
+        fan_in=generated.fan_in(layer),
+    )
 
-    These are its own convolutions and dense layers, except heads, layers that
-    are frozen and layers with a constraint on the kernel: every member keeps
-    those to itself.
+
+def shareable_kernels(model) -> list[tuple[str, keras.layers.Layer, str]]:
+    """The kernels of a model that may be generated, in order of depth.
+
+    These are the kernels of all layers in
+    `keras_superweights.layers.GENERATED`, wherever in the model they are: in
+    models inside of it, in wrappers, in layers of the user's own. Every member
+    keeps to itself its heads, what is frozen, kernels with a constraint, and
+    kernels that another layer holds as well (`SpectralNormalization` assigns
+    to that of its layer).
+
+    Returns:
+        For each kernel the path of its layer, the layer, and its own name.
     """
-    heads = _heads(model)
+    trained = {id(variable) for variable in model.trainable_variables}
+    in_heads = {
+        id(layer)
+        for head in heads(model)
+        for layer in (head, *(inner for _, inner in walk(head)))
+    }
+    layers = dict(walk(model))
+    holders = collections.Counter(
+        id(variable)
+        for layer in layers.values()
+        for variable in layer._trainable_variables
+    )
     return [
-        layer
-        for layer in model.layers
-        if type(layer) in GENERATED
-        and layer.name not in heads
-        and layer.trainable
-        and layer.kernel_constraint is None
+        (path, layer, weight)
+        for path, layer in layers.items()
+        if type(layer) in GENERATED and id(layer) not in in_heads
+        for weight in GENERATED[type(layer)].kinds
+        if id(variable := getattr(layer, weight, None)) in trained
+        and holders[id(variable)] == 1
+        and variable.constraint is None
+        and len(variable.shape) > 1
     ]
-
-
-def _heads(model) -> set[str]:
-    """Names of the last layers with weights before each output."""
-    heads = set()
-    seen = set()
-    tensors = list(model.outputs)
-    while tensors:
-        operation, node, _ = tensors.pop()._keras_history
-        if (id(operation), node) in seen:
-            continue
-        seen.add((id(operation), node))
-        if getattr(operation, "weights", []):
-            heads.add(operation.name)
-        else:
-            tensors.extend(operation._inbound_nodes[node].input_tensors)
-    return heads
 
 
 def allocation_for(models, budget_params, sharing, allocation) -> Allocation:
@@ -292,4 +329,5 @@ def fitted_allocation(models, allocation) -> Allocation:
 
 
 def _numbers(member):
-    return [kernel.shape for kernel in member.kernels], member.other_params
+    kernels = [(k.weight, k.kind, k.shape) for k in member.kernels]
+    return kernels, member.other_params

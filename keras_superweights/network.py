@@ -34,8 +34,14 @@ class SuperWeightNetwork(keras.Model):
     their losses is minimised. With `training=True`, calling it gives the list
     of the members' logits; otherwise `log(mean_m softmax(logits_m))`, so that
     losses and metrics with `from_logits=True` mean what they say. A network
-    of one member has the outputs of that member, whatever they are, and any
-    Keras loss.
+    of one member has the inputs and outputs of that member, whatever they
+    are, and any Keras loss: see `keras_superweights.share`.
+
+    Layers are frozen as in any Keras model, before `compile`. A layer that was
+    frozen in the model given keeps its values and shares nothing. One frozen
+    in the network, `network.members[0].get_layer("conv").trainable = False`,
+    stops teaching: its kernel passes no gradient to the bank, which goes on
+    learning from the layers that share it, and the kernel follows.
 
     In the logs of an ensemble, `loss` is the sum of the members' losses in
     training, and the loss of the ensemble's prediction in evaluation;
@@ -59,8 +65,8 @@ class SuperWeightNetwork(keras.Model):
         weight_decay: Coupled weight decay: `weight_decay * variable` is added
             to the gradient, and so goes through momentum, as in the papers
             (5e-4 on CIFAR). Applies to every trainable variable but
-            coefficients. Keras optimizers' own `weight_decay` is decoupled.
-            Defaults to 0.
+            coefficients and masks. Keras optimizers' own `weight_decay` is
+            decoupled. Defaults to 0.
         decay_batch_norm: Whether weight decay applies to the scales and
             offsets of batch normalization. Defaults to `True` (CIFAR);
             ImageNet's recipe has `False`.
@@ -125,10 +131,11 @@ class SuperWeightNetwork(keras.Model):
         self.built = True
 
     def _variables_without_decay(self):
+        stores = {id(bank.store) for bank in self.generator.banks}
         undecayed = {
-            id(mixture.coefficients)
-            for mixture in self.generator.mixtures
-            if mixture is not None
+            id(variable)
+            for variable in self.generator.trainable_variables
+            if id(variable) not in stores
         }
         if not self.decay_batch_norm:
             undecayed |= {
@@ -138,6 +145,45 @@ class SuperWeightNetwork(keras.Model):
                 for variable in layer.trainable_variables
             }
         return frozenset(undecayed)
+
+    @property
+    def inputs(self):
+        """Symbolic inputs of the model, of a network of one member.
+
+        So are `outputs`, `input_shape`, `output_shape`, `input_names` and
+        `output_names`, by which losses, metrics and targets are given.
+        """
+        return self._only_member("inputs").inputs
+
+    @property
+    def outputs(self):
+        return self._only_member("outputs").outputs
+
+    @property
+    def input_shape(self):
+        return self._only_member("input_shape").input_shape
+
+    @property
+    def output_shape(self):
+        return self._only_member("output_shape").output_shape
+
+    @property
+    def input_names(self):
+        inputs = self._only_member("input_names").inputs
+        return [tensor._keras_history.operation.name for tensor in inputs]
+
+    @property
+    def output_names(self):
+        outputs = self._only_member("output_names").outputs
+        return [tensor._keras_history.operation.name for tensor in outputs]
+
+    def _only_member(self, attribute):
+        if len(self.members) != 1:
+            raise AttributeError(
+                f"A network of several members has no `{attribute}`. Ask one "
+                f"of them: `network.members[0].{attribute}`."
+            )
+        return self.members[0]
 
     @property
     def allocation(self):
@@ -230,9 +276,9 @@ class SuperWeightNetwork(keras.Model):
             loss_tape.watch(superweights)
             with self.generator.using(superweights):
                 outputs = self.member_outputs(x, training=True)
-            losses = self._objective(
-                x, y, outputs, sample_weight, training=True
-            )
+                losses = self._objective(
+                    x, y, outputs, sample_weight, training=True
+                )
             scaled_loss = self.optimizer.scale_loss(losses[0])
         gradients, of_superweights = two_stage_gradients(
             scaled_loss,
@@ -277,12 +323,18 @@ class SuperWeightNetwork(keras.Model):
 
     def test_step(self, data):
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
-        outputs = self.member_outputs(x, training=False)
-        losses = self._objective(x, y, outputs, sample_weight, training=False)
+        with self.generator.using(self.generator.superweights()):
+            outputs = self.member_outputs(x, training=False)
+            losses = self._objective(
+                x, y, outputs, sample_weight, training=False
+            )
         return self._update_metrics(x, y, outputs, losses, sample_weight)
 
     def _objective(self, x, y, outputs, sample_weight, training):
-        """`(loss, losses of the members)`, each scaled for its replica."""
+        """`(loss, losses of the members)`, each scaled for its replica.
+
+        Inside `generator.using`, since regularizers see generated kernels.
+        """
         if len(outputs) == 1:
             loss = self._compute_loss(
                 x=x,
@@ -337,17 +389,13 @@ class SuperWeightNetwork(keras.Model):
             with the original names. They know nothing of this library, and
             load where it is not installed.
         """
-        kernels = self.generator.kernels_from(self.generator.superweights())
-        by_layer = [{} for _ in self.members]
-        for index, spec in enumerate(self.allocation.kernels):
-            if index in kernels:
-                by_layer[spec.member][spec.layer] = kernels[index]
-        return [
-            cloning.materialize(text, member, generated)
-            for text, member, generated in zip(
-                self._member_texts, self.members, by_layer, strict=True
-            )
-        ]
+        with self.generator.using(self.generator.superweights()):
+            return [
+                cloning.materialize(text, member)
+                for text, member in zip(
+                    self._member_texts, self.members, strict=True
+                )
+            ]
 
     def export(self, *args, **kwargs):
         raise ValueError(
@@ -376,18 +424,15 @@ class SuperWeightNetwork(keras.Model):
         frozen = config.pop("frozen")
         network = cls(**config)
         network.generator.trainable = not frozen["generator"]
-        for index, name in frozen["layers"]:
-            network.members[index].get_layer(name).trainable = False
+        for member, paths in zip(
+            network.members, frozen["members"], strict=True
+        ):
+            cloning.freeze(member, paths)
         return network
 
     def _frozen(self):
         """What the user has frozen, for `from_config`."""
         return {
             "generator": not self.generator.trainable,
-            "layers": [
-                [index, layer.name]
-                for index, member in enumerate(self.members)
-                for layer in member.layers
-                if layer.weights and not layer.trainable
-            ],
+            "members": list(map(cloning.frozen_paths, self.members)),
         }

@@ -9,7 +9,7 @@ from keras_superweights import members as member_models
 from keras_superweights.allocation import KernelSpec
 from keras_superweights.members import allocate
 from keras_superweights.members import describe
-from keras_superweights.members import shareable_layers
+from keras_superweights.members import shareable_kernels
 from keras_superweights.members import skeletons
 from keras_superweights.network import SuperWeightNetwork
 from keras_superweights.sharing import Independent
@@ -66,17 +66,201 @@ def everything():
     return keras.Model(images, layers.Dense(3, name="head")(y))
 
 
-def test_only_plain_convolutions_and_dense_layers_of_its_own_are_shared():
-    names = [layer.name for layer in shareable_layers(everything())]
-    assert names == [
-        "conv",
-        "grouped",
-        "dilated",
-        "twice",
-        "conv3d",
-        "conv1d",
-        "dense",
+def paths(model):
+    return [path for path, _, _ in shareable_kernels(model)]
+
+
+def test_kernels_of_all_kinds_are_shared_wherever_they_are():
+    (spec,) = describe([everything()])
+    found = [(k.layer, k.weight, k.kind, k.shape) for k in spec.kernels]
+    assert found == [
+        ("conv", "kernel", "conv", (3, 3, 4, 4)),
+        ("grouped", "kernel", "conv", (3, 3, 2, 4)),
+        ("dilated", "kernel", "conv", (3, 3, 4, 4)),
+        ("depthwise", "kernel", "depthwise", (3, 3, 4, 1)),
+        ("separable", "depthwise_kernel", "depthwise", (3, 3, 4, 1)),
+        ("separable", "pointwise_kernel", "conv", (1, 1, 4, 4)),
+        ("transposed", "kernel", "conv_transpose", (3, 3, 4, 4)),
+        ("twice", "kernel", "dense", (4, 4)),
+        ("nested/inside", "kernel", "conv", (1, 1, 4, 4)),
+        ("conv3d", "kernel", "conv", (2, 2, 2, 4, 4)),
+        ("conv1d", "kernel", "conv", (3, 4, 4)),
+        ("dense", "kernel", "dense", (256, 6)),
     ]
+
+
+def sequences(*layers, features=4, classes=3):
+    """A model of layers on sequences, with a head."""
+    inputs = keras.Input((5, features))
+    x = inputs
+    for layer in layers:
+        x = layer(x)
+    x = keras.layers.GlobalAveragePooling1D()(x)
+    return keras.Model(inputs, keras.layers.Dense(classes, name="head")(x))
+
+
+@keras.saving.register_keras_serializable("tests")
+class Block(keras.layers.Layer):
+    """Layers in an attribute, in a list, in a model; two are unnamed."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.first = keras.layers.Dense(4)
+        self.others = [keras.layers.Dense(4, name="same") for _ in range(2)]
+        self.model = keras.Sequential([keras.layers.Dense(4)])
+
+    def call(self, inputs):
+        x = self.first(inputs)
+        for layer in self.others:
+            x = layer(x)
+        return self.model(x)
+
+
+def test_kernels_in_wrappers_cells_and_layers_of_ones_own_have_paths():
+    layers = keras.layers
+    inner = keras.Input((4,))
+    inner = keras.Model(inner, layers.Dense(4, name="deep")(inner), name="in")
+    model = sequences(
+        layers.Bidirectional(
+            layers.LSTM(3, return_sequences=True), name="both"
+        ),
+        layers.GRU(4, return_sequences=True, name="gru"),
+        layers.RNN(
+            [layers.LSTMCell(4), layers.GRUCell(4)],
+            return_sequences=True,
+            name="stack",
+        ),
+        layers.TimeDistributed(inner, name="each"),
+        layers.TimeDistributed(layers.Dense(4), name="every"),
+        Block(name="block"),
+    )
+    (spec,) = describe([model])
+    cell = [("kernel", "dense"), ("recurrent_kernel", "recurrent")]
+    expected = [
+        (path, *weight)
+        for path in (
+            "both/forward_layer/cell",
+            "both/backward_layer/cell",
+            "gru/cell",
+            "stack/cell/0",
+            "stack/cell/1",
+        )
+        for weight in cell
+    ]
+    expected += [
+        (path, "kernel", "dense")
+        for path in (
+            "each/layer/deep",
+            "every/layer",
+            "block/first",
+            "block/1",
+            "block/2",
+            "block/model/0",
+        )
+    ]
+    assert [(k.layer, k.weight, k.kind) for k in spec.kernels] == expected
+    total = sum(math.prod(v.shape) for v in model.trainable_variables)
+    assert spec.num_params == total
+
+
+def test_fan_in_is_what_feeds_an_output():
+    attention = keras.layers.MultiHeadAttention(2, 3, name="attention")
+    inputs = keras.Input((5, 4))
+    x = keras.layers.EinsumDense("abc,cd->abd", (None, 6), name="flat")(inputs)
+    x = keras.layers.SeparableConv1D(5, 2, depth_multiplier=2)(x)
+    x = keras.layers.Conv1D(4, 3, groups=1)(attention(x, x))
+    x = keras.layers.LSTM(7)(x)
+    (spec,) = describe([keras.Model(inputs, keras.layers.Dense(2)(x))])
+    assert [(k.shape, k.fan_in) for k in spec.kernels] == [
+        ((4, 6), 4),
+        ((2, 6, 2), 2 * 6),  # as Keras' initializers count it
+        ((1, 12, 5), 12),
+        ((5, 2, 3), 5),
+        ((5, 2, 3), 5),
+        ((5, 2, 3), 5),
+        ((2, 3, 5), 2 * 3),
+        ((3, 5, 4), 3 * 5),
+        ((4, 28), 4),
+        ((7, 28), 7),
+    ]
+
+
+def test_constraints_keep_one_kernel_of_a_layer_private():
+    layers = keras.layers
+    separable = {"depthwise_constraint": "non_neg"}
+    model = sequences(
+        layers.LSTM(3, return_sequences=True, recurrent_constraint="non_neg"),
+        layers.GRU(3, return_sequences=True, kernel_constraint="non_neg"),
+        layers.SeparableConv1D(3, 2, **separable),
+        layers.SeparableConv1D(3, 2, pointwise_constraint="non_neg"),
+        layers.DepthwiseConv1D(2, depthwise_constraint="non_neg"),
+    )
+    weights = [weight for _, _, weight in shareable_kernels(model)]
+    assert weights == [
+        "kernel",
+        "recurrent_kernel",
+        "pointwise_kernel",
+        "depthwise_kernel",
+    ]
+    inputs = keras.Input((5,))
+    x = layers.Embedding(9, 4, embeddings_constraint="unit_norm")(inputs)
+    x = layers.Dense(3)(layers.Dense(3, name="d")(x))
+    assert paths(keras.Model(inputs, x)) == ["d"]
+
+
+def test_a_kernel_that_its_wrapper_assigns_to_is_not_shared():
+    layers = keras.layers
+    normed = layers.SpectralNormalization(layers.Dense(4), name="normed")
+    assert paths(sequences(layers.Dense(4, name="d"), normed)) == ["d"]
+
+
+def test_an_adapted_low_rank_layer_is_not_shared():
+    layers = [keras.layers.Dense(4, lora_rank=2), keras.layers.Dense(4)]
+    assert len(paths(sequences(*layers))) == 1
+
+
+def test_layers_and_models_called_several_times_count_once():
+    twice = keras.layers.Dense(4, name="twice")
+    inner = keras.Input((5, 4))
+    inner = keras.Model(inner, twice(twice(inner)), name="inner")
+    assert paths(sequences(inner, inner)) == ["inner/twice"]
+
+
+def test_a_layer_inside_and_outside_of_a_model_is_refused():
+    layer = keras.layers.Dense(4)
+    inner = keras.Input((5, 4))
+    inner = keras.Model(inner, layer(inner))
+    model = sequences(inner, layer)
+    with pytest.raises(ValueError, match="has 4 weights, and 6 when"):
+        skeletons(model)
+
+
+def test_stateful_layers_are_refused():
+    inputs = keras.Input(batch_shape=(2, 5, 4))
+    x = keras.layers.GRU(3, stateful=True, name="gru")(inputs)
+    with pytest.raises(ValueError, match=r"\['gru'\]. Pass `stateful=False`"):
+        skeletons(keras.Model(inputs, keras.layers.Dense(3)(x)))
+
+
+def test_what_is_frozen_in_models_and_wrappers_is_not_shared():
+    layers = keras.layers
+
+    def build():
+        inputs = keras.Input((5, 4))
+        x = layers.Dense(4, name="one")(inputs)
+        inner = keras.Model(inputs, layers.Dense(4, name="two")(x), name="in")
+        lstm = layers.LSTM(3, return_sequences=True)
+        return sequences(inner, layers.Bidirectional(lstm, name="both"))
+
+    model = build()
+    model.get_layer("in").get_layer("one").trainable = False
+    model.get_layer("both").forward_layer.trainable = False
+    assert paths(model) == ["in/two"] + ["both/backward_layer/cell"] * 2
+    model.get_layer("in").trainable = False
+    assert paths(model) == ["both/backward_layer/cell"] * 2
+    # Which trains it in Keras, too, whatever the model around it says.
+    model.get_layer("in").get_layer("two").trainable = True
+    assert paths(model) == ["in/two"] + ["both/backward_layer/cell"] * 2
 
 
 def test_the_parameters_of_a_description_are_those_of_the_model():
@@ -93,7 +277,7 @@ def test_a_subclass_of_a_layer_is_not_shared():
     inputs = keras.Input((4,))
     x = Special(4, name="special")(keras.layers.Dense(4, name="d")(inputs))
     model = keras.Model(inputs, keras.layers.Dense(2)(x))
-    assert [layer.name for layer in shareable_layers(model)] == ["d"]
+    assert paths(model) == ["d"]
 
 
 def test_heads_are_the_last_weights_before_every_output():
@@ -105,7 +289,35 @@ def test_heads_are_the_last_weights_before_every_output():
     right = keras.layers.Conv2D(3, 1, name="right")(x)
     two = keras.layers.Add()([left, right])
     model = keras.Model(inputs, [one, two])
-    assert [layer.name for layer in shareable_layers(model)] == ["body"]
+    assert paths(model) == ["body"]
+
+
+def test_heads_are_found_in_the_models_and_wrappers_that_come_last():
+    layers = keras.layers
+    inputs = keras.Input((5, 4))
+    x = layers.Dense(4, name="one")(inputs)
+    both = [layers.Dense(3, name="two")(x), layers.ReLU()(inputs)]
+    last = keras.Model(inputs, both, name="last")
+    inputs = keras.Input((5, 4))
+    one, passed = last(layers.Dense(4, name="body")(inputs))
+    every = layers.TimeDistributed(layers.Dense(3), name="every")
+    # The second output of `last` leads to its input, and so to `body`.
+    model = keras.Model(inputs, [layers.Softmax()(one), passed])
+    assert paths(model) == ["last/one"]
+    model = keras.Model(inputs, [one, every(passed)])
+    assert paths(model) == ["body", "last/one"]
+    assert paths(
+        keras.Sequential(
+            [
+                keras.Input((4,)),
+                layers.Dense(4, name="a"),
+                keras.Sequential(
+                    [layers.Dense(4, name="b"), layers.Dense(2)],
+                    name="c",
+                ),
+            ]
+        )
+    ) == ["a", "c/b"]
 
 
 def test_functions_are_built_without_memory():
@@ -149,7 +361,7 @@ def test_a_single_model_is_an_ensemble_of_one():
 def test_cloning_leaves_the_member_alone():
     model = small_net()
     before = [np.array(v) for v in model.weights]
-    source = {"conv1": lambda: keras.ops.zeros((3, 3, 4, 4))}
+    source = {"conv1": {"kernel": lambda: keras.ops.zeros((3, 3, 4, 4))}}
     clone = cloning.generated_clone(model, source, keep_draws=True)
     assert len(clone.weights) == len(model.weights) - 1
     for variable, value in zip(model.weights, before, strict=True):
@@ -221,7 +433,7 @@ BAD = {
     "nothing to share": (
         [no_shareable_layer],
         ValueError,
-        "needs a layer to share",
+        "needs a kernel to share",
     ),
     "one of two with nothing to share": (
         [small_net, no_shareable_layer],
@@ -336,9 +548,7 @@ def test_merges_after_the_head_cost_nothing():
     x = keras.layers.Dense(3, name="head")(x)
     for _ in range(60):  # 2 ** 60 ways back to the head
         x = keras.layers.Add()([x, x])
-    assert [
-        layer.name for layer in shareable_layers(keras.Model(inputs, x))
-    ] == ["shared"]
+    assert paths(keras.Model(inputs, x)) == ["shared"]
 
 
 def test_batch_norm_without_scale_and_offset_is_not_frozen():

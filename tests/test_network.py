@@ -10,6 +10,7 @@ import tensorflow as tf
 import keras_superweights as ksw
 from keras_superweights.sharing import Independent
 from keras_superweights.sharing import MixtureEnsembles
+from keras_superweights.sharing import Shapeshifter
 from keras_superweights.sharing import SuperWeights
 
 CLASSES = 3
@@ -68,6 +69,7 @@ RULES = {
     "mixture": (MixtureEnsembles(mix_single_layers=True), 1.2),
     "round robin": (MixtureEnsembles(max_templates=2), 1.2),
     "one store": (MixtureEnsembles(), 0.62),
+    "flat": (Shapeshifter(), 0.8),
     "independent": (Independent(), 1.0),
 }
 
@@ -87,14 +89,23 @@ def generated_by_gathering(network):
             if index not in piece.kernels:
                 continue
             store = network.generator.banks[piece.bank].store.value
-            store = tf.concat([store, store], axis=0)
             row = piece.kernels.index(index)
             size = piece.size
+            stored = store.shape[0] // size
             templates = [
-                store[piece.offset + t * size : piece.offset + (t + 1) * size]
-                for t in range(piece.num_templates)
+                store[t * size : (t + 1) * size]
+                for t in (piece.first + np.arange(piece.num_templates)) % stored
             ]
-            if piece.ties:
+            if piece.mixing == "avg":
+                served = [
+                    allocation.kernels[k].variance
+                    for reader in allocation.readers[piece.bank]
+                    for k in reader.kernels
+                ]
+                scale = math.sqrt(spec.variance / np.mean(served))
+                scale /= math.sqrt(piece.num_templates)
+                vectors.append(scale * tf.add_n(templates))
+            elif piece.ties:
                 used = piece.ties[row]
                 mixture = network.generator.mixtures[number].coefficients.value
                 chosen = (
@@ -112,6 +123,8 @@ def generated_by_gathering(network):
                 )
             else:
                 vectors.append(templates[0])
+            if piece.length:  # of any shape: the scalars, one after the other
+                places = np.arange(size).reshape(spec.shape)
             for a, b, c, d in piece.region:
                 block = np.arange(begin, begin + size)
                 length = math.prod(piece.window) * (b - a) * (d - c)
@@ -130,13 +143,18 @@ def generated_by_gathering(network):
     return kernels
 
 
-def single_tape_gradients(network, x, y, sample_weight=None):
-    """Loss and gradients as one tape over plain Keras models gives them."""
+def single_tape_gradients(network, x, y, sample_weight=None, frozen=()):
+    """Loss and gradients as one tape over plain Keras models gives them.
+
+    Kernels in `frozen`, `(member, layer)`, are constants.
+    """
     plain = network.materialize()
     variables = [v.value for v in network.trainable_variables]
     with tf.GradientTape() as tape:
         tape.watch(variables)
         kernels = generated_by_gathering(network)
+        for key in frozen:
+            kernels[key] = tf.stop_gradient(kernels[key])
         total = 0.0
         for index, model in enumerate(plain):
             values = {}
@@ -162,7 +180,9 @@ def single_tape_gradients(network, x, y, sample_weight=None):
             if sample_weight is not None:
                 losses = losses * sample_weight
             total += tf.reduce_mean(losses)
-    gradients = tape.gradient(total, variables)
+    # Of a bank whose readers are all frozen there is none.
+    unconnected = "zero" if frozen else "none"
+    gradients = tape.gradient(total, variables, None, unconnected)
     return float(total), [np.array(g) for g in gradients]
 
 
@@ -214,6 +234,32 @@ def test_gradients_follow_sample_weights(pair):
     assert float(logs["loss"]) == pytest.approx(loss, abs=1e-5)
     for found, expected in zip(taken, gradients, strict=True):
         np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("rule", ["depth", "tied", "flat"])
+def test_a_frozen_layer_leaves_the_bank_to_the_others(pair, rule):
+    sharing, budget = RULES[rule]
+    network = ksw.SuperWeightNetwork(pair, budget, sharing)
+    frozen = [(0, "conv0"), (1, "conv2"), (1, "hidden")]
+    for member, name in frozen:
+        network.members[member].get_layer(name).trainable = False
+    compiled(network)
+    x, y = batch_of()
+    loss, gradients = single_tape_gradients(network, x, y, frozen=frozen)
+    kernel = np.array(network.members[1].get_layer("conv2").kernel)
+    logs, taken = step(network, x, y)
+    assert float(logs["loss"]) == pytest.approx(loss, abs=1e-5)
+    for found, expected, variable in zip(
+        taken, gradients, network.trainable_variables, strict=True
+    ):
+        np.testing.assert_allclose(
+            found, expected, rtol=1e-4, atol=1e-5, err_msg=variable.path
+        )
+    # It follows its bank, and its bias is frozen with it.
+    after = network.members[1].get_layer("conv2").kernel
+    assert np.abs(after - kernel).max() > 1e-5
+    biases = network.members[0].get_layer("conv0").weights
+    assert not any(v is b for v in network.trainable_variables for b in biases)
 
 
 @pytest.mark.parametrize("decay_batch_norm", [True, False])

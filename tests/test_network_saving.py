@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 import keras_superweights as ksw
+from keras_superweights import cloning
 from keras_superweights.sharing import Independent
 from keras_superweights.sharing import MixtureEnsembles
 from keras_superweights.sharing import SuperWeights
@@ -217,7 +218,7 @@ def test_nothing_that_is_loaded_runs_code(tmp_path):
     network.save(path)
     keras.models.load_model(path)
     code = build(keras.layers.Lambda(lambda x: x + 1.0, output_shape=(6,)))
-    text = json.dumps(keras.saving.serialize_keras_object(code))
+    text = cloning.to_json(code)
     attack = damaged(path, lambda config: config.update(members=[text]))
     with pytest.raises((ValueError, TypeError), match="arbitrary code"):
         keras.models.load_model(attack)

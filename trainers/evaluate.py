@@ -1,10 +1,20 @@
-"""Measures the trained network of a run again, and writes nothing.
+"""Measures the trained network of a run again, and more on demand.
 
     python -m trainers.evaluate --workdir runs/digits
 
-Prints the table that the run ended with, of the model as it was saved;
-`--split` measures it on other images of the same set, `--data_dir` looks for
-the set elsewhere.
+Prints the table that the run ended with, of the model as it was saved, and
+writes nothing; `--split` measures it on other images of the same set,
+`--data_dir` looks for the set elsewhere. What takes longer is measured when it
+is asked for:
+
+    python -m trainers.evaluate --workdir runs/digits --corruptions all
+    python -m trainers.evaluate --workdir DIR --interpolation 11
+
+`--corruptions` measures ensemble and members on corrupted test images of
+severity 1 to 5 (all that need no download, or those named), `--interpolation`
+on that many points of the straight line between every two members of equal
+architecture. Results are added to the run's metrics.json, as `corruptions` and
+`interpolation`, and to its figures and logs.
 """
 
 import keras
@@ -13,13 +23,15 @@ from absl import flags
 from absl import logging
 from ml_collections import ConfigDict
 
+from keras_superweights.callbacks import write_figures
 from trainers import experiment
 from trainers import report
 from trainers.workdir import Workdir
 from trainers.workdir import read_json
+from trainers.workdir import write_json
 
 
-def evaluate(path, split=None, data_dir=None):
+def evaluate(path, split=None, data_dir=None, interpolation=0, corruptions=()):
     """Measures the model that a run has saved.
 
     Args:
@@ -27,12 +39,18 @@ def evaluate(path, split=None, data_dir=None):
         split: A tfds split, such as `"train[:1000]"`. Defaults to the
             config's `test_split`.
         data_dir: The tfds directory. Defaults to the config's.
+        interpolation: Points on the straight line between two members, from 2
+            on. Defaults to 0: none are measured.
+        corruptions: Names of corruptions, or `["all"]`. None by default.
 
     Returns:
-        The dict of `report.measure`.
+        The dict of `report.measure`, with `"interpolation"` and
+        `"corruptions"` where they were asked for.
 
     Raises:
-        ValueError: If there is no run, or it is not finished.
+        ValueError: If there is no run, or it is not finished; if no two
+            members are equal, or a corruption is not known. Nothing is
+            written then.
     """
     workdir = Workdir(path)
     if not workdir.config.exists():
@@ -40,11 +58,12 @@ def evaluate(path, split=None, data_dir=None):
             "`--workdir` must be the directory of a run. Received: "
             f"{workdir.path}, which has no config.json."
         )
-    if not workdir.model.exists():
-        raise ValueError(
-            f"The run in {workdir.path} has no model.keras: it is not "
-            "finished. The command that started it continues it."
-        )
+    for file in (workdir.model, workdir.metrics):
+        if not file.exists():
+            raise ValueError(
+                f"The run in {workdir.path} has no {file.name}: it is not "
+                "finished. The command that started it continues it."
+            )
     config = ConfigDict(read_json(workdir.config))
     experiment.check(config)
     if split is not None:
@@ -53,8 +72,34 @@ def evaluate(path, split=None, data_dir=None):
         config.data.data_dir = data_dir
     images = experiment.pipeline(config)
     network = keras.saving.load_model(workdir.model)
+    # What is wrong shows itself before anything is measured.
+    pairs = []
+    if interpolation:
+        if interpolation < 2:
+            raise ValueError(
+                "`--interpolation` must be 0, or at least 2 points. "
+                f"Received: {interpolation}."
+            )
+        pairs = report.equal_pairs(network)
+    more = {}
+    if corruptions:
+        more["corruptions"] = report.measure_corruptions(
+            network, images, list(corruptions)
+        )
+    if pairs:
+        more["interpolation"] = report.measure_interpolation(
+            network, images, pairs, interpolation
+        )
+    if more:
+        write_figures(
+            workdir.logs,
+            dict(report.extra_figures(more)),
+            step=config.epochs,
+            figures_dir=workdir.figures,
+        )
+        write_json(workdir.metrics, {**read_json(workdir.metrics), **more})
     logits, labels = report.predict_members(network, images.test())
-    return report.measure(network, logits, labels)
+    return {**report.measure(network, logits, labels), **more}
 
 
 def main(argv):
@@ -62,7 +107,13 @@ def main(argv):
         raise app.UsageError(f"Unknown arguments: {argv[1:]}")
     logging.set_verbosity(logging.ERROR)
     options = flags.FLAGS
-    metrics = evaluate(options.workdir, options.split, options.data_dir)
+    metrics = evaluate(
+        options.workdir,
+        options.split,
+        options.data_dir,
+        options.interpolation,
+        options.corruptions,
+    )
     print(report.table(metrics))
 
 
@@ -70,5 +121,9 @@ if __name__ == "__main__":
     flags.DEFINE_string("workdir", None, "Directory of the run.")
     flags.DEFINE_string("split", None, "Split, or the config's.")
     flags.DEFINE_string("data_dir", None, "Where tfds' sets lie.")
+    flags.DEFINE_integer(
+        "interpolation", 0, "Points between members of equal architecture."
+    )
+    flags.DEFINE_list("corruptions", [], "Corruptions by name, or 'all'.")
     flags.mark_flags_as_required(["workdir"])
     app.run(main)

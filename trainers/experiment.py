@@ -17,12 +17,36 @@ from keras_superweights.members import skeletons
 from keras_superweights.search.clustering import check_threshold
 from keras_superweights.search.recording import check_sketch_size
 
-MODELS = {"wide_resnet": ksw.models.wide_resnet}
+_APPLICATIONS = dict(inspect.getmembers(keras.applications, inspect.isfunction))
+MODELS = _APPLICATIONS | {
+    build.__name__: build
+    for build in (
+        ksw.models.densenet_bc,
+        ksw.models.vgg11,
+        ksw.models.wide_resnet,
+        ksw.models.wide_resnet_50_2,
+    )
+}
+# Arguments of a model that are not the config's to say: the data decide them,
+# or that a member starts anew and returns logits.
+_NOT_SAID = {
+    "num_classes",
+    "input_shape",
+    "classes",
+    "weights",
+    "include_top",
+    "input_tensor",
+    "pooling",
+    "classifier_activation",
+}
 RULES = {
     rule.__name__: rule
     for rule in (
+        ksw.sharing.HardSharing,
         ksw.sharing.Independent,
         ksw.sharing.MixtureEnsembles,
+        ksw.sharing.Shapeshifter,
+        ksw.sharing.SoftSharing,
         ksw.sharing.SuperWeights,
     )
 }
@@ -100,8 +124,7 @@ def check(config):
         _check_choice(f"{name}.model", member, "model", MODELS)
         arguments = inspect.signature(MODELS[member["model"]]).parameters
         needed = {k for k, p in arguments.items() if p.default is p.empty}
-        # Those that the data decide are not the config's to say.
-        keys = {"model", *arguments} - {"num_classes", "input_shape"}
+        keys = {"model", *arguments} - _NOT_SAID
         _check_keys(f"config.{name}", member, keys, {"model"} | needed)
     _check_choice("strategy", config, "strategy", _STRATEGIES)
     for section, known in (
@@ -165,9 +188,15 @@ def members(config):
         image_shape, num_classes = images.image_shape, images.num_classes
 
     def builder(model, **arguments):
-        return lambda: MODELS[model](
-            **arguments, num_classes=num_classes, input_shape=image_shape
-        )
+        if model in _APPLICATIONS:
+            arguments |= {
+                "classes": num_classes,
+                "weights": None,
+                "classifier_activation": None,
+            }
+        else:
+            arguments["num_classes"] = num_classes
+        return lambda: MODELS[model](input_shape=image_shape, **arguments)
 
     return skeletons([builder(**member) for member in config.members])
 

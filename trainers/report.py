@@ -1,39 +1,22 @@
 """What a trained network is measured by, and the table that says it."""
 
-import numpy as np
-import tensorflow as tf
+import itertools
 
+import numpy as np
+
+from keras_superweights import figures
 from keras_superweights.anytime import measure_latency
+from keras_superweights.datasets.corruptions import CORRUPTIONS
 from keras_superweights.metrics import count_flops
+from keras_superweights.metrics import evaluate_corrupted
 from keras_superweights.metrics import evaluate_members
+from keras_superweights.metrics import interpolate_members
 from keras_superweights.metrics import pareto_frontier
+from keras_superweights.metrics import predict_members as predict_members
+from keras_superweights.metrics import same_architecture
 
 # Rows of the table of subsets; where there are more, some of the frontier.
 _MAX_SUBSETS = 8
-
-
-def predict_members(network, images):
-    """Predicts a whole split with every member, in one pass.
-
-    Args:
-        network: A `SuperWeightNetwork`.
-        images: Batches `(images, labels)` with labels as integers or one-hot.
-
-    Returns:
-        `(logits, labels)`: one float array `(examples, classes)` a member,
-        and an integer array `(examples,)`.
-    """
-    member_outputs = tf.function(network.member_outputs, reduce_retracing=True)
-    logits = [[] for _ in network.members]
-    labels = []
-    for batch, targets in images:
-        for outputs, of_member in zip(
-            member_outputs(batch), logits, strict=True
-        ):
-            of_member.append(outputs.numpy())
-        targets = targets.numpy()
-        labels.append(targets.argmax(1) if targets.ndim == 2 else targets)
-    return [np.concatenate(each) for each in logits], np.concatenate(labels)
 
 
 def measure(network, logits, labels):
@@ -83,8 +66,89 @@ def measure(network, logits, labels):
     }
 
 
+def equal_pairs(network):
+    """Pairs `(i, j)` of members of equal architecture.
+
+    Raises:
+        ValueError: If there are none.
+    """
+    members = network.materialize()
+    pairs = [
+        (i, j)
+        for i, j in itertools.combinations(range(len(members)), 2)
+        if same_architecture(members[i], members[j])
+    ]
+    if not pairs:
+        raise ValueError(
+            "`--interpolation` needs two members of equal architecture. "
+            f"Received: {[member.name for member in members]}."
+        )
+    return pairs
+
+
+def measure_interpolation(network, images, pairs, num_points):
+    """Measures the straight line between members, see `interpolate_members`.
+
+    Args:
+        network: A `SuperWeightNetwork`.
+        images: An `ImagePipeline`, whose test split is used.
+        pairs: What `equal_pairs` returned.
+        num_points: Points on each line, both members included.
+
+    Returns:
+        A list of `{"members": [i, j], "split", "points"}`.
+    """
+    members = network.materialize()
+    return [
+        {
+            "members": [i, j],
+            "split": images.test_split,
+            "points": interpolate_members(
+                members[i], members[j], images.test(), num_points
+            ),
+        }
+        for i, j in pairs
+    ]
+
+
+def measure_corruptions(network, images, names):
+    """Measures a network on corrupted copies of the test split.
+
+    Args:
+        network: A `SuperWeightNetwork`.
+        images: An `ImagePipeline`.
+        names: Corruptions, or `["all"]` for all that need no download.
+
+    Returns:
+        The dict of `keras_superweights.metrics.evaluate_corrupted`, with
+        `"split"`.
+    """
+    names = CORRUPTIONS if names == ["all"] else names
+    return {
+        "split": images.test_split,
+        **evaluate_corrupted(network, images, names),
+    }
+
+
+def extra_figures(metrics):
+    """Yields `(tag, figure)` of what was measured besides, where it was."""
+    for way in metrics.get("interpolation", ()):
+        i, j = way["members"]
+        yield (
+            f"evaluation/interpolation_{i}_{j}",
+            figures.interpolation_curve(
+                way["points"], f"member {i}", f"member {j}"
+            ),
+        )
+    if "corruptions" in metrics:
+        yield (
+            "evaluation/corruptions",
+            figures.corruption_curves(metrics["corruptions"]),
+        )
+
+
 def table(metrics):
-    """The table of what `measure` returned, as text."""
+    """The table of what was measured, as text."""
     members = metrics["members"]
     rows = [("", "accuracy", "NLL", "ECE", "parameters", "MFLOPs")]
     for index, member in enumerate(members):
@@ -99,6 +163,10 @@ def table(metrics):
     if len(members) > 1:
         lines.insert(-1, lines[1])
         lines += ["", *_anytime(metrics["anytime"])]
+    if "corruptions" in metrics:
+        lines += ["", *_corruptions(metrics["corruptions"])]
+    if "interpolation" in metrics:
+        lines += ["", *_interpolation(metrics["interpolation"])]
     return "\n".join([*lines, "", *_remarks(metrics)])
 
 
@@ -139,6 +207,60 @@ def _anytime(points):
         )
     yield from _aligned(rows)
     yield "* more accurate than all that need no more FLOPs (ms: one example)"
+
+
+def _corruptions(report):
+    """Accuracies by severity, means over the corruptions."""
+    rows = report["corruptions"]
+    severities = sorted({row["severity"] for row in rows})
+    names = {row["corruption"] for row in rows}
+    yield (
+        f"accuracy on corrupted images, mean of {len(names)} corruptions "
+        "by severity:"
+    )
+    table = [("", *map(str, severities), "mean", "NLL")]
+    whole = [(f"member {i}", i) for i in range(len(report.get("members", ())))]
+    whole.append(("ensemble" if whole else "network", None))
+    for label, member in whole:
+
+        def of(measured, member=member):
+            return measured if member is None else measured["members"][member]
+
+        by_severity = [
+            np.mean([of(r)["accuracy"] for r in rows if r["severity"] == level])
+            for level in severities
+        ]
+        mean = of(report)
+        table.append(
+            (
+                label,
+                *(f"{value:.2%}" for value in by_severity),
+                f"{mean['accuracy']:.2%}",
+                f"{mean['nll']:.3f}",
+            )
+        )
+    yield from _aligned(table)
+
+
+def _interpolation(ways):
+    """What is lowest on the straight line between two members."""
+    rows = [
+        ("from member to member", "accuracy", "lowest", "at", "highest NLL")
+    ]
+    for way in ways:
+        points = way["points"]
+        lowest = min(points, key=lambda point: point["accuracy"])
+        rows.append(
+            (
+                "{} to {}".format(*way["members"]),
+                f"{points[0]['accuracy']:.2%}, {points[-1]['accuracy']:.2%}",
+                f"{lowest['accuracy']:.2%}",
+                f"{lowest['position']:.2f}",
+                f"{max(point['nll'] for point in points):.3f}",
+            )
+        )
+    yield from _aligned(rows)
+    yield "weights in a straight line, batch norm by the statistics of batches"
 
 
 def _numbers(measured, parameters):

@@ -105,6 +105,8 @@ def _search(config, directory, images, budget_params):
         pretrain_epochs=epochs,
         depth_bins=rule.depth_bins,
         max_templates=rule.max_templates,
+        kinds=rule.kinds,
+        exclude=rule.exclude,
         sketch_size=config.search.sketch_size or None,
         steps_per_epoch=images.steps_per_epoch,
         # The recipe of the training that follows, of which these are the

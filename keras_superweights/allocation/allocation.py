@@ -12,7 +12,6 @@ Networks are built from an `Allocation` and from nothing else.
 import dataclasses
 import functools
 import json
-import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -20,72 +19,9 @@ from keras_superweights.allocation.kernels import KernelSpec
 from keras_superweights.allocation.kernels import MemberSpec
 from keras_superweights.allocation.pieces import Rectangle
 from keras_superweights.allocation.pieces import tile
+from keras_superweights.allocation.superweight import Bank
+from keras_superweights.allocation.superweight import SuperWeight
 from keras_superweights.allocation.table import format_allocation
-
-
-@dataclass(frozen=True)
-class Bank:
-    """A trainable store.
-
-    Attributes:
-        name: Name, unique within the allocation.
-        size: Scalars in the store.
-    """
-
-    name: str
-    size: int
-
-    def __post_init__(self):
-        if not isinstance(self.size, int) or self.size < 1:
-            raise ValueError(
-                f"The size of bank '{self.name}' must be a positive integer. "
-                f"Received: size={self.size!r}."
-            )
-
-
-@dataclass(frozen=True)
-class SuperWeight:
-    """One piece of every kernel that it serves, mixed from one bank.
-
-    Attributes:
-        bank: Index of its bank.
-        window: Window of the kernels served.
-        region: Where the piece lies on their plane of inputs and outputs.
-        kernels: Indices of the kernels served.
-        num_templates: Templates that it reads, one after the other, from the
-            bank, beginning at `offset` and continuing at its start.
-        offset: Scalars of the bank before the first template.
-        ties: For each kernel served, the row of coefficients that it uses, as
-            a position in `kernels`; its own unless tied. Empty when there are
-            no coefficients: the only template is then the piece itself.
-        choices: For each row, the templates that it mixes; empty for all.
-    """
-
-    bank: int
-    window: tuple[int, ...]
-    region: tuple[Rectangle, ...]
-    kernels: tuple[int, ...]
-    num_templates: int
-    ties: tuple[int, ...]
-    offset: int = 0
-    choices: tuple[tuple[int, ...], ...] = ()
-
-    @property
-    def size(self) -> int:
-        """Scalars in the piece, and so in each template."""
-        return math.prod(self.window) * sum(r.area for r in self.region)
-
-    @property
-    def num_mixed(self) -> int:
-        """Templates that one kernel mixes; 0 without coefficients."""
-        if not self.ties:
-            return 0
-        return len(self.choices[0]) if self.choices else self.num_templates
-
-    @property
-    def num_coefficients(self) -> int:
-        """Scalars in the coefficients of all rows, tied or not."""
-        return len(self.kernels) * self.num_mixed
 
 
 @dataclass(frozen=True)
@@ -130,7 +66,12 @@ class Allocation:
                     f"{[kernel.member for kernel in member.kernels]}."
                 )
         for index, piece in enumerate(self.superweights):
-            self._check(index, piece)
+            if not 0 <= piece.bank < len(self.banks):
+                raise ValueError(
+                    f"In SuperWeight {index}, `bank` must be the index of a "
+                    f"bank. Received: {piece}."
+                )
+            piece.check(index, self.kernels, self.banks[piece.bank])
         for index, bank in enumerate(self.banks):
             if not self.readers[index]:
                 raise ValueError(
@@ -143,7 +84,8 @@ class Allocation:
             if not parts or (kernel.box, parts) in tiled:
                 continue
             regions = tuple(self.superweights[s].region for s in parts)
-            if not tile(kernel.box, regions):
+            flat = len(parts) == 1 and not regions[0]
+            if not flat and not tile(kernel.box, regions):
                 raise ValueError(
                     f"The SuperWeights of kernel {index} ('{kernel.layer}' of "
                     f"member {kernel.member}) must tile its box {kernel.box}. "
@@ -155,60 +97,6 @@ class Allocation:
                 f"The allocation needs {self.num_params} trainable scalars, "
                 f"more than its budget of {self.budget_params}."
             )
-
-    def _check(self, index, piece):
-        rows = len(piece.kernels)
-        checks = {
-            "`bank` must be the index of a bank": (
-                0 <= piece.bank < len(self.banks)
-            ),
-            "`kernels` must be distinct indices of kernels": (
-                rows == len(set(piece.kernels))
-                and all(0 <= k < len(self.kernels) for k in piece.kernels)
-            ),
-            "`num_templates` must be a positive integer": (
-                isinstance(piece.num_templates, int) and piece.num_templates > 0
-            ),
-            "`ties` must name, for each kernel, a row that uses itself": (
-                len(piece.ties) in (0, rows)
-                and all(0 <= t < rows for t in piece.ties)
-                and all(piece.ties[t] == t for t in piece.ties)
-            ),
-            "only a SuperWeight of one template needs no coefficients": (
-                bool(piece.ties) or piece.num_templates == 1
-            ),
-            "`choices` must name as many templates for each kernel": (
-                len(piece.choices) in (0, rows)
-                and len({len(set(c)) for c in piece.choices}) <= 1
-                and all(
-                    len(c) > 0 and len(set(c)) == len(c) for c in piece.choices
-                )
-                and all(
-                    0 <= t < piece.num_templates
-                    for c in piece.choices
-                    for t in c
-                )
-            ),
-        }
-        for rule, holds in checks.items():
-            if not holds:
-                raise ValueError(
-                    f"In SuperWeight {index}, {rule}. Received: {piece}."
-                )
-        bank = self.banks[piece.bank]
-        needed = piece.num_templates * piece.size
-        if needed > bank.size or not 0 <= piece.offset < bank.size:
-            raise ValueError(
-                f"SuperWeight {index} must lie in its bank '{bank.name}' of "
-                f"{bank.size} scalars. Received: {piece.num_templates} "
-                f"templates of {piece.size} from offset {piece.offset}."
-            )
-        for kernel in piece.kernels:
-            if self.kernels[kernel].window != piece.window:
-                raise ValueError(
-                    f"SuperWeight {index} has window {piece.window} but serves "
-                    f"kernel {kernel} with shape {self.kernels[kernel].shape}."
-                )
 
     @functools.cached_property
     def kernels(self) -> tuple[KernelSpec, ...]:
@@ -239,8 +127,8 @@ class Allocation:
 
     @property
     def num_coefficients(self) -> int:
-        """Coefficients of all SuperWeights."""
-        return sum(piece.num_coefficients for piece in self.superweights)
+        """Scalars that SuperWeights need besides banks: masks too."""
+        return sum(p.beside_bank(self.kernels) for p in self.superweights)
 
     @functools.cached_property
     def num_params(self) -> int:
@@ -268,8 +156,8 @@ class Allocation:
                 kernel = first[kernel]
             return kernel
 
-        for piece in self.superweights:
-            roots = {find(kernel) for kernel in piece.kernels}
+        for readers in self.readers:
+            roots = {find(k) for piece in readers for k in piece.kernels}
             first.update(dict.fromkeys(roots, min(roots)))
         clusters = {}
         for kernel in sorted(first):

@@ -1,8 +1,8 @@
 """Which kernels may share: the ways to form clusters before any training.
 
 A cluster is a tuple of indices into the list of all kernels of all members,
-members one after the other. Every function here returns clusters that hold
-each kernel exactly once, named by what they have in common.
+members one after the other. Every function that forms clusters returns such
+that hold each kernel exactly once, named by what they have in common.
 """
 
 import collections
@@ -81,9 +81,42 @@ def shapes(kernels: Sequence[KernelSpec]) -> list[Cluster]:
     )
 
 
+def shapes_in_members(kernels: Sequence[KernelSpec]) -> list[Cluster]:
+    """Clusters of equal kind and shape, over the layers of one member."""
+    return _group(
+        kernels,
+        lambda index: _equal(kernels[index]),
+        lambda key: f"member{key[0]} {_form(*key[1:])}",
+    )
+
+
+def same_layers(kernels: Sequence[KernelSpec]) -> list[Cluster]:
+    """Clusters of the i-th layer of a kind and shape, of every member."""
+    position = _positions(kernels, _equal)
+    return _group(
+        kernels,
+        lambda index: (position[index], *_equal(kernels[index])[1:]),
+        lambda key: f"layer{key[0]} {_form(*key[1:])}",
+    )
+
+
 def all_in_one(kernels: Sequence[KernelSpec]) -> list[Cluster]:
     """One cluster of all kernels, whatever their shape (ME, 5.1)."""
     return [Cluster("all", tuple(range(len(kernels))))]
+
+
+def reindexed(
+    clusters: Sequence[Cluster], indices: Sequence[int]
+) -> list[Cluster]:
+    """Clusters of some of the kernels, by their indices among all.
+
+    Args:
+        clusters: Formed of a part of the kernels.
+        indices: Where, among all, each kernel of that part is.
+    """
+    return [
+        Cluster(c.name, tuple(indices[k] for k in c.kernels)) for c in clusters
+    ]
 
 
 def _group(kernels, key: Callable, name: Callable) -> list[Cluster]:
@@ -106,6 +139,11 @@ def _positions(kernels, key: Callable) -> list[int]:
 def _alike(kernel):
     """What layers of one member have in common that are counted together."""
     return kernel.member, kernel.kind, kernel.window
+
+
+def _equal(kernel):
+    """What layers of one member have in common that may be one kernel."""
+    return kernel.member, kernel.shape, kernel.kind
 
 
 def _form(sides: tuple[int, ...], kind: str) -> str:

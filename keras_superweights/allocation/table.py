@@ -20,7 +20,7 @@ def format_allocation(allocation) -> str:
                 len({k for piece in users for k in piece.kernels}),
                 "-".join(map(str, counts[:1] + counts[1:][-1:])),
                 bank.size,
-                sum(piece.num_coefficients for piece in users),
+                sum(piece.beside_bank(allocation.kernels) for piece in users),
             )
         )
     for index, member in enumerate(allocation.members):

@@ -40,17 +40,27 @@ class Bank(keras.layers.Layer):
         )
         self.built = True
 
-    def templates(self, num_templates, size, offset=0):
-        """Reads `(num_templates, size)` scalars, wrapping around at the end."""
-        scalars = num_templates * size
+    def templates(self, num_templates, size, first=0):
+        """Reads templates, the rows of `size` scalars that the bank has.
+
+        Args:
+            num_templates: How many.
+            size: Scalars in each. What is too short for a row is not read.
+            first: Row of the first; after the last row comes row 0.
+
+        Returns:
+            A tensor `(num_templates, size)`.
+        """
+        rows = self.size // size
         store = ops.convert_to_tensor(self.store)
-        if scalars < self.size:
-            stop = offset + scalars
-            if stop <= self.size:
-                store = store[offset:stop]
-            else:
-                rest = store[: stop - self.size]
-                store = ops.concatenate([store[offset:], rest])
-        elif offset:
-            store = ops.roll(store, -offset)
-        return ops.reshape(store, (num_templates, size))
+
+        def read(start, stop):
+            if (start, stop * size) == (0, self.size):
+                return ops.reshape(store, (rows, size))
+            part = store[start * size : stop * size]
+            return ops.reshape(part, (stop - start, size))
+
+        stop = first + num_templates
+        if stop <= rows:
+            return read(first, stop)
+        return ops.concatenate([read(first, rows), read(0, stop - rows)])

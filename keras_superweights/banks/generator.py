@@ -10,7 +10,12 @@ from keras import ops
 from keras_superweights.banks.assembly import assemble
 from keras_superweights.banks.assembly import plan_assembly
 from keras_superweights.banks.bank import Bank
+from keras_superweights.banks.mixture import AveragedMixture
+from keras_superweights.banks.mixture import EmbeddedMixture
 from keras_superweights.banks.mixture import Mixture
+from keras_superweights.banks.upsampling import REPETITIONS
+from keras_superweights.banks.upsampling import interpolate
+from keras_superweights.banks.upsampling import variance_kept
 
 
 class KernelGenerator(keras.layers.Layer):
@@ -47,14 +52,15 @@ class KernelGenerator(keras.layers.Layer):
             self._mixture(index, piece, variance, served[piece.bank])
             for index, piece in enumerate(allocation.superweights)
         ]
-        self._plans = {
-            index: plan_assembly(
-                kernels[index].box,
-                [allocation.superweights[s].region for s, _ in pieces],
-            )
-            for index, pieces in enumerate(allocation.pieces)
-            if pieces
-        }
+        self._plans = {}
+        self.upsamplers = {}
+        for index, parts in enumerate(allocation.pieces):
+            pieces = [allocation.superweights[s] for s, _ in parts]
+            if pieces and pieces[0].upsampling in REPETITIONS:
+                self._add_upsampler(index, pieces[0])
+            elif pieces and not pieces[0].length:
+                regions = [piece.region for piece in pieces]
+                self._plans[index] = plan_assembly(kernels[index].box, regions)
         self._scope = threading.local()
         self.built = True
 
@@ -62,9 +68,18 @@ class KernelGenerator(keras.layers.Layer):
     def allocation(self):
         """The `Allocation`, with the ties that the variables have now."""
         return self._allocation.with_ties(
-            () if mixture is None else mixture.ties.numpy()
+            mixture.ties.numpy() if _is_learned(mixture) else ()
             for mixture in self.mixtures
         )
+
+    @property
+    def generating_variables(self):
+        """Trainable variables that `superweights()` reads: all but masks."""
+        return [
+            variable
+            for layer in (*self.banks, *filter(None, self.mixtures))
+            for variable in layer.trainable_variables
+        ]
 
     def set_ties(self, ties):
         """Changes the ties of all mixtures.
@@ -76,8 +91,16 @@ class KernelGenerator(keras.layers.Layer):
         return [
             (mixture, mixture.set_ties(rows))
             for mixture, rows in zip(self.mixtures, ties, strict=True)
-            if mixture is not None
+            if _is_learned(mixture)
         ]
+
+    def _add_upsampler(self, index, piece):
+        # Keras saves a dict of layers by its keys, which must be text.
+        self.upsamplers[str(index)] = REPETITIONS[piece.upsampling](
+            piece.length,
+            self._allocation.kernels[index].shape,
+            name=f"upsampler_{index}",
+        )
 
     def _mixture(self, index, piece, variance, bank_variances):
         """The mixture of a SuperWeight, None where there is nothing to mix.
@@ -85,22 +108,30 @@ class KernelGenerator(keras.layers.Layer):
         A row's norm turns the bank's variance into that of its kernel; tied
         kernels share a row, whose scale is the mean of theirs.
         """
-        if not piece.ties:
+        if piece.is_plain:
             return None
+        kernels = self._allocation.kernels
         users = {}
-        for kernel, tie in zip(piece.kernels, piece.ties, strict=True):
-            users.setdefault(tie, []).append(variance[kernel])
+        ties = piece.ties or range(len(piece.kernels))
+        for kernel, tie in zip(piece.kernels, ties, strict=True):
+            kept = 1.0
+            if piece.upsampling == "bilinear":
+                kept = variance_kept(piece.length, kernels[kernel].shape)
+            users.setdefault(tie, []).append(variance[kernel] / kept)
         of_bank = sum(bank_variances) / len(bank_variances)
         norms = [
             math.sqrt(sum(users[tie]) / len(users[tie]) / of_bank)
-            for tie in piece.ties
+            for tie in ties
         ]
+        name = f"mixture_{index}"
+        if piece.mixing == "avg":
+            return AveragedMixture(norms, piece.num_templates, name=name)
+        if piece.mixing == "emb":
+            return EmbeddedMixture(
+                norms, piece.num_templates, piece.ties, name=name
+            )
         return Mixture(
-            norms=norms,
-            num_templates=piece.num_templates,
-            ties=piece.ties,
-            choices=piece.choices,
-            name=f"mixture_{index}",
+            norms, piece.num_templates, piece.ties, piece.choices, name=name
         )
 
     def superweights(self):
@@ -115,9 +146,13 @@ class KernelGenerator(keras.layers.Layer):
     def templates(self, index):
         """The templates that one SuperWeight mixes, `(templates, size)`."""
         piece = self._allocation.superweights[index]
-        return self.banks[piece.bank].templates(
-            piece.num_templates, piece.size, piece.offset
+        templates = self.banks[piece.bank].templates(
+            piece.num_templates, piece.size, piece.first
         )
+        if piece.upsampling == "bilinear":
+            shape = self._allocation.kernels[piece.kernels[0]].shape
+            return interpolate(templates, shape)
+        return templates
 
     def _superweight(self, index):
         templates = self.templates(index)
@@ -146,7 +181,8 @@ class KernelGenerator(keras.layers.Layer):
         rows = [ops.unstack(pieces, axis=0) for pieces in superweights]
         return {
             index: self._assemble(index, lambda s, row: rows[s][row])
-            for index in self._plans
+            for index, pieces in enumerate(self._allocation.pieces)
+            if pieces
         }
 
     def kernel(self, index):
@@ -157,12 +193,21 @@ class KernelGenerator(keras.layers.Layer):
         return self._assemble(index, self._row)
 
     def _assemble(self, index, vector):
-        rectangles = []
-        for s, row in self._allocation.pieces[index]:
-            piece = self._allocation.superweights[s]
-            row = row if piece.ties else 0
-            rectangles.append(_split(vector(s, row), piece))
-        return assemble(self._plans[index], rectangles)
+        pieces = self._allocation.pieces[index]
+        if index in self._plans:
+            rectangles = []
+            for s, row in pieces:
+                piece = self._allocation.superweights[s]
+                row = 0 if piece.is_plain else row
+                rectangles.append(_split(vector(s, row), piece))
+            return assemble(self._plans[index], rectangles)
+        ((s, row),) = pieces  # a flat one
+        row = 0 if self._allocation.superweights[s].is_plain else row
+        if str(index) in self.upsamplers:
+            return self.upsamplers[str(index)](vector(s, row))
+        return ops.reshape(
+            vector(s, row), self._allocation.kernels[index].shape
+        )
 
     @contextlib.contextmanager
     def using(self, superweights):
@@ -182,6 +227,11 @@ class KernelGenerator(keras.layers.Layer):
     def is_in_use(self):
         """Whether this thread is inside `using`."""
         return getattr(self._scope, "kernels", None) is not None
+
+
+def _is_learned(mixture):
+    """Whether it has coefficients, which can be tied."""
+    return mixture is not None and mixture.ties is not None
 
 
 def _split(vector, piece):

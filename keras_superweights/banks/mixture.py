@@ -1,18 +1,57 @@
-"""The coefficients that mix a bank's templates into one SuperWeight."""
+"""The coefficients that mix a bank's templates into one SuperWeight.
+
+Every mixture makes all of its pieces by one matrix product, `S = C @ T`, with
+templates `T` of shape `(num_templates, size)` and one row of `C` a kernel.
+The kinds of mixture differ in where `C` comes from.
+"""
 
 import keras
 import numpy as np
 from keras import ops
 
+from keras_superweights.allocation.superweight import EMBEDDING_SIZE
 
-class Mixture(keras.layers.Layer):
-    """Mixes templates into one piece of each of several kernels.
 
-    All pieces are one matrix product, `S = C @ T`, with templates `T` of shape
-    `(num_templates, size)` and one row of `C` a kernel. The variable holds one
-    row per kernel, always; `ties` says which row each kernel uses, so that
-    tying and untying change no shape. Where a
-    kernel mixes only some of the templates, its row of `C` is zero elsewhere.
+class AveragedMixture(keras.layers.Layer):
+    """The mean of the templates, at the scale of each kernel (NPAS, B.2).
+
+    Nothing is learned. With a single template it is that template.
+
+    Args:
+        norms: For each kernel, what its scalars' standard deviation is to be
+            divided by that of the templates'.
+        num_templates: Templates in `T`.
+        name: Name of the layer.
+    """
+
+    ties = None
+
+    def __init__(self, norms, num_templates, name=None):
+        super().__init__(name=name)
+        # The mean of n templates varies as 1 / n of one.
+        scales = np.reshape(norms, (-1, 1)) / num_templates**0.5
+        self._matrix = np.repeat(scales, num_templates, axis=1)
+        self.built = True
+
+    def matrix(self):
+        """`C`, of shape `(num_kernels, num_templates)`."""
+        return ops.convert_to_tensor(self._matrix, self.variable_dtype)
+
+    def mix(self, templates):
+        """The pieces of all kernels, `(num_kernels, size)`."""
+        return ops.matmul(self.matrix(), templates)
+
+    def mix_row(self, templates, row):
+        """The piece of one kernel, `(size,)`."""
+        return ops.matmul(self.matrix()[row], templates)
+
+
+class Mixture(AveragedMixture):
+    """A weighted sum of the templates, by coefficients (NPAS, WAvg).
+
+    The variable holds one row per kernel, always; `ties` says which row each
+    kernel uses, so that tying and untying change no shape. Where a kernel
+    mixes only some of the templates, its row of `C` is zero elsewhere.
 
     At the start rows are orthogonal where there are no more rows than
     templates, and have the given norms.
@@ -33,10 +72,14 @@ class Mixture(keras.layers.Layer):
     """
 
     def __init__(self, norms, num_templates, ties, choices=(), name=None):
-        super().__init__(name=name)
-        self.num_templates = num_templates
-        num_rows = len(norms)
+        super().__init__(norms, num_templates, name=name)
         num_mixed = len(choices[0]) if choices else num_templates
+        self._add_rows(norms, num_mixed, ties)
+        self.num_templates = num_templates
+        self._choices = tuple(choices)
+
+    def _add_rows(self, norms, width, ties):
+        """Adds `coefficients`, of one row per kernel, and `ties`."""
 
         def rows_of_given_norm(shape, dtype=None):
             rows = keras.initializers.Orthogonal()(shape, dtype=dtype)
@@ -45,34 +88,35 @@ class Mixture(keras.layers.Layer):
 
         self.coefficients = self.add_weight(
             name="coefficients",
-            shape=(num_rows, num_mixed),
+            shape=(len(norms), width),
             initializer=rows_of_given_norm,
             autocast=False,
         )
         self.ties = self.add_weight(
             name="ties",
-            shape=(num_rows,),
+            shape=(len(norms),),
             dtype="int32",
             initializer=lambda shape, dtype: ops.convert_to_tensor(
                 ties, dtype=dtype
             ),
             trainable=False,
         )
-        self._choices = tuple(choices)
-        self.built = True
 
     def matrix(self):
-        """`C`, of shape `(num_kernels, num_templates)`.
-
-        Products with one-hot rows instead of a gather and a scatter: the
-        matrices are tiny, and gradients stay dense.
-        """
         rows = ops.convert_to_tensor(self.coefficients)
         if self._choices:
             places = ops.one_hot(
                 self._choices, self.num_templates, dtype=rows.dtype
             )  # (rows, mixed, templates)
             rows = ops.einsum("rm,rmt->rt", rows, places)
+        return self._used(rows)
+
+    def _used(self, rows):
+        """The row that each kernel uses.
+
+        Products with one-hot rows instead of a gather and a scatter: the
+        matrices are tiny, and gradients stay dense.
+        """
         used = ops.one_hot(
             ops.convert_to_tensor(self.ties), rows.shape[0], dtype=rows.dtype
         )
@@ -103,10 +147,44 @@ class Mixture(keras.layers.Layer):
         self.ties.assign(ties)
         return sources
 
-    def mix(self, templates):
-        """The pieces of all kernels, `(num_kernels, size)`."""
-        return ops.matmul(self.matrix(), templates)
 
-    def mix_row(self, templates, row):
-        """The piece of one kernel, `(size,)`."""
-        return ops.matmul(self.matrix()[row], templates)
+class EmbeddedMixture(Mixture):
+    """A weighted mean, its weights read off an embedding (NPAS, Emb).
+
+    Each kernel has a learned embedding of `EMBEDDING_SIZE`, the coefficients
+    of this mixture; one projection, shared by the kernels that mix the same
+    templates, and a softmax make the weights of it. A mean of templates
+    varies less than each of them, so that it is scaled by a constant to what
+    the kernel has to have at the start.
+
+    Args:
+        norms: For each kernel, what its scalars' standard deviation is to be
+            divided by that of the templates'.
+        num_templates: Templates in `T`.
+        ties: For each kernel, the embedding that it uses.
+        name: Name of the layer.
+    """
+
+    def __init__(self, norms, num_templates, ties, name=None):
+        keras.layers.Layer.__init__(self, name=name)
+        self._add_rows([1.0] * len(norms), EMBEDDING_SIZE, ties)
+        self.projection = self.add_weight(
+            name="projection",
+            shape=(EMBEDDING_SIZE, num_templates),
+            initializer="glorot_uniform",
+            autocast=False,
+        )
+        self.bias = self.add_weight(
+            name="bias",
+            shape=(num_templates,),
+            initializer="zeros",
+            autocast=False,
+        )
+        self._scales = np.reshape(norms, (-1, 1)) * num_templates**0.5
+        self.built = True
+
+    def matrix(self):
+        embeddings = ops.convert_to_tensor(self.coefficients)
+        logits = ops.matmul(embeddings, self.projection) + self.bias
+        weights = self._used(ops.softmax(logits))
+        return ops.convert_to_tensor(self._scales, weights.dtype) * weights

@@ -1,5 +1,7 @@
 """Learning where coefficients part, while a network trains."""
 
+import warnings
+
 import keras
 
 from keras_superweights.search.clustering import check_threshold
@@ -21,8 +23,10 @@ class CoefficientDecoupling(keras.callbacks.Callback):
     values of `beta` depend on the data set.
 
     A network whose kernels have coefficients of their own is tied by cluster
-    when training begins, those that mix the same templates. Put it before
-    callbacks that save: a backup must hold the ties that its epoch ended with.
+    when training begins, those that mix the same templates. Where there are
+    none, because nothing is shared or nothing is mixed, there is nothing to
+    decouple: it says so in a warning, and does nothing. Put it before callbacks
+    that save: a backup must hold the ties that its epoch ended with.
 
     Args:
         beta: Threshold on the similarity, from -1 (all stay tied) to 1 (each
@@ -33,6 +37,8 @@ class CoefficientDecoupling(keras.callbacks.Callback):
 
     Raises:
         ValueError: If an argument is out of range.
+        TypeError: When training begins, if the model is no
+            `SuperWeightNetwork`.
 
     Example:
 
@@ -61,9 +67,28 @@ class CoefficientDecoupling(keras.callbacks.Callback):
         self._recorder = None
 
     def on_train_begin(self, logs=None):
+        if not hasattr(self.model, "allocation"):
+            raise TypeError(
+                "`CoefficientDecoupling` decouples what a `SuperWeightNetwork` "
+                "shares. Received: a model of type "
+                f"{type(self.model).__name__}."
+            )
         self._recorder = None
+        self._is_needed = any(
+            len(set(ties)) < len(ties)
+            for ties in cluster_ties(self.model.allocation)
+        )
+        if not self._is_needed:
+            warnings.warn(
+                "There is nothing to decouple: no two kernels of this network "
+                "mix the same templates. `CoefficientDecoupling` does nothing; "
+                f"leave it out. Received: {self.model.allocation.sharing}.",
+                stacklevel=2,
+            )
 
     def on_epoch_begin(self, epoch, logs=None):
+        if not self._is_needed:
+            return
         if epoch == 0:
             tie_clusters(self.model)
         since = epoch + 1 - self.epoch
@@ -87,14 +112,17 @@ class CoefficientDecoupling(keras.callbacks.Callback):
 
 def tie_clusters(network):
     """Ties all kernels of every cluster that mix the same templates."""
-    network.set_ties(
-        [
-            tuple(piece.choices.index(chosen) for chosen in piece.choices)
-            if piece.choices
-            else (0,) * len(piece.ties)
-            for piece in network.allocation.superweights
-        ]
-    )
+    network.set_ties(cluster_ties(network.allocation))
+
+
+def cluster_ties(allocation):
+    """The ties with which all kernels that mix the same templates are tied."""
+    return [
+        tuple(piece.choices.index(chosen) for chosen in piece.choices)
+        if piece.choices
+        else (0,) * len(piece.ties)
+        for piece in allocation.superweights
+    ]
 
 
 def decoupled_ties(allocation, gradients, beta):

@@ -6,6 +6,7 @@ no window is opened and nothing global changes. Save it with
 """
 
 from keras_superweights.figures.evaluation import anytime_curve
+from keras_superweights.figures.evaluation import corruption_curves
 from keras_superweights.figures.evaluation import interpolation_curve
 from keras_superweights.figures.evaluation import reliability
 from keras_superweights.figures.sharing import allocation_bars

@@ -1,4 +1,6 @@
-"""How good members and ensembles are: calibration, cost, interpolation."""
+"""How good members and ensembles are, and how that changes."""
+
+import numpy as np
 
 from keras_superweights.figures.style import BLUE
 from keras_superweights.figures.style import GREY
@@ -9,6 +11,8 @@ from keras_superweights.figures.style import tidy
 from keras_superweights.metrics.calibration import calibration_bins
 from keras_superweights.metrics.calibration import expected_calibration_error
 from keras_superweights.metrics.evaluation import pareto_frontier
+
+_LABELS = {"accuracy": "accuracy (fraction)", "nll": "NLL (nats)"}
 
 
 def reliability(probabilities, labels, num_bins=15):
@@ -140,15 +144,16 @@ def anytime_curve(anytime, cost="flops"):
     return figure
 
 
-def interpolation_curve(points):
-    """Draws the accuracy on the straight line between two members' weights.
+def interpolation_curve(points, first="first", second="second"):
+    """Draws accuracy and NLL on the straight line between two members.
 
-    A curve that dips between its ends says that the members lie in different
-    basins of the loss.
+    An accuracy that dips between its ends says that the members lie in
+    different basins of the loss.
 
     Args:
-        points: List of `{"position", "accuracy"}`, as
+        points: List of `{"position", "accuracy", "nll"}`, as
             `keras_superweights.metrics.interpolate_members` returns.
+        first, second: What the members are called.
 
     Returns:
         A `matplotlib.figure.Figure`.
@@ -165,23 +170,99 @@ def interpolation_curve(points):
             "`points` must hold at least the two members themselves. "
             f"Received: {len(points)} points."
         )
-    figure = new_figure(5.2, 3.8)
-    axis = figure.subplots()
-    axis.plot(
-        [point["position"] for point in points],
-        [point["accuracy"] for point in points],
-        color=BLUE,
-        marker="o",
-        clip_on=False,
-    )
-    axis.set(
-        xlabel="position between the members (0: first, 1: second)",
-        ylabel="accuracy (fraction)",
-        xlim=(0, 1),
-        ylim=(0, 1),
-    )
-    axis.set_title("Linear interpolation between two members", pad=10)
-    tidy(axis)
+    figure = new_figure(8.4, 3.8)
+    figure.suptitle("Linear interpolation between two members")
+    left, right = figure.subplots(1, 2)
+    for axis, metric in ((left, "accuracy"), (right, "nll")):
+        axis.plot(
+            [point["position"] for point in points],
+            [point[metric] for point in points],
+            color=BLUE,
+            marker="o",
+            clip_on=False,
+        )
+        axis.set(
+            xlabel=f"position (0: {first}, 1: {second})",
+            ylabel=_LABELS[metric],
+            xlim=(0, 1),
+            ylim=(0, 1 if metric == "accuracy" else None),
+        )
+        tidy(axis)
+    return figure
+
+
+def corruption_curves(report):
+    """Draws accuracy and NLL over the severity of corruptions.
+
+    On the left the accuracy of the whole network under each corruption; then
+    accuracy and NLL, means over the corruptions, of the network and, if it is
+    an ensemble, of each member.
+
+    Args:
+        report: What `keras_superweights.metrics.evaluate_corrupted` returns.
+
+    Returns:
+        A `matplotlib.figure.Figure`.
+
+    References:
+        - Learning to Compose SuperWeights for Neural Parameter Allocation
+          Search (SWN), supplement, section 3.3 and table 1
+    """
+    from matplotlib import colormaps
+
+    rows = report["corruptions"]
+    severities = sorted({row["severity"] for row in rows})
+    names = list(dict.fromkeys(row["corruption"] for row in rows))
+    members = range(len(report.get("members", ())))
+    palette = colormaps["tab10"].colors
+
+    def draw(axis, label, value_of, **style):
+        """One line: at each severity, the mean over its rows."""
+        means = [
+            np.mean([value_of(r) for r in rows if r["severity"] == severity])
+            for severity in severities
+        ]
+        axis.plot(severities, means, marker="o", label=label, **style)
+
+    figure = new_figure(14.4, 3.8)
+    each, *both = figure.subplots(1, 3)
+    for index, name in enumerate(names):
+        of_name = sorted(
+            (row for row in rows if row["corruption"] == name),
+            key=lambda row: row["severity"],
+        )
+        each.plot(
+            [row["severity"] for row in of_name],
+            [row["accuracy"] for row in of_name],
+            color=palette[index % len(palette)],
+            marker="o",
+            label=name.replace("_", " "),
+        )
+    each.set_title("Each corruption, whole network", pad=10)
+    for axis, metric in zip(both, ("accuracy", "nll"), strict=True):
+        for index in members:
+            draw(
+                axis,
+                f"member {index}",
+                lambda row, i=index, m=metric: row["members"][i][m],
+                color=palette[index % len(palette)],
+                linewidth=1.1,
+            )
+        draw(
+            axis,
+            "ensemble" if members else "network",
+            lambda row, m=metric: row[m],
+            color=INK,
+            linewidth=2.0,
+        )
+        axis.set_title("Mean over the corruptions", pad=10)
+    for axis, metric in zip(
+        (each, *both), ("accuracy", "accuracy", "nll"), strict=True
+    ):
+        axis.set(xlabel="severity", ylabel=_LABELS[metric], xticks=severities)
+        beside = {"loc": "center left", "bbox_to_anchor": (1.0, 0.5)}
+        axis.legend(frameon=False, fontsize="small", **beside)
+        tidy(axis)
     return figure
 
 

@@ -87,21 +87,35 @@ def coefficient_figures(network):
     for number in _largest_clusters(allocation, matrices):
         cluster = allocation.clusters[number]
         blocks = []
+        flat = []
         for s, matrix in matrices.items():
-            kernels = allocation.superweights[s].kernels
-            if kernels[0] in cluster:
+            piece = allocation.superweights[s]
+            if piece.kernels[0] in cluster:
                 # Blank where a kernel does not use the SuperWeight.
                 block = np.full((len(cluster), matrix.shape[1]), np.nan)
-                block[[cluster.index(kernel) for kernel in kernels]] = matrix
-                blocks.append(block)
+                rows = [cluster.index(kernel) for kernel in piece.kernels]
+                block[rows] = matrix
+                (flat if piece.length else blocks).append(block)
         yield (
             f"coefficients/cluster_{number}",
             coefficient_matrix(
-                blocks,
+                blocks + _one_below_the_other(flat),
                 [names[k] for k in cluster],
                 f"Coefficients of cluster {number}",
             ),
         )
+
+
+def _one_below_the_other(blocks):
+    """Blocks of which every row has one, as a single block, or none."""
+    if not blocks:
+        return []
+    width = max(block.shape[1] for block in blocks)
+    whole = np.full((len(blocks[0]), width), np.nan)
+    for block in blocks:
+        part = whole[:, : block.shape[1]]
+        part[:] = np.where(np.isnan(block), part, block)
+    return [whole]
 
 
 def _largest_clusters(allocation, mixed):

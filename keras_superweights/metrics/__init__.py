@@ -11,4 +11,6 @@ from keras_superweights.metrics.evaluation import evaluate_probabilities
 from keras_superweights.metrics.evaluation import pareto_frontier
 from keras_superweights.metrics.flops import count_flops
 from keras_superweights.metrics.interpolation import interpolate_members
+from keras_superweights.metrics.interpolation import same_architecture
+from keras_superweights.metrics.predictions import predict_members
 from keras_superweights.metrics.robustness import evaluate_corrupted

@@ -2,9 +2,12 @@
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 from keras_superweights.layers.generated import GeneratedKernel
+from keras_superweights.metrics.classification import accuracy
+from keras_superweights.metrics.classification import negative_log_likelihood
+from keras_superweights.metrics.ensembles import ensemble_probabilities
+from keras_superweights.metrics.predictions import member_predictor
 
 # In the config of a model: where layers are called by their names.
 _REFERENCES = ("input_layers", "output_layers", "keras_history")
@@ -13,7 +16,7 @@ _NOT_ARCHITECTURE = ("name", "trainable", "seed", "initializer")
 
 
 def interpolate_members(first, second, data, num_points=11):
-    """Measures the accuracy on the straight line between two members.
+    """Measures what lies on the straight line between two members.
 
     At position `t` every weight is `(1 - t) * first + t * second`. If the
     accuracy dips in between, the members are in different basins; if it stays
@@ -26,16 +29,16 @@ def interpolate_members(first, second, data, num_points=11):
     changed.
 
     Args:
-        first, second: `keras.Model`s of equal architecture whose likeliest
-            class is their largest output, as from `network.materialize()`.
+        first, second: `keras.Model`s of equal architecture that return logits
+            `(batch, classes)`, as from `network.materialize()`.
         data: Batches `(inputs, labels)`, labels integer `(batch,)` or one-hot
             `(batch, classes)`. Read once per point, so not an iterator.
         num_points: Integer from 2 on, evenly spaced, with both ends. Defaults
             to 11.
 
     Returns:
-        A list of `{"position", "accuracy"}`, floats in [0, 1], the position 0
-        being the first member.
+        A list of `{"position", "accuracy", "nll"}`: floats in [0, 1], the
+        position 0 being the first member, and nats.
 
     Raises:
         TypeError: If a member is not a Functional or built Sequential model,
@@ -66,30 +69,34 @@ def interpolate_members(first, second, data, num_points=11):
     between = keras.models.clone_model(
         first, clone_function=_with_batch_statistics, recursive=True
     )
-    count_correct = tf.function(_correct, reduce_retracing=True)
+    predict = member_predictor(between)
     points = []
     for position in np.linspace(0.0, 1.0, num_points):
         for target, start, end in zip(
             between.weights, first.weights, second.weights, strict=True
         ):
             target.assign((1 - position) * start + position * end)
-        num_correct = num_examples = 0
-        for inputs, labels in data:
-            num_correct += int(count_correct(between, inputs, labels))
-            num_examples += len(labels)
-        if not num_examples:
+        logits, labels = predict(data)
+        if not logits:
             raise ValueError(
                 "`data` must hold batches at every pass; an iterator, which "
                 "ends after one, will not do. Received: no example at "
                 f"position {position:.2f}."
             )
+        probabilities = ensemble_probabilities(logits)
         points.append(
             {
                 "position": float(position),
-                "accuracy": num_correct / num_examples,
+                "accuracy": accuracy(probabilities, labels),
+                "nll": negative_log_likelihood(probabilities, labels),
             }
         )
     return points
+
+
+def same_architecture(first, second):
+    """Whether two Keras models are equal but for names and weights."""
+    return _architecture(first) == _architecture(second)
 
 
 class _BatchStatistics(keras.layers.BatchNormalization):
@@ -105,16 +112,6 @@ def _with_batch_statistics(layer):
         # Frozen, it would use what the clone never accumulated.
         return _BatchStatistics.from_config({**config, "trainable": True})
     return type(layer).from_config(config)
-
-
-def _correct(model, inputs, labels):
-    predicted = tf.argmax(model(inputs, training=False), axis=-1)
-    labels = tf.convert_to_tensor(labels)
-    if labels.shape.rank == 2:
-        labels = tf.argmax(labels, axis=-1)
-    return tf.reduce_sum(
-        tf.cast(predicted == tf.cast(labels, "int64"), "int64")
-    )
 
 
 def _check_plain(argument, model):
@@ -134,7 +131,7 @@ def _check_plain(argument, model):
 
 
 def _check_same_architecture(first, second):
-    if _architecture(first) == _architecture(second):
+    if same_architecture(first, second):
         return
     shapes = [
         (f"{len(model.layers)} layers", f"{model.count_params():,} parameters")

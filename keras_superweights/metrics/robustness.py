@@ -7,12 +7,15 @@ from keras_superweights.datasets.corruptions import SEVERITIES
 from keras_superweights.datasets.corruptions import corrupted_test
 from keras_superweights.metrics.ensembles import ensemble_probabilities
 from keras_superweights.metrics.evaluation import evaluate_probabilities
+from keras_superweights.metrics.predictions import member_predictor
 
 
 def evaluate_corrupted(
     network, pipeline, corruptions=CORRUPTIONS, severities=SEVERITIES
 ):
     """Measures a network on corrupted copies of a test split ("-C").
+
+    An ensemble and each of its members are measured in the same pass.
 
     Args:
         network: A `SuperWeightNetwork` or another `keras.Model` that returns
@@ -28,7 +31,9 @@ def evaluate_corrupted(
         `"nll"` (nats) and `"ece"` (15 bins), each the mean over all
         corruptions and severities, and `"corruptions"`, a list of
         `{"corruption", "severity", "source", "accuracy", "nll", "ece"}`.
-        `"source"` is the tfds set that was read, or `"generated"`.
+        `"source"` is the tfds set that was read, or `"generated"`. For an
+        ensemble, each of these rows and the whole have `"members"`, a list of
+        `{"accuracy", "nll", "ece"}`.
 
     Raises:
         ValueError: If there is no corruption or severity, or one is unknown.
@@ -58,28 +63,37 @@ def evaluate_corrupted(
             "`corruptions` and `severities` must each name at least one. "
             f"Received: corruptions={corruptions}, severities={severities}."
         )
+    predict = member_predictor(network)
     rows = [
         {
             "corruption": corruption,
             "severity": int(severity),
             "source": source,
-            **_evaluate(network, batches),
+            **_evaluate(*predict(batches)),
         }
         for corruption, severity, batches, source in sets
     ]
+    return {**_means(rows), "corruptions": rows}
+
+
+def _evaluate(logits, labels):
+    # The softmax of log-probabilities is the probabilities themselves.
+    measured = evaluate_probabilities(ensemble_probabilities(logits), labels)
+    if len(logits) > 1:
+        measured["members"] = [
+            evaluate_probabilities(ensemble_probabilities([each]), labels)
+            for each in logits
+        ]
+    return measured
+
+
+def _means(rows):
+    """The mean of every metric over the rows, and over those of each member."""
     means = {
         metric: float(np.mean([row[metric] for row in rows]))
         for metric in ("accuracy", "nll", "ece")
     }
-    return {**means, "corruptions": rows}
-
-
-def _evaluate(network, batches):
-    outputs, labels = [], []
-    for images, targets in batches:
-        outputs.append(network.predict_on_batch(images))
-        targets = targets.numpy()
-        labels.append(targets.argmax(1) if targets.ndim == 2 else targets)
-    # The softmax of log-probabilities is the probabilities themselves.
-    probabilities = ensemble_probabilities([np.concatenate(outputs)])
-    return evaluate_probabilities(probabilities, np.concatenate(labels))
+    if "members" in rows[0]:
+        of_members = zip(*(row["members"] for row in rows), strict=True)
+        means["members"] = list(map(_means, of_members))
+    return means

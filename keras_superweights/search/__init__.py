@@ -1,3 +1,5 @@
 from keras_superweights.search.recording import GradientRecorder
 from keras_superweights.search.refinement import Refinement
 from keras_superweights.search.search import find_clusters
+from keras_superweights.search.stores import LearnedStores
+from keras_superweights.search.stores import learn_stores

@@ -6,6 +6,8 @@ import tensorflow as tf
 
 from keras_superweights.search.similarity import common_boxes
 from keras_superweights.search.similarity import crop_rows
+from keras_superweights.search.sketch import CountSketch
+from keras_superweights.search.sketch import largest_prime
 
 
 class GradientRecorder:
@@ -18,15 +20,17 @@ class GradientRecorder:
     Accumulators are per replica and summed when read: nothing is communicated
     in a step.
 
-    Memory, per replica: `weights` takes as many scalars as the generated
-    kernels have; with `sketch_size`, kernels x pieces x that many, times the
-    number of parts that common boxes with narrower kernels cut from a piece.
-    Coefficient gradients take kernels x templates.
+    Where several kernels use one piece as it is, nothing mixed, they have one
+    gradient, the sum of theirs, and are recorded as one.
 
-    A sketch is a seeded random projection of a piece's gradient (a count
-    sketch, Charikar et al. 2002): signs are random, and scalar `i` goes to
-    place `(i + shift) mod sketch_size`, with a random shift for every run of
-    `sketch_size` scalars. Inner products stay unbiased; for gradients x and y
+    Memory, per replica: `weights` takes as many scalars as are generated; with
+    `sketch_size`, kernels x pieces x that many, times the number of parts that
+    common boxes with narrower kernels cut from a piece, and once for all
+    replicas a byte for each scalar of a piece and part. Coefficient gradients
+    take kernels x templates.
+
+    A sketch is a seeded random projection of a piece's gradient, see
+    `sketch.CountSketch`. Inner products stay unbiased; for gradients x and y
     their standard deviation is at most `sqrt(2 / sketch_size) |x| |y|`, so
     that similarities are off by about that root: 0.044 at 1024.
 
@@ -34,12 +38,12 @@ class GradientRecorder:
         generator: The `KernelGenerator` of the network.
         weights: Whether to record gradients of kernels; those of coefficients
             always are.
-        sketch_size: Scalars kept of each piece's gradient; all by default.
-            Smaller pieces are kept whole.
+        sketch_size: Scalars kept of each piece's gradient, rounded down to a
+            prime number; all by default. Smaller pieces are kept whole.
         seed: Seed of the sketch.
 
     Raises:
-        ValueError: If the sketch is not a positive integer, or not smaller
+        ValueError: If the sketch is not an integer from 2 on, or not smaller
             than the largest piece, so that nothing would be saved.
     """
 
@@ -47,25 +51,35 @@ class GradientRecorder:
         self._generator = generator
         self._pieces = generator.allocation.superweights
         check_sketch_size(generator.allocation, sketch_size)
-        self._sketch_size = sketch_size
-        self._seed = seed
+        size = None if sketch_size is None else largest_prime(sketch_size)
         self._coefficients = [
-            _accumulator((_num_rows(p), p.num_templates)) for p in self._pieces
+            _accumulator((p.num_rows, p.num_templates)) for p in self._pieces
         ]
-        self._weights = [
-            self._weight_accumulators(p) if weights else {}
-            for p in self._pieces
-        ]
+        # For each piece, the sum of its gradients, or a dict from common box
+        # to the sketch of what is inside and the sum of these.
+        self._whole = [None] * len(self._pieces)
+        self._sketched = [{} for _ in self._pieces]
+        for index, piece in enumerate(self._pieces if weights else ()):
+            if sketch_size is None or piece.size <= sketch_size:
+                shape = (piece.num_rows, piece.size)
+                self._whole[index] = _accumulator(shape)
+                continue
+            for box in sorted(set(self._firsts(index).values())):
+                inside = _inside(piece, box)
+                self._sketched[index][box] = (
+                    CountSketch(piece.size, size, (seed, index), inside),
+                    _accumulator((piece.num_rows, size)),
+                )
 
-    def _weight_accumulators(self, piece):
-        """Dict from a common box, or None for the whole piece, to a sum."""
-        rows = _num_rows(piece)
-        if self._sketch_size is None or piece.size <= self._sketch_size:
-            return {None: _accumulator((rows, piece.size))}
-        firsts = _first_alike(self._generator.allocation, piece)
+    def _firsts(self, index):
+        """Dict from each common box to the first that cuts the piece alike."""
+        firsts = {}
+        piece = self._pieces[index]
         return {
-            box: _accumulator((rows, self._sketch_size))
-            for box in sorted(set(firsts.values()))
+            box: firsts.setdefault(
+                tuple(r.crop(box) for r in piece.region), box
+            )
+            for box in common_boxes(self._generator.allocation, piece)
         }
 
     def update(self, gradients, loss_scale=None):
@@ -100,11 +114,10 @@ class GradientRecorder:
     def _add(self, gradients, projected):
         for index, gradient in enumerate(gradients):
             _add_to(self._coefficients[index], projected[index])
-            for box, total in self._weights[index].items():
-                if box is None:
-                    _add_to(total, gradient)
-                else:
-                    _add_to(total, self._sketch(index, gradient, box))
+            if self._whole[index] is not None:
+                _add_to(self._whole[index], gradient)
+            for sketch, total in self._sketched[index].values():
+                _add_to(total, sketch(gradient))
 
     def grams(self):
         """Inner products of the summed gradients of kernels, as NumPy arrays.
@@ -113,23 +126,26 @@ class GradientRecorder:
             For each SuperWeight a dict from common box to a Gram matrix, as
             `weight_similarity` takes them.
         """
-        allocation = self._generator.allocation
-        grams = []
-        for piece, totals in zip(self._pieces, self._weights, strict=True):
-            if not totals:
-                grams.append({})
-                continue
-            firsts = _first_alike(allocation, piece)
-            rows = {box: _read(total) for box, total in totals.items()}
-            if None in rows:
-                whole = rows.pop(None)
-                rows = {
-                    box: crop_rows(piece, whole, box)
-                    for box in set(firsts.values())
-                }
-            products = {box: r @ r.T for box, r in rows.items()}
-            grams.append({b: products[first] for b, first in firsts.items()})
-        return grams
+        return [self._grams(index) for index in range(len(self._pieces))]
+
+    def _grams(self, index):
+        firsts = self._firsts(index)
+        rows = {
+            box: _read(total)
+            for box, (_, total) in self._sketched[index].items()
+        }
+        if self._whole[index] is not None:
+            whole = _read(self._whole[index])
+            rows = {
+                box: crop_rows(self._pieces[index], whole, box)
+                for box in set(firsts.values())
+            }
+        products = {box: r @ r.T for box, r in rows.items()}
+        return {
+            box: products[first]
+            for box, first in firsts.items()
+            if first in products
+        }
 
     def coefficient_gradients(self):
         """Summed gradients of every kernel's coefficients, as NumPy arrays.
@@ -147,46 +163,18 @@ class GradientRecorder:
                 total *= mixed
         return totals
 
-    def _sketch(self, index, gradient, box):
-        """Projects each row, inside a box, to `(n, sketch_size)`."""
-        piece, size = self._pieces[index], self._sketch_size
-        runs = -(-piece.size // size)
-        signs = tf.random.stateless_uniform(
-            (piece.size,), (self._seed, 2 * index), 0, 2, tf.int32
-        )
-        signs = tf.cast(2 * signs - 1, gradient.dtype)
-        inside = _inside(piece, box)
-        if not inside.all():
-            signs *= tf.constant(inside, gradient.dtype)
-        padding = [[0, 0], [0, runs * size - piece.size]]
-        signed = tf.reshape(tf.pad(gradient * signs, padding), (-1, runs, size))
-        shifts = tf.random.stateless_uniform(
-            (runs, 1), (self._seed, 2 * index + 1), 0, size, tf.int32
-        )
-        sources = (tf.range(size) - shifts) % size  # (runs, size)
-        sources += tf.range(runs)[:, None] * size
-        moved = tf.gather(
-            tf.reshape(signed, (-1, runs * size)), sources, axis=1
-        )
-        return tf.reduce_sum(moved, axis=1)
-
 
 def check_sketch_size(allocation, sketch_size):
     """Raises an error for a sketch that saves nothing in this allocation."""
     if sketch_size is None:
         return
     largest = max((piece.size for piece in allocation.superweights), default=0)
-    if not isinstance(sketch_size, int) or not 1 <= sketch_size < largest:
+    if not isinstance(sketch_size, int) or not 2 <= sketch_size < largest:
         raise ValueError(
-            "`sketch_size` must be a positive integer, smaller than the "
+            "`sketch_size` must be an integer from 2 on, smaller than the "
             f"largest gradient it replaces, {largest} scalars. "
             f"Received: sketch_size={sketch_size!r}."
         )
-
-
-def _num_rows(piece):
-    """Rows that are generated: one where nothing is mixed."""
-    return len(piece.ties) or 1
 
 
 def _accumulator(shape):
@@ -208,15 +196,6 @@ def _add_to(total, value):
 
 def _read(total):
     return np.asarray(total.value, "float64")
-
-
-def _first_alike(allocation, piece):
-    """Dict from each common box to the first that cuts the piece alike."""
-    firsts = {}
-    return {
-        box: firsts.setdefault(tuple(r.crop(box) for r in piece.region), box)
-        for box in common_boxes(allocation, piece)
-    }
 
 
 def _inside(piece, box):

@@ -1,11 +1,11 @@
 """The search: pretrain with everything tied, measure, and refine."""
 
-import math
-
 import keras
 
 from keras_superweights.network import SuperWeightNetwork
 from keras_superweights.search.clustering import check_threshold
+from keras_superweights.search.pretraining import check_epochs
+from keras_superweights.search.pretraining import pretrain
 from keras_superweights.search.recording import GradientRecorder
 from keras_superweights.search.refinement import Refinement
 from keras_superweights.search.refinement import fit_clusters
@@ -22,6 +22,8 @@ def find_clusters(
     pretrain_epochs=20,
     depth_bins=4,
     max_templates=None,
+    kinds=None,
+    exclude=(),
     sketch_size=None,
     steps_per_epoch=None,
     optimizer=None,
@@ -51,6 +53,8 @@ def find_clusters(
             Defaults to 20.
         depth_bins: Bins that the search starts from. Defaults to 4.
         max_templates: As for `sharing.SuperWeights`.
+        kinds: As for `sharing.SuperWeights`.
+        exclude: As for `sharing.SuperWeights`.
         sketch_size: Scalars to keep of the gradient of each piece of each
             kernel, all by default: see `search.GradientRecorder`.
         steps_per_epoch: Batches in an epoch. Needed when `data` holds all
@@ -88,13 +92,13 @@ def find_clusters(
     ```
     """
     check_threshold("tau", tau)
-    if not isinstance(pretrain_epochs, int) or pretrain_epochs < 1:
-        raise ValueError(
-            "`pretrain_epochs` must be a positive integer. Received: "
-            f"pretrain_epochs={pretrain_epochs!r}."
-        )
+    check_epochs(pretrain_epochs)
     rule = SuperWeights(
-        depth_bins=depth_bins, tied=True, max_templates=max_templates
+        depth_bins=depth_bins,
+        tied=True,
+        max_templates=max_templates,
+        kinds=kinds,
+        exclude=exclude,
     )
     network = SuperWeightNetwork(
         members,
@@ -108,18 +112,16 @@ def find_clusters(
         optimizer or keras.optimizers.SGD(0.1, momentum=0.9, nesterov=True),
         loss or keras.losses.SparseCategoricalCrossentropy(from_logits=True),
     )
-    watch = _RecordLastEpoch(recorder, pretrain_epochs, steps_per_epoch)
-    network.fit(
+    pretrain(
+        network,
         data,
+        pretrain_epochs,
+        steps_per_epoch,
+        recorder=recorder,
+        callbacks=callbacks,
         initial_epoch=initial_epoch,
-        epochs=pretrain_epochs,
-        steps_per_epoch=steps_per_epoch,
-        # First, so that no backup is made of an epoch that it refuses.
-        callbacks=[watch, *callbacks],
-        shuffle=False,
         verbose=verbose,
     )
-    watch.check_completed()
     start = network.allocation
     grams = recorder.grams()
     similarities = tuple(
@@ -136,54 +138,3 @@ def find_clusters(
         tries=tries,
         unused=unused_kernels(start, grams),
     )
-
-
-class _RecordLastEpoch(keras.callbacks.Callback):
-    """Records gradients in the last epoch, and sees that there is one."""
-
-    def __init__(self, recorder, epochs, steps_per_epoch):
-        super().__init__()
-        self._recorder = recorder
-        self._epochs = epochs
-        self._steps_per_epoch = steps_per_epoch
-        self._epoch = None
-        self._steps = 0
-
-    def on_epoch_begin(self, epoch, logs=None):
-        self._epoch = epoch
-        self._steps = 0
-        if epoch == self._epochs - 1:
-            self.model.record_gradients(self._recorder)
-
-    def on_train_batch_end(self, batch, logs=None):
-        self._steps += 1
-        if not math.isfinite(logs["loss"]):
-            raise ValueError(
-                "The loss must stay finite during pretraining. Received: "
-                f"loss={logs['loss']} after step {self._steps} of epoch "
-                f"{self._epoch + 1}. Lower the learning rate, or look at the "
-                "data; what was saved after the epochs before is kept."
-            )
-
-    def on_epoch_end(self, epoch, logs=None):
-        expected = self._steps_per_epoch or max(self._steps, 1)
-        if self._steps != expected:
-            raise ValueError(
-                "`data` must last for every epoch of the pretraining. "
-                f"Received: data that ended after {self._steps} of "
-                f"{expected} steps of epoch {epoch + 1} of {self._epochs}. "
-                "Repeat it, or lower `steps_per_epoch` or `pretrain_epochs`."
-            )
-
-    def on_train_end(self, logs=None):
-        self.model.record_gradients(None)
-
-    def check_completed(self):
-        if self._epoch != self._epochs - 1:
-            ended = 0 if self._epoch is None else self._epoch + 1
-            raise ValueError(
-                "The last epoch of the pretraining must be trained here, since "
-                f"it is recorded. Received: training that ended with epoch "
-                f"{ended} of {self._epochs}, or `callbacks` that resumed after "
-                "the last one, whose record is lost: then delete their backup."
-            )

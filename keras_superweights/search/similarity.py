@@ -10,6 +10,11 @@ psi_W is taken on the box that both kernels cover, psi_C over the banks that
 both use. Both are sums over SuperWeights of inner products, which is all that
 is kept of the gradients: one small Gram matrix per SuperWeight and box.
 
+Kernels are compared by the SuperWeights that they mix. A flat SuperWeight,
+which has no place on the plane of inputs and outputs, is compared whole: its
+box is `None`. Kernels that use one as it is have one gradient between them,
+which says nothing about whether they agree.
+
 A gradient of zero (of a layer that is not used, say) agrees with nothing and
 conflicts with nothing: its similarity to others is 0, to itself 1.
 """
@@ -22,8 +27,10 @@ def common_boxes(allocation, piece):
 
     Returns:
         Sorted `(inputs, outputs)`, without those that the region of the
-        SuperWeight does not meet.
+        SuperWeight does not meet; of a flat one `[None]`.
     """
+    if not piece.region:
+        return [None]
     boxes = sorted({allocation.kernels[k].box for k in piece.kernels})
     common = {(min(a, c), min(b, d)) for a, b in boxes for c, d in boxes}
     return [
@@ -39,6 +46,8 @@ def crop_rows(piece, rows, box):
     Returns:
         An array `(n, scalars of the region inside the box)`.
     """
+    if box is None:
+        return rows
     parts = []
     start = 0
     for rectangle in piece.region:
@@ -77,6 +86,11 @@ def weight_similarity(allocation, cluster, grams):
     boxes = [allocation.kernels[k].box for k in cluster]
 
     def gram_of(s, one, other):
+        piece = allocation.superweights[s]
+        if piece.is_plain:
+            return None
+        if not piece.region:
+            return grams[s].get(None)
         (a, b), (c, d) = boxes[one], boxes[other]
         return grams[s].get((min(a, c), min(b, d)))
 
@@ -99,17 +113,25 @@ def coefficient_similarity(allocation, cluster, gradients):
     grams = [
         np.asarray(g, "float64") @ np.asarray(g, "float64").T for g in gradients
     ]
-    return _cosines(allocation, cluster, lambda s, one, other: grams[s])
+
+    def gram_of(s, one, other):
+        return grams[s] if allocation.superweights[s].ties else None
+
+    return _cosines(allocation, cluster, gram_of)
 
 
 def unused_kernels(allocation, grams):
-    """Indices of the shared kernels whose summed gradient is zero."""
+    """Indices of the shared kernels whose summed gradient is zero.
+
+    Kernels that use one piece as it is are unused only together.
+    """
     used = set()
     for piece, boxes in zip(allocation.superweights, grams, strict=True):
         for gram in boxes.values():
-            diagonal = np.diag(gram)
+            # One for all kernels of a plain piece.
+            squares = np.broadcast_to(np.diag(gram), len(piece.kernels))
             used |= {
-                k for k, g in zip(piece.kernels, diagonal, strict=True) if g > 0
+                k for k, g in zip(piece.kernels, squares, strict=True) if g > 0
             }
     return tuple(
         index
@@ -128,8 +150,7 @@ def _cosines(allocation, cluster, gram_of):
             products = np.zeros(3)  # <i, j>, <i, i>, <j, j>
             for s in rows[one].keys() & rows[other].keys():
                 gram = gram_of(s, one, other)
-                mixed = allocation.superweights[s].ties
-                if mixed and gram is not None:
+                if gram is not None:
                     i, j = rows[one][s], rows[other][s]
                     products += gram[i, j], gram[i, i], gram[j, j]
             norm = np.sqrt(products[1] * products[2])

@@ -1,3 +1,6 @@
+from keras_superweights.sharing.hard_sharing import HardSharing
 from keras_superweights.sharing.independent import Independent
 from keras_superweights.sharing.mixture_ensembles import MixtureEnsembles
+from keras_superweights.sharing.shapeshifter import Shapeshifter
+from keras_superweights.sharing.soft_sharing import SoftSharing
 from keras_superweights.sharing.superweights import SuperWeights

@@ -24,6 +24,8 @@ def unused_note(
     spent = sum(d.cost(n) for d, n in zip(demands, counts, strict=True))
     if spent == scalars:
         return ""
+    if not demands:
+        return f"{scalars - spent:,} scalars are left: nothing can use more."
     if all(n == d.most for d, n in zip(demands, counts, strict=True)):
         return (
             f"{scalars - spent:,} scalars are left: every bank has as many "

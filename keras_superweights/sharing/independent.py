@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from keras_superweights.allocation.allocation import Allocation
 from keras_superweights.allocation.kernels import MemberSpec
 from keras_superweights.sharing.budget import refuse
+from keras_superweights.sharing.budget import unused_note
 
 
 @dataclass(frozen=True)
@@ -33,5 +34,5 @@ class Independent:
             superweights=(),
             budget_params=budget_params,
             sharing=str(self),
-            note="" if budget_params == needed else "Nothing more can be used.",
+            note=unused_note((), (), budget_params - needed),
         )

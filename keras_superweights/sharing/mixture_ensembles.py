@@ -9,7 +9,6 @@ Three regimes follow from the budget:
         its own shape, again round robin (section 5.1, the paper's 7M).
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -20,15 +19,19 @@ from keras_superweights.allocation.allocation import SuperWeight
 from keras_superweights.allocation.allocation import all_kernels
 from keras_superweights.allocation.kernels import MemberSpec
 from keras_superweights.allocation.pieces import Rectangle
+from keras_superweights.allocation.stores import deal
 from keras_superweights.allocation.templates import Demand
 from keras_superweights.allocation.templates import minimum_cost
 from keras_superweights.allocation.templates import spend
 from keras_superweights.sharing.budget import refuse
 from keras_superweights.sharing.budget import unused_note
+from keras_superweights.sharing.selection import SelectiveRule
+from keras_superweights.sharing.selection import keep
+from keras_superweights.sharing.selection import restore
 
 
 @dataclass(frozen=True)
-class MixtureEnsembles:
+class MixtureEnsembles(SelectiveRule):
     """Shares among layers of equal shape, over layers and members.
 
     The paper gives each group the fraction of the budget that its layers have
@@ -48,9 +51,12 @@ class MixtureEnsembles:
         mix_single_layers: Whether a shape that each member has once also
             gets templates (appendix A.1, the Thin networks) instead of one
             plain kernel for all members.
+        kinds: Kinds of kernels to share, all by default; see `SelectiveRule`.
+        exclude: Patterns of layers to leave out; see `SelectiveRule`.
 
     Raises:
-        ValueError: If `max_templates` is below 2.
+        TypeError: If `kinds` or `exclude` is not of strings.
+        ValueError: If `max_templates` is below 2, or a kind is unknown.
 
     Example:
 
@@ -67,6 +73,7 @@ class MixtureEnsembles:
     mix_single_layers: bool = False
 
     def __post_init__(self):
+        super().__post_init__()
         if not isinstance(self.max_templates, int) or self.max_templates < 2:
             raise ValueError(
                 "`max_templates` must be an integer of 2 or more: a mixture "
@@ -80,28 +87,37 @@ class MixtureEnsembles:
         """The allocation of the members' kernels inside the budget.
 
         Raises:
-            ValueError: If the budget is too small; names the smallest one.
+            ValueError: If the budget is too small; names the smallest one. If
+                `kinds` and `exclude` leave nothing, or a pattern is of none.
         """
-        kernels = all_kernels(members)
+        indices = self.chosen(members)
+        chosen_only = keep(members, indices)
+        kernels = all_kernels(chosen_only)
         groups = clustering.shapes(kernels)
         demands = [self._demand(kernels, group) for group in groups]
-        scalars = budget_params - sum(m.other_params for m in members)
+        scalars = budget_params - sum(m.other_params for m in chosen_only)
         if scalars >= minimum_cost(demands):
             counts = spend(demands, scalars)
             banks, superweights = self._groups(kernels, groups, counts)
             note = unused_note(demands, counts, scalars)
         else:
             banks, superweights = self._one_store(
-                kernels, scalars, members, minimum_cost(demands)
+                kernels, scalars, chosen_only, minimum_cost(demands)
             )
-            note = ""
+            spent = sum(b.size for b in banks) + sum(
+                piece.num_coefficients for piece in superweights
+            )
+            note = spent < scalars and (
+                f"{scalars - spent:,} scalars are left: with one more in the "
+                "store, layers would mix more templates."
+            )
         return Allocation(
             members=tuple(members),
             banks=tuple(banks),
-            superweights=tuple(superweights),
+            superweights=restore(superweights, indices),
             budget_params=budget_params,
             sharing=str(self),
-            note=note,
+            note=note or "",
         )
 
     def _groups(self, kernels, groups, counts):
@@ -186,22 +202,21 @@ class MixtureEnsembles:
         turns = self._turns(kernels, group.kernels)
         for index, turn in zip(group.kernels, turns, strict=True):
             layers.setdefault((turn, kernels[index].shape), []).append(index)
-        superweights = []
-        offset = 0
-        for (_, shape), indices in layers.items():
-            count = mixed(store, kernels[indices[0]])
-            superweights.append(
-                SuperWeight(
-                    bank=0,
-                    window=shape[:-2],
-                    region=(Rectangle(0, shape[-2], 0, shape[-1]),),
-                    kernels=tuple(indices),
-                    num_templates=count,
-                    ties=tuple(range(len(indices))),
-                    offset=offset,
-                )
+        sizes = [kernels[indices[0]].size for indices in layers.values()]
+        views = deal(sizes, store, self.max_templates)
+        superweights = [
+            SuperWeight(
+                bank=0,
+                window=(),
+                region=(),
+                kernels=tuple(indices),
+                num_templates=view.num_templates,
+                ties=tuple(range(len(indices))),
+                first=view.first,
+                length=view.length,
             )
-            offset = (offset + count * math.prod(shape)) % store
+            for indices, view in zip(layers.values(), views, strict=True)
+        ]
         return [Bank(group.name, store)], superweights
 
 

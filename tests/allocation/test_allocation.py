@@ -205,9 +205,9 @@ DAMAGES = {
         change(["superweights", 0, "choices"], [[0, 0], [0, 1]]),
         "`choices`",
     ),
-    "offset": (change(["superweights", 0, "offset"], 48), "lie in its bank"),
-    "offset negative": (
-        change(["superweights", 0, "offset"], -1),
+    "first": (change(["superweights", 0, "first"], 2), "lie in its bank"),
+    "first negative": (
+        change(["superweights", 0, "first"], -1),
         "lie in its bank",
     ),
     "budget": (change(["budget_params"], 91), "more than its budget of 91"),

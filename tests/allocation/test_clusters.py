@@ -67,6 +67,35 @@ def test_shapes_join_equal_shapes_over_layers_and_members():
     }
 
 
+def test_shapes_in_members_join_equal_shapes_over_layers_only():
+    twice = [*KERNELS[:2], KernelSpec(0, "again", (3, 3, 8, 8)), KERNELS[8]]
+    assert groups(clusters.shapes_in_members(twice)) == {(0,), (1, 2), (3,)}
+
+
+def test_same_layers_join_the_ith_of_a_shape_over_members_only():
+    twice = [KernelSpec(0, name, (3, 3, 8, 8)) for name in "ab"] + [
+        KernelSpec(1, "other", (3, 3, 4, 4)),
+        KernelSpec(1, "a", (3, 3, 8, 8)),
+        KernelSpec(2, "a", (3, 3, 8, 8), kind="depthwise"),
+        KernelSpec(2, "b", (3, 3, 8, 8)),
+        KernelSpec(2, "c", (3, 3, 8, 8)),
+    ]
+    assert groups(clusters.same_layers(twice)) == {
+        (0, 3, 5),
+        (1, 6),
+        (2,),
+        (4,),
+    }
+
+
+def test_clusters_of_a_part_are_reindexed_among_all():
+    part = [1, 4, 6]
+    found = clusters.positions([KERNELS[index] for index in part])
+    assert groups(clusters.reindexed(found, part)) == {(1,), (4,), (6,)}
+    (both,) = clusters.reindexed([clusters.Cluster("both", (0, 2))], part)
+    assert both == clusters.Cluster("both", (1, 6))
+
+
 def test_all_in_one_is_one():
     (cluster,) = clusters.all_in_one(KERNELS)
     assert cluster.kernels == tuple(range(9))
@@ -78,9 +107,18 @@ def test_all_in_one_is_one():
         lambda kernels: clusters.depth_bins(kernels, 3),
         clusters.positions,
         clusters.shapes,
+        clusters.shapes_in_members,
+        clusters.same_layers,
         clusters.all_in_one,
     ],
-    ids=["depth_bins", "positions", "shapes", "all_in_one"],
+    ids=[
+        "depth_bins",
+        "positions",
+        "shapes",
+        "shapes_in_members",
+        "same_layers",
+        "all_in_one",
+    ],
 )
 def test_every_kernel_is_in_one_cluster_and_names_are_unique(make):
     found = make(KERNELS)

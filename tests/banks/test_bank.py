@@ -5,19 +5,17 @@ from keras_superweights.banks import Bank
 
 
 @pytest.mark.parametrize(
-    ("num_templates", "size", "offset"),
-    [(2, 5, 0), (1, 10, 0), (2, 5, 3), (1, 4, 2), (1, 4, 8), (3, 3, 9)],
+    ("num_templates", "size", "first"),
+    [(2, 5, 0), (1, 10, 0), (2, 5, 1), (1, 4, 1), (2, 3, 2), (3, 3, 2)],
 )
-def test_templates_are_read_one_after_the_other_and_wrap(
-    num_templates, size, offset
+def test_templates_are_rows_of_the_bank_dealt_round_robin(
+    num_templates, size, first
 ):
     bank = Bank(size=10, variance=1.0)
     bank.store.assign(np.arange(10.0))
-    expected = [
-        [(offset + t * size + i) % 10 for i in range(size)]
-        for t in range(num_templates)
-    ]
-    templates = bank.templates(num_templates, size, offset)
+    rows = np.arange(10.0)[: 10 // size * size].reshape(-1, size)
+    expected = rows[[(first + t) % len(rows) for t in range(num_templates)]]
+    templates = bank.templates(num_templates, size, first)
     np.testing.assert_array_equal(templates, expected)
 
 

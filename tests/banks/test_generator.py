@@ -81,11 +81,11 @@ def by_hand(name):
     members = members_of([(2, 3, 4), (2, 3, 4), (2, 3, 4)])
     whole = (Rectangle(0, 3, 0, 4),)
     if name == "wraps":
-        piece = SuperWeight(0, (2,), whole, (0, 1, 2), 2, (0, 1, 2), offset=37)
+        piece = SuperWeight(0, (2,), whole, (0, 1, 2), 2, (0, 1, 2), first=1)
         banks = (Bank("store", 50),)
     elif name == "rolls":
-        piece = SuperWeight(0, (2,), whole, (0, 1, 2), 2, (0, 1, 2), offset=5)
-        banks = (Bank("store", 48),)
+        piece = SuperWeight(0, (2,), whole, (0, 1, 2), 2, (0, 1, 2), first=2)
+        banks = (Bank("store", 79),)
     elif name == "tied choices":
         piece = SuperWeight(
             0,
@@ -128,11 +128,13 @@ def superweight_vector(allocation, generator, number, row):
     """One SuperWeight of one kernel: a sum over templates, written out."""
     piece = allocation.superweights[number]
     store = np.array(generator.banks[piece.bank].store)
-    size = math.prod(piece.window) * sum(
+    size = piece.length or math.prod(piece.window) * sum(
         (b - a) * (d - c) for a, b, c, d in piece.region
     )
     template = [
-        [store[(piece.offset + t * size + i) % len(store)] for i in range(size)]
+        store[: len(store) // size * size].reshape(-1, size)[
+            (piece.first + t) % (len(store) // size)
+        ]
         for t in range(piece.num_templates)
     ]
     if not piece.ties:
@@ -162,6 +164,10 @@ def painted(allocation, generator):
             row = piece.kernels.index(index)
             vector = superweight_vector(allocation, generator, number, row)
             read = 0
+            if piece.length:
+                kernel = vector.reshape(spec.shape)
+                times += 1
+                read = len(vector)
             for a, b, c, d in piece.region:
                 for place in np.ndindex(*piece.window):
                     for i in range(a, b):

@@ -473,3 +473,54 @@ def test_mixture_ensembles_decouple_too(max_templates):
 def test_settings_out_of_range_are_refused(settings, message):
     with pytest.raises(ValueError, match=message):
         CoefficientDecoupling(**settings)
+
+
+NOTHING_TO_DECOUPLE = {
+    "nothing shared": (ksw.sharing.Independent(), 1.0),
+    "nothing mixed": (MixtureEnsembles(), 3 * 27 + 20 + 16),
+    "other templates each": (MixtureEnsembles(2, disjoint=True), 1.0),
+}
+
+
+@pytest.mark.parametrize("name", NOTHING_TO_DECOUPLE)
+def test_where_there_is_nothing_to_decouple_it_says_so(name):
+    sharing, budget = NOTHING_TO_DECOUPLE[name]
+    members = [member(4)] * 3
+
+    def trained(*callbacks):
+        keras.utils.set_random_seed(5)
+        network = network_of(None, sharing, members, budget)
+        assert bool(network.allocation.num_coefficients) == ("each" in name)
+        fit(network, 2, *callbacks)
+        return network
+
+    alone = trained()
+    with pytest.warns(UserWarning, match="nothing to decouple.*Received: "):
+        network = trained(CoefficientDecoupling(beta=1, epoch=1))
+    assert network.allocation == alone.allocation
+    for one, other in zip(
+        network.get_weights(), alone.get_weights(), strict=True
+    ):
+        np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.filterwarnings("error")
+def test_what_is_not_tied_any_more_stays_as_it_is():
+    """A run that is resumed after all have parted."""
+    network = network_of(sharing=SuperWeights(depth_bins=2))
+    before = ties_of(network)
+    network.fit(
+        DATA,
+        epochs=3,
+        initial_epoch=1,
+        shuffle=False,
+        callbacks=[CoefficientDecoupling(beta=-1, epoch=2)],
+        verbose=0,
+    )
+    assert ties_of(network) == before
+    assert any(len(ties) > 1 for ties in before)
+
+
+def test_another_model_is_refused():
+    with pytest.raises(TypeError, match="SuperWeightNetwork.*Received"):
+        fit(compiled(member(4)), 1, CoefficientDecoupling())

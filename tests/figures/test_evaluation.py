@@ -122,19 +122,76 @@ def test_the_anytime_curve_can_show_the_time(line):
 
 def test_the_interpolation_curve_shows_every_point(overlaps):
     points = [
-        {"position": position, "accuracy": accuracy}
-        for position, accuracy in [(0.0, 1.0), (0.5, 0.0), (1.0, 0.9)]
+        {"position": position, "accuracy": accuracy, "nll": nll}
+        for position, accuracy, nll in [
+            (0.0, 1.0, 0.1),
+            (0.5, 0.0, 7.0),
+            (1.0, 0.9, 0.2),
+        ]
     ]
-    figure = figures.interpolation_curve(points)
-    (axis,) = figure.axes
-    assert axis.get_ylabel() == "accuracy (fraction)"
-    assert "0: first, 1: second" in axis.get_xlabel()
-    np.testing.assert_array_equal(
-        axis.get_lines()[0].get_xydata(), [(0, 1), (0.5, 0), (1, 0.9)]
-    )
+    figure = figures.interpolation_curve(points, "member 3", "member 5")
+    left, right = figure.axes
+    assert left.get_ylabel() == "accuracy (fraction)"
+    assert right.get_ylabel() == "NLL (nats)"
+    for axis, metric in ((left, "accuracy"), (right, "nll")):
+        assert "0: member 3, 1: member 5" in axis.get_xlabel()
+        np.testing.assert_array_equal(
+            axis.get_lines()[0].get_xydata(),
+            [(point["position"], point[metric]) for point in points],
+        )
     assert overlaps(figure) == []
     with pytest.raises(ValueError, match="two members.*1 points"):
         figures.interpolation_curve(points[:1])
+
+
+def corruption_report(names, severities, num_members):
+    draw = np.random.default_rng(0)
+
+    def measured():
+        return {"accuracy": draw.uniform(), "nll": draw.uniform()}
+
+    rows = [
+        {"corruption": name, "severity": severity, **measured()}
+        for name in names
+        for severity in severities
+    ]
+    report = {"corruptions": rows}
+    if num_members > 1:
+        for each in (report, *rows):
+            each["members"] = [measured() for _ in range(num_members)]
+    return report
+
+
+@pytest.mark.parametrize("num_members", [1, 3])
+def test_corruption_curves_are_means_by_severity(num_members, line, legend_of):
+    names = ["shot_noise", "fog"]
+    report = corruption_report(names, [5, 1, 3], num_members)
+    rows = report["corruptions"]
+    figure = figures.corruption_curves(report)
+    each, *both = figure.axes
+    for name in names:
+        np.testing.assert_array_equal(
+            sorted(line(each, name.replace("_", " ")).get_xydata().tolist()),
+            sorted(
+                [row["severity"], row["accuracy"]]
+                for row in rows
+                if row["corruption"] == name
+            ),
+        )
+    for axis, metric in zip(both, ("accuracy", "nll"), strict=True):
+        curves = {f"member {i}": i for i in range(num_members)}
+        curves["ensemble"] = None
+        if num_members == 1:
+            curves = {"network": None}
+        assert legend_of(axis) == list(curves)
+        for label, member in curves.items():
+            expected = []
+            for severity in (1, 3, 5):
+                found = [r for r in rows if r["severity"] == severity]
+                if member is not None:
+                    found = [r["members"][member] for r in found]
+                expected.append([severity, np.mean([r[metric] for r in found])])
+            np.testing.assert_allclose(line(axis, label).get_xydata(), expected)
 
 
 def test_an_empty_anytime_curve_is_refused():

@@ -9,6 +9,8 @@ import pytest
 from keras_superweights import figures
 from keras_superweights.allocation import KernelSpec
 from keras_superweights.allocation import MemberSpec
+from keras_superweights.datasets.corruptions import CORRUPTIONS
+from keras_superweights.datasets.corruptions import SEVERITIES
 from keras_superweights.figures.style import shortened
 from keras_superweights.sharing import SuperWeights
 
@@ -65,6 +67,27 @@ def anytime():
     )
 
 
+def corruptions():
+    return figures.corruption_curves(
+        {
+            "members": [{}] * 4,
+            "corruptions": [
+                {
+                    "corruption": name,
+                    "severity": severity,
+                    "accuracy": 1 / severity,
+                    "nll": severity,
+                    "members": [
+                        {"accuracy": i / 4, "nll": i} for i in range(4)
+                    ],
+                }
+                for name in CORRUPTIONS
+                for severity in SEVERITIES
+            ],
+        }
+    )
+
+
 def similarity(count):
     names = [LONG.format(index) for index in range(count)]
     groups = [tuple(range(count // 2)), tuple(range(count // 2, count))]
@@ -82,6 +105,7 @@ HARD = {
     "four members": curves,
     "reliability": reliability,
     "fifteen subsets": anytime,
+    "eight corruptions": corruptions,
     "28 layers": lambda: figures.cluster_membership(
         SuperWeights().allocate(members(4, 28), 60_000)
     ),

@@ -47,16 +47,18 @@ def batches(seed, num_batches=3, size=10):
     ]
 
 
-def numpy_accuracy(weights, data):
+def numpy_accuracy_and_nll(weights, data):
     """Of `normalized_net`, batch norm with the statistics of each batch."""
     kernel, bias, gamma, beta, _, _, head, head_bias = weights
-    hits = []
+    hits, nlls = [], []
     for inputs, labels in data:
         x = np.tanh(inputs @ kernel + bias)
         x = (x - x.mean(axis=0)) / np.sqrt(x.var(axis=0) + EPSILON)
         logits = (x * gamma + beta) @ head + head_bias
         hits.append(logits.argmax(axis=1) == labels)
-    return np.mean(np.concatenate(hits))
+        of_labels = logits[np.arange(len(labels)), labels]
+        nlls.append(np.log(np.exp(logits).sum(axis=1)) - of_labels)
+    return np.mean(np.concatenate(hits)), np.mean(np.concatenate(nlls))
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -70,7 +72,9 @@ def test_every_point_equals_a_mixture_made_by_hand(seed):
     for point in points:
         t = point["position"]
         mixed = [(1 - t) * a + t * b for a, b in zip(*before, strict=True)]
-        assert point["accuracy"] == pytest.approx(numpy_accuracy(mixed, data))
+        accuracy, nll = numpy_accuracy_and_nll(mixed, data)
+        assert point["accuracy"] == pytest.approx(accuracy)
+        assert point["nll"] == pytest.approx(nll, rel=1e-4)
     # Moving statistics included: the members are as they were.
     for model, weights in zip((first, second), before, strict=True):
         for now, then in zip(model.get_weights(), weights, strict=True):
@@ -133,6 +137,8 @@ def test_names_are_no_part_of_an_architecture():
         wired("a", False), wired("b", False), batches(0), num_points=2
     )
     assert [point["position"] for point in points] == [0, 1]
+    assert metrics.same_architecture(wired("a", False), wired("b", False))
+    assert not metrics.same_architecture(wired("a", False), wired("b", True))
 
 
 @pytest.mark.parametrize(

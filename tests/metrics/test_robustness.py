@@ -4,7 +4,9 @@ import keras
 import numpy as np
 import pytest
 
+from keras_superweights import SuperWeightNetwork
 from keras_superweights import metrics
+from keras_superweights import models
 from keras_superweights.datasets import ImagePipeline
 from keras_superweights.datasets import corruptions
 
@@ -66,6 +68,37 @@ def test_every_row_is_measured_on_its_corruption(pipeline, network):
     for metric in ("accuracy", "nll", "ece"):
         mean = sum(row[metric] for row in rows) / 4
         assert report[metric] == pytest.approx(mean)
+
+
+def test_an_ensemble_and_its_members_are_measured_in_one_pass(pipeline):
+    members = [
+        models.wide_resnet(10, 1, num_classes=10, input_shape=(8, 8, 1))
+        for _ in range(2)
+    ]
+    ensemble = SuperWeightNetwork(members, budget_params=0.9)
+    arguments = (pipeline, ["contrast", "pixelate"], [1, 4])
+    report = metrics.evaluate_corrupted(ensemble, *arguments)
+    json.dumps(report)
+    alone = [
+        metrics.evaluate_corrupted(member, *arguments)
+        for member in ensemble.materialize()
+    ]
+    # As a single model that predicts what the ensemble does.
+    inputs = keras.Input((8, 8, 1))
+    whole = keras.Model(inputs, ensemble(inputs))
+    alone.append(metrics.evaluate_corrupted(whole, *arguments))
+    places = [(report, alone)] + [
+        (row, [each["corruptions"][place] for each in alone])
+        for place, row in enumerate(report["corruptions"])
+    ]
+    for found, expected in places:
+        for each, by_itself in zip(
+            [*found["members"], found], expected, strict=True
+        ):
+            for metric in ("accuracy", "nll", "ece"):
+                assert each[metric] == pytest.approx(
+                    by_itself[metric], abs=1e-5
+                )
 
 
 def test_all_corruptions_at_all_severities_unless_told(network, monkeypatch):

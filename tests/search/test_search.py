@@ -133,6 +133,36 @@ def test_an_unused_layer_is_reported_and_shares_with_none(eager):
     assert found.unused in one_layer_deep(found)
 
 
+def test_members_that_share_no_window_are_searched_apart(eager):
+    def image_net(layer, flat):
+        inputs = keras.Input((4, 4, 2))
+        x = keras.layers.Flatten()(inputs) if flat else inputs
+        for _ in range(2):
+            x = layer()(x)
+        x = x if flat else keras.layers.Flatten()(x)
+        return keras.Model(inputs, keras.layers.Dense(3)(x))
+
+    draw = np.random.default_rng(0)
+    data = tf.data.Dataset.from_tensor_slices(
+        (
+            draw.normal(size=(2, 8, 4, 4, 2)).astype("float32"),
+            draw.integers(0, 3, (2, 8)),
+        )
+    )
+    members = [
+        image_net(lambda: keras.layers.Conv2D(2, 3, padding="same"), False),
+        image_net(lambda: keras.layers.Dense(32), True),
+    ]
+    for tau in (-1, 1):
+        found = search(members, data, tau=tau)
+        for allocation in (found.start, found.allocation):
+            for cluster in allocation.clusters:
+                kernels = [allocation.kernels[k] for k in cluster]
+                assert len({(k.member, k.window) for k in kernels}) == 1
+        assert len(found.similarities) == len(found.start.clusters) == 2
+        assert len(found.allocation.clusters) == (2 if tau == -1 else 4)
+
+
 def test_the_same_seed_finds_the_same(eager):
     members = members_of((1, -1, 1), (4, 6, 4))
     one, other = search(members), search(members)

@@ -74,7 +74,7 @@ def test_under_a_severe_budget_one_store_is_read_in_turns():
     (bank,) = allocation.banks
     assert bank.size == 16
     assert [p.num_templates for p in allocation.superweights] == [2, 2, 1]
-    assert [p.offset for p in allocation.superweights] == [0, 8, 8]
+    assert [p.length for p in allocation.superweights] == [4, 8, 16]
     assert [p.kernels for p in allocation.superweights] == [
         (0, 3),
         (1, 4),

@@ -1,5 +1,7 @@
 """What holds for every way of sharing, over many random networks."""
 
+import dataclasses
+import itertools
 import math
 import random
 import re
@@ -8,8 +10,10 @@ import pytest
 
 from keras_superweights.allocation import KernelSpec
 from keras_superweights.allocation import MemberSpec
+from keras_superweights.sharing import HardSharing
 from keras_superweights.sharing import Independent
 from keras_superweights.sharing import MixtureEnsembles
+from keras_superweights.sharing import SoftSharing
 from keras_superweights.sharing import SuperWeights
 
 RULES = {
@@ -22,8 +26,17 @@ RULES = {
     "MixtureEnsembles disjoint": MixtureEnsembles(disjoint=True),
     "MixtureEnsembles single": MixtureEnsembles(mix_single_layers=True),
     "MixtureEnsembles of 2": MixtureEnsembles(max_templates=2),
+    "SoftSharing": SoftSharing(),
+    "SoftSharing of 3": SoftSharing(max_templates=3),
     "Independent": Independent(),
+} | {
+    f"HardSharing {layers} {scope}": HardSharing(layers, scope)
+    for layers, scope in itertools.product(
+        ("early", "deep", "all"), ("network", "members", "both")
+    )
 }
+# Those that can be told what to share.
+SELECTIVE = {name: r for name, r in RULES.items() if name != "Independent"}
 # Those that may spend a whole budget: what they may give has no tight bound.
 SPENDING = [
     "SuperWeights",
@@ -32,6 +45,7 @@ SPENDING = [
     "MixtureEnsembles",
     "MixtureEnsembles disjoint",
     "MixtureEnsembles single",
+    "SoftSharing",
 ]
 
 
@@ -65,7 +79,12 @@ def any_network(draw, member):
     for index in range(draw.randint(1, 12)):
         window = draw.choice([(), (1, 1), (3, 3), (3,), (2, 2, 2)])
         box = (draw.randint(1, 12), draw.randint(1, 12))
-        kernels.append(KernelSpec(member, f"layer{index}", (*window, *box)))
+        if draw.random() < 0.3:
+            window, box = (3, 3), (4, 4)  # else few would be alike
+        kind = draw.choice(["conv", "depthwise"] if window else ["dense"])
+        kernels.append(
+            KernelSpec(member, f"layer{index}", (*window, *box), kind=kind)
+        )
     return MemberSpec(f"net{member}", tuple(kernels), draw.randint(0, 50))
 
 
@@ -116,7 +135,7 @@ def total_of_table(allocation):
 
 @pytest.mark.parametrize("rule", RULES.values(), ids=RULES)
 def test_no_random_case_exceeds_its_budget(rule):
-    """50 cases a rule, 500 in all."""
+    """50 cases a rule."""
     draw = random.Random(str(rule))
     for _ in range(50):
         members = random_members(draw)
@@ -187,8 +206,12 @@ def scattered(members, allocation):
         for s, piece in enumerate(allocation.superweights):
             if index not in piece.kernels:
                 continue
-            assert piece.window == kernel.shape[:-2]
-            for a, b, c, d in piece.region:
+            if piece.length:  # read as a vector: the whole plane
+                region = [(0, inputs, 0, outputs)]
+            else:
+                region = piece.region
+                assert piece.window == kernel.shape[:-2]
+            for a, b, c, d in region:
                 for i in range(a, min(b, inputs)):
                     for j in range(c, min(d, outputs)):
                         plane[i][j].append(s)
@@ -244,3 +267,69 @@ def test_ten_thousand_kernels_are_allocated_within_seconds(rule):
     allocation = rule.allocate(members, independent)
     assert time.process_time() - started < 5.0
     assert allocation.num_params <= independent
+
+
+def some_of(draw, rule, members):
+    """The rule with a selection, and what it leaves, kernel by kernel."""
+    kernels = [kernel for member in members for kernel in member.kernels]
+    names = sorted({kernel.layer for kernel in kernels})
+    exclude = draw.sample(names, draw.randint(0, len(names) - 1))
+    kinds = draw.choice([None, ("conv",), ("conv", "dense"), ("depthwise",)])
+    left = [
+        index
+        for index, kernel in enumerate(kernels)
+        if kernel.layer not in exclude and kernel.kind in (kinds or kernel.kind)
+    ]
+    return dataclasses.replace(rule, kinds=kinds, exclude=exclude), left
+
+
+def without(members, left):
+    """The members with only these kernels, the others among their rest."""
+    numbers = itertools.count()
+    result = []
+    for member in members:
+        numbered = [(next(numbers), kernel) for kernel in member.kernels]
+        result.append(
+            MemberSpec(
+                member.name,
+                tuple(kernel for i, kernel in numbered if i in left),
+                member.other_params
+                + sum(math.prod(k.shape) for i, k in numbered if i not in left),
+            )
+        )
+    return result
+
+
+@pytest.mark.parametrize("rule", SELECTIVE.values(), ids=SELECTIVE)
+def test_what_is_not_chosen_costs_as_what_cannot_be_shared(rule):
+    draw = random.Random(str(rule) + "selection")
+    tried = 0
+    while tried < 40:
+        members = random_members(draw)
+        selective, left = some_of(draw, rule, members)
+        if not left:
+            continue
+        tried += 1
+        reduced = without(members, left)
+        minimum = minimum_of(selective, members)
+        assert minimum == minimum_of(rule, reduced)
+        with pytest.raises(ValueError, match=f"works is {minimum}. Received"):
+            selective.allocate(members, minimum - 1)
+        independent = sum(member.num_params for member in members)
+        budget = draw.randint(minimum, max(minimum, 2 * independent))
+        allocation = selective.allocate(members, budget)
+        expected = rule.allocate(reduced, budget)
+        assert allocation.members == tuple(members)
+        assert allocation.banks == expected.banks
+        assert allocation.note == expected.note
+        served = [
+            dataclasses.replace(
+                piece, kernels=tuple(left[k] for k in piece.kernels)
+            )
+            for piece in expected.superweights
+        ]
+        assert list(allocation.superweights) == served
+        assert count_scalars(allocation) == allocation.num_params
+        assert allocation.num_params == expected.num_params <= budget
+        kernels = range(len(allocation.kernels))
+        assert set(kernels) - set(left) <= set(allocation.private_kernels)

@@ -41,6 +41,18 @@ def unlocked(config):
             ({"model": "wide_resnet", "depth": 10, "width": 1, "size": 2},),
             r"members\[0\].*unknown 'size'",
         ),
+        (
+            "",
+            "members",
+            ({"model": "MobileNetV2", "weights": "imagenet"},),
+            r"members\[0\].*'alpha'.*unknown 'weights'",
+        ),
+        (
+            "",
+            "members",
+            ({"model": "gru_sentence_encoder", "vocabulary_size": 9},),
+            r"members\[0\].model.*'gru_sentence_encoder'",
+        ),
         ("", "strategy", "two", "'mirrored', 'one_device'.*'two'"),
         ("", "epochs", 0, "`config.epochs`.*at least 1"),
         ("", "seed", "one", "`config.seed`.*integer"),
@@ -168,6 +180,24 @@ def test_members_have_the_shapes_of_the_data(digits_dir):
     experiment.pipeline(digits_config_in(digits_dir))
     (member, *_) = experiment.members(config)
     assert member.input_shape == (None, 8, 8, 1)
+
+
+def test_models_of_keras_are_found_by_name():
+    config = unlocked(cifar_swn_ho.get_config())
+    for name in ("ResNet50", "VGG16", "NASNetMobile", "MobileNetV3Small"):
+        config.members = ({"model": name},)
+        experiment.check(config)
+    config.members = ({"model": "MobileNetV2", "alpha": 0.5, "name": "thin"},)
+    experiment.check(config)
+    (member,) = experiment.members(config)
+    expected = keras.applications.MobileNetV2(
+        (32, 32, 3), 0.5, weights=None, classes=100
+    )
+    assert [v.shape for v in member.weights] == [
+        v.shape for v in expected.weights
+    ]
+    assert member.name == "thin"
+    assert member.layers[-1].activation is keras.activations.linear
 
 
 def digits_config_in(data_dir):

@@ -9,6 +9,7 @@ import pytest
 import tensorflow as tf
 
 import keras_superweights as ksw
+from keras_superweights.datasets import ImagePipeline
 from trainers import evaluate
 from trainers import experiment
 from trainers import train
@@ -383,6 +384,45 @@ def test_starting_over_trains_anew(tiny_config, tmp_path):
     assert len(metrics["members"]) == 1 and metrics["diversity"] is None
     found = json.loads((tmp_path / "config.json").read_text())
     assert found["epochs"] == 1
+
+
+class BrokenImages(ImagePipeline):
+    """Everything is undefined from the third step of training on."""
+
+    def train(self, epochs, first_epoch=0):
+        def spoil(step, batch):
+            images, labels = batch
+            broken = first_epoch * self.steps_per_epoch + step >= 2
+            return tf.where(broken, np.nan, 1.0) * images, labels
+
+        return super().train(epochs, first_epoch).enumerate().map(spoil)
+
+
+def test_a_loss_that_is_not_finite_keeps_what_was_saved(
+    tiny_config, tmp_path, monkeypatch
+):
+    config = tiny_config
+    config.data.train_split = "train[:64]"
+    config.data.batch_size = 32
+    config.members = config.members[:1]
+    config.budget_params = 0.9
+    config.search.pretrain_epochs = 3
+    monkeypatch.setattr(
+        experiment,
+        "pipeline",
+        lambda config: BrokenImages(seed=config.seed, **config.data),
+    )
+    with pytest.raises(ValueError, match="loss=nan after step 1 of epoch 2"):
+        train.train(config, tmp_path)
+    found = {p.name for p in tmp_path.iterdir()}
+    assert found == {"config.json", "search"}
+    (kept,) = tmp_path.glob("search/*/*")
+    assert kept.name == "epoch-000001"
+    before = contents(tmp_path)
+    # The same command goes on there, and meets the same end.
+    with pytest.raises(ValueError, match="loss=nan after step 1 of epoch 2"):
+        train.train(config, tmp_path)
+    assert contents(tmp_path) == before
 
 
 def test_evaluate_refuses_what_is_no_finished_run(tmp_path, finished_run):

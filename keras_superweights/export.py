@@ -1,0 +1,375 @@
+"""A trained network as files of plain models, which know nothing of it.
+
+A network is exported materialised: kernels are computed once, and what is
+written are its members and, of an ensemble, the whole as one model. They load
+where this library is not installed, and take the room of their parameters.
+"""
+
+import dataclasses
+import os
+import pathlib
+import tempfile
+import typing
+import warnings
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from keras_superweights.ensemble import log_mean_probabilities
+from keras_superweights.network import SuperWeightNetwork
+
+_MIB = 2**20
+
+
+def materialize_ensemble(network):
+    """One ordinary Keras model that predicts what a network predicts.
+
+    Args:
+        network: A `SuperWeightNetwork`.
+
+    Returns:
+        Of an ensemble, a Functional `keras.Model` with the members as layers
+        `member_0`, `member_1`, ... on one input, and the output
+        `log(mean_m softmax(logits_m))`, of shape `(batch, classes)`. Of a
+        single member, that member as `network.materialize()` returns it.
+
+    Raises:
+        TypeError: If `network` is not a `SuperWeightNetwork`.
+
+    Example:
+
+    ```python
+    plain = materialize_ensemble(network)
+    plain.save("plain.keras")  # loads where only Keras is installed
+    ```
+    """
+    *_, whole = _materialized(network).values()
+    return whole
+
+
+@dataclasses.dataclass(frozen=True)
+class ExportedFile:
+    """A file, or the directory of a SavedModel, that was exported.
+
+    Attributes:
+        path: Where it is, a `pathlib.Path`.
+        format: `"keras"`, `"saved_model"` or `"litert"`.
+        size: Its bytes.
+        parameters: The scalars of the model in it, trained or not; they need
+            four bytes each.
+        difference: Between its predictions and those of the network, the
+            largest in a batch.
+    """
+
+    path: pathlib.Path
+    format: str
+    size: int
+    parameters: int
+    difference: float
+
+
+def export_network(network, directory, formats=None, inputs=None):
+    """Exports the members of a network, and the ensemble, as plain models.
+
+    Of an ensemble, `member_0`, `member_1`, ... and `ensemble` are written; a
+    network of one member is `model`. None gets its name before all have been
+    read back and compared with the network, so a file of that name is whole,
+    whatever happens; when anything fails until then, nothing is left.
+
+    A SavedModel has the signatures `serve` and `serving_default`, and any batch
+    size. It holds each variable once; `keras.Model.export` writes them twice.
+
+    Args:
+        network: A trained `SuperWeightNetwork`.
+        directory: Where to; made if it is not there. Files in it stay as they
+            are.
+        formats: Which of `"keras"` (`.keras`), `"saved_model"` (a directory
+            `.saved_model`) and `"litert"` (`.tflite`). Defaults to all that
+            the installed TensorFlow can write.
+        inputs: A batch on which to compare predictions, as the network takes
+            it. Defaults to eight examples: normal numbers, or zeros where an
+            input is not of floats.
+
+    Returns:
+        A list of `ExportedFile`, which `format_exported` makes a table of.
+
+    Raises:
+        TypeError: If `network` is not a `SuperWeightNetwork`.
+        ValueError: If a format is unknown or cannot be written here, a file
+            to be written is there already, an input has unknown dimensions
+            and no batch is given, or LiteRT has not all operations of a
+            model.
+
+    Example:
+
+    ```python
+    files = export_network(network, "exported")
+    print(format_exported(files))
+    tf.saved_model.load("exported/ensemble.saved_model").serve(images)
+    ```
+    """
+    formats = _checked_formats(formats)
+    models = _materialized(network)
+    directory = pathlib.Path(directory)
+    targets = {
+        (name, key): directory / f"{name}{_FORMATS[key].suffix}"
+        for name in models
+        for key in formats
+    }
+    place = _free_place(directory, targets.values())
+    inputs = _batch(network.members[0], inputs)
+    expected = _predictions(network, inputs)
+
+    exported = []
+    # On the same file system, so that to rename is all that is left to do.
+    with tempfile.TemporaryDirectory("", "unfinished-", place) as unfinished:
+        for (name, key), target in targets.items():
+            path = pathlib.Path(unfinished, target.name)
+            _FORMATS[key].write(models[name], path)
+            found = _FORMATS[key].predict(path, models[name], inputs)
+            exported.append(
+                ExportedFile(
+                    target,
+                    key,
+                    _size(path),
+                    models[name].count_params(),
+                    _largest_difference(expected[name], found),
+                )
+            )
+        directory.mkdir(parents=True, exist_ok=True)
+        for target in targets.values():
+            os.rename(pathlib.Path(unfinished, target.name), target)
+    return exported
+
+
+def format_exported(files):
+    """A table of exported files, as text.
+
+    Args:
+        files: What `export_network` returned.
+    """
+    width = max(len(str(file.path)) for file in files)
+    header = (
+        f"{'':{width}}       MiB   parameters  they need  largest difference"
+    )
+    lines = [header, "-" * len(header)]
+    for file in files:
+        lines.append(
+            f"{str(file.path):{width}}  {file.size / _MIB:8,.2f}  "
+            f"{file.parameters:11,}  {4 * file.parameters / _MIB:9,.2f}  "
+            f"{file.difference:18.1e}"
+        )
+    return "\n".join(lines)
+
+
+def _materialized(network) -> dict[str, keras.Model]:
+    """The plain models by the names of their files; the last is the whole."""
+    if not isinstance(network, SuperWeightNetwork):
+        raise TypeError(
+            "`network` must be a `SuperWeightNetwork`; other Keras models are "
+            f"plain already. Received: network={network!r}."
+        )
+    members = network.materialize()
+    if len(members) == 1:
+        return {"model": members[0]}
+    for index, member in enumerate(members):
+        # Members may have equal names, the layers of a model may not.
+        member.name = f"member_{index}"
+    first = members[0].inputs[0]
+    inputs = keras.Input(
+        batch_shape=first.shape, dtype=first.dtype, name="inputs"
+    )
+    logits = [member(inputs) for member in members]
+    ensemble = keras.Model(
+        inputs, log_mean_probabilities(logits), name=network.name
+    )
+    return {**{member.name: member for member in members}, "ensemble": ensemble}
+
+
+def _predictions(network, inputs):
+    """What the network itself predicts, by the names of the files."""
+    whole = network(inputs, training=False)
+    if len(network.members) == 1:
+        return {"model": whole}
+    members = network.member_outputs(inputs)
+    names = [f"member_{index}" for index in range(len(members))]
+    return {**dict(zip(names, members, strict=True)), "ensemble": whole}
+
+
+def _write_keras(model, path):
+    model.save(path)
+
+
+def _predict_keras(path, model, inputs):
+    return keras.saving.load_model(path)(inputs, training=False)
+
+
+def _write_saved_model(model, path):
+    # `Model.export` tracks the Keras variables of a model besides the
+    # TensorFlow variables that its endpoint uses, and stores both (Keras issue
+    # 23553). An endpoint alone tracks the latter, and no lookup tables: those
+    # belong to layers without variables.
+    archive = keras.export.ExportArchive()
+    for layer in model._flatten_layers(include_self=False):
+        if not layer.variables:
+            archive.track(layer)
+    archive.add_endpoint(
+        "serve",
+        lambda inputs: model(inputs, training=False),
+        [_structure(model)],
+    )
+    archive.write_out(path, verbose=False)
+
+
+def _predict_saved_model(path, model, inputs):
+    loaded = tf.saved_model.load(path)  # holds the variables, `serve` does not
+    return loaded.serve(inputs)
+
+
+def _write_litert(model, path):
+    with tempfile.TemporaryDirectory(dir=path.parent) as saved:
+        _write_saved_model(model, saved)
+        converter = tf.lite.TFLiteConverter.from_saved_model(saved)
+        try:
+            content = converter.convert()
+        except Exception as error:
+            raise ValueError(
+                "LiteRT must have all operations of a model. Received: "
+                f"'{model.name}', of which its converter says what is above; "
+                "recurrent layers that are not unrolled and half precision do "
+                "not convert. Leave 'litert' out of `formats`."
+            ) from error
+    path.write_bytes(content)
+
+
+def _predict_litert(path, model, inputs):
+    with warnings.catch_warnings():
+        # That the interpreter will move to a package of its own.
+        warnings.simplefilter("ignore", UserWarning)
+        interpreter = tf.lite.Interpreter(str(path))
+    run = interpreter.get_signature_runner("serving_default")
+    # Called by name; names are as in Keras but for characters not allowed.
+    names = [tensor.name for tensor in model.inputs]
+    values = dict(zip(names, keras.tree.flatten(inputs), strict=True))
+    arguments = zip(sorted(run.get_input_details()), sorted(names), strict=True)
+    return run(**{name: values[key].numpy() for name, key in arguments})
+
+
+class _Format(typing.NamedTuple):
+    """How a model is written to a path, and predicts when read from it."""
+
+    suffix: str
+    write: typing.Callable
+    predict: typing.Callable
+
+
+_FORMATS = {
+    "keras": _Format(".keras", _write_keras, _predict_keras),
+    "saved_model": _Format(
+        ".saved_model", _write_saved_model, _predict_saved_model
+    ),
+    "litert": _Format(".tflite", _write_litert, _predict_litert),
+}
+
+
+def _checked_formats(formats):
+    has_converter = hasattr(tf.lite, "TFLiteConverter")
+    if formats is None:
+        return [key for key in _FORMATS if key != "litert" or has_converter]
+    known = ", ".join(map(repr, _FORMATS))
+    if (
+        isinstance(formats, str)
+        or not formats
+        or not set(formats) <= set(_FORMATS)
+    ):
+        raise ValueError(
+            f"`formats` must be a list of some of {known}. Received: "
+            f"formats={formats!r}."
+        )
+    if "litert" in formats and not has_converter:
+        raise ValueError(
+            "The format 'litert' needs `tf.lite.TFLiteConverter`, which the "
+            f"installed TensorFlow {tf.__version__} does not have. Received: "
+            f"formats={formats!r}."
+        )
+    return list(dict.fromkeys(formats))
+
+
+def _free_place(directory, targets):
+    """The directory, or what there is of the way to it, checked."""
+    taken = [str(target) for target in targets if target.exists()]
+    if taken:
+        raise ValueError(
+            "`directory` must not have the files that are to be written. "
+            f"Received: directory={str(directory)!r}, and there are "
+            f"{', '.join(taken)}. Choose another directory, or delete them."
+        )
+    place = next(p for p in (directory, *directory.parents) if p.exists())
+    if not place.is_dir():
+        raise ValueError(
+            "`directory` must be a directory, or one that can be made. "
+            f"Received: directory={str(directory)!r}, and {place} is a file."
+        )
+    return place
+
+
+def _structure(model):
+    """The model's symbolic inputs, in the structure in which it takes them."""
+    sequential = isinstance(model, keras.Sequential)
+    return model.inputs[0] if sequential else model.input
+
+
+def _batch(member, inputs):
+    """The batch to compare predictions on, as tensors."""
+    structure = _structure(member)
+    if inputs is not None:
+        try:
+            return keras.tree.map_structure(
+                lambda tensor, value: keras.ops.convert_to_tensor(
+                    value, tensor.dtype
+                ),
+                structure,
+                inputs,
+            )
+        except (TypeError, ValueError) as error:
+            raise ValueError(
+                "`inputs` must be a batch as the network takes it. Received: "
+                f"inputs={inputs!r}, expected: {structure}."
+            ) from error
+    random = np.random.default_rng(0)
+
+    def eight(tensor):
+        shape = (8, *tensor.shape[1:])
+        if None in shape:
+            raise ValueError(
+                "`inputs` must be a batch on which to compare predictions, if "
+                "an input has unknown dimensions. Received: inputs=None, and "
+                f"the input '{tensor.name}' has the shape {tensor.shape}."
+            )
+        if keras.backend.is_float_dtype(tensor.dtype):
+            return tf.constant(random.normal(size=shape), tensor.dtype)
+        return tf.zeros(shape, tensor.dtype)
+
+    return keras.tree.map_structure(eight, structure)
+
+
+def _largest_difference(expected, found):
+    expected, found = _by_name(expected), _by_name(found)
+    return max(
+        float(np.max(np.abs(np.float64(output) - np.float64(found[name]))))
+        for name, output in expected.items()
+    )
+
+
+def _by_name(outputs):
+    """Outputs by the names that signatures give them."""
+    if isinstance(outputs, dict):
+        return outputs
+    flat = keras.tree.flatten(outputs)
+    return {f"output_{index}": output for index, output in enumerate(flat)}
+
+
+def _size(path):
+    files = path.rglob("*") if path.is_dir() else [path]
+    return sum(file.stat().st_size for file in files if file.is_file())

@@ -1,0 +1,52 @@
+"""What every member says of every example, in one pass over the data."""
+
+import numpy as np
+import tensorflow as tf
+
+
+def predict_members(network, batches):
+    """Predicts a whole split with every member, in one pass.
+
+    Args:
+        network: A `SuperWeightNetwork`; any other `keras.Model` is an ensemble
+            of one.
+        batches: Batches `(inputs, labels)`, labels integer `(batch,)` or
+            one-hot `(batch, classes)`.
+
+    Returns:
+        `(logits, labels)`: a list of one float array `(examples, classes)` a
+        member, and an integer array `(examples,)`.
+
+    Example:
+
+    ```python
+    logits, labels = ksw.metrics.predict_members(network, pipeline.test())
+    report = ksw.metrics.evaluate_members(logits, labels, flops)
+    ```
+    """
+    return member_predictor(network)(batches)
+
+
+def member_predictor(network):
+    """`predict_members` of one network, compiled once for several splits."""
+    if hasattr(network, "member_outputs"):
+        forward = network.member_outputs
+    else:
+
+        def forward(inputs):
+            return [network(inputs, training=False)]
+
+    compiled = tf.function(forward, reduce_retracing=True)
+
+    def predict(batches):
+        logits, labels = [], []
+        for inputs, targets in batches:
+            logits.append([each.numpy() for each in compiled(inputs)])
+            targets = np.asarray(targets)
+            labels.append(targets.argmax(1) if targets.ndim == 2 else targets)
+        of_members = zip(*logits, strict=True)
+        # Of no batch at all, there are no logits of any member either.
+        labels = np.concatenate(labels) if labels else np.zeros(0, int)
+        return list(map(np.concatenate, of_members)), labels
+
+    return predict

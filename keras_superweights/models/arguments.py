@@ -1,0 +1,52 @@
+"""Checks of the arguments that several models take."""
+
+
+def check_positive_integer(argument, value):
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise TypeError(
+            f"`{argument}` must be an integer. Received: {argument}={value!r}."
+        )
+    if value < 1:
+        raise ValueError(
+            f"`{argument}` must be at least 1. Received: {argument}={value}."
+        )
+
+
+def check_depth(depth):
+    """Checks the depth of a network of three equal stages for small images."""
+    check_positive_integer("depth", depth)
+    if depth >= 10 and depth % 6 == 4:
+        return
+    below = (depth - 4) // 6 * 6 + 4
+    nearest = f"{below} or {below + 6}" if below >= 10 else "10"
+    raise ValueError(
+        "`depth` must be 6 * n + 4 with n >= 1, since each of the three "
+        "stages has n times two convolutions. "
+        f"Received: depth={depth}; the nearest valid depth is {nearest}."
+    )
+
+
+def checked_image_shape(input_shape, smallest):
+    """`input_shape` as a tuple, if it is `(height, width, channels)`.
+
+    Args:
+        input_shape: The argument as it was given; height and width may be
+            `None`.
+        smallest: The fewest pixels that height and width may have.
+
+    Raises:
+        ValueError: If it is not the shape of such an image.
+    """
+    shape = tuple(input_shape)
+    if (
+        len(shape) != 3
+        or shape[2] is None
+        or shape[2] < 1
+        or any(size is not None and size < smallest for size in shape[:2])
+    ):
+        raise ValueError(
+            "`input_shape` must be (height, width, channels) with height and "
+            f"width of at least {smallest} pixels. "
+            f"Received: input_shape={input_shape}."
+        )
+    return shape

@@ -1,0 +1,36 @@
+"""The layers that all convolutional models here are made of.
+
+Convolutions have no bias and start He-normal. Batch normalization has momentum
+0.9 and epsilon 1e-5, the defaults of Torch, in which the networks were
+published (it writes that momentum as 0.1).
+"""
+
+import keras
+
+
+def convolution(x, filters, kernel_size, strides=1, *, name):
+    return keras.layers.Conv2D(
+        filters,
+        kernel_size,
+        strides=strides,
+        padding="same",
+        use_bias=False,
+        kernel_initializer="he_normal",
+        name=name,
+    )(x)
+
+
+def normalized(x, name):
+    return keras.layers.BatchNormalization(
+        momentum=0.9, epsilon=1e-5, name=name
+    )(x)
+
+
+def normalized_relu(x, norm_name, relu_name):
+    return keras.layers.ReLU(name=relu_name)(normalized(x, norm_name))
+
+
+def pooled_logits(x, num_classes):
+    """Global average pooling and one dense layer, in float32."""
+    x = keras.layers.GlobalAveragePooling2D(name="pool")(x)
+    return keras.layers.Dense(num_classes, dtype="float32", name="head")(x)

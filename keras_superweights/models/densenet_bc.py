@@ -1,0 +1,103 @@
+"""Densely connected networks for small images, as plain Keras models."""
+
+import keras
+
+from keras_superweights.models.arguments import check_depth
+from keras_superweights.models.arguments import check_positive_integer
+from keras_superweights.models.arguments import checked_image_shape
+from keras_superweights.models.convolutions import convolution
+from keras_superweights.models.convolutions import normalized_relu
+from keras_superweights.models.convolutions import pooled_logits
+
+
+def densenet_bc(
+    depth,
+    growth,
+    num_classes=10,
+    input_shape=(32, 32, 3),
+    name=None,
+):
+    """Builds the CIFAR network DenseNet-BC with `depth` layers.
+
+    A 3x3 convolution to `2 * growth` channels, then three blocks of `n` layers,
+    where `depth = 6 * n + 4`. A layer is BN-ReLU and a 1x1 convolution to
+    `4 * growth` channels (the B, bottleneck), BN-ReLU and a 3x3 convolution to
+    `growth` channels, which are appended to its input. Between two blocks,
+    BN-ReLU, a 1x1 convolution to half as many channels (the C, compression)
+    and 2x2 average pooling. At the end come BN-ReLU, global average pooling
+    and one dense layer without activation.
+
+    Trainable parameters with 10 classes, and what the paper says (table 2):
+
+        depth  growth   parameters   paper
+          100      12      769,162    0.8M
+          250      24   15,324,406   15.3M
+          190      40   25,624,430   25.6M
+
+    The model consists of Keras' own layers only. Convolutions have no bias and
+    start He-normal; batch normalization has momentum 0.9 and epsilon 1e-5.
+    There is no dropout, as in the paper's runs with augmented data. The last
+    layer computes in float32 under any dtype policy.
+
+    Args:
+        depth: Integer `6 * n + 4` with `n >= 1`: 10, 16, ..., 100, 190, ...
+        growth: Positive integer, the channels that a layer appends (the `k`
+            of the paper).
+        num_classes: Positive integer, the number of logits. Defaults to 10.
+        input_shape: `(height, width, channels)` of one image. Height and width
+            are at least 4 pixels, or `None` if they vary. Defaults to CIFAR's
+            `(32, 32, 3)`.
+        name: Name of the model. Defaults to `"densenet_bc_{depth}_{growth}"`.
+
+    Returns:
+        A Functional `keras.Model` from images `(batch, *input_shape)` to
+        logits `(batch, num_classes)`. Its layers are named after their place:
+        `"stem"`, `"block1_layer0_conv1"`, `"transition1_conv"`, `"head"`, ...
+
+    Raises:
+        TypeError: If `depth`, `growth` or `num_classes` is not an integer.
+        ValueError: If the depth is not `6 * n + 4`, a number is not positive,
+            or `input_shape` is not that of an image of at least 4x4 pixels.
+
+    Example:
+
+    >>> model = densenet_bc(190, 40)
+    >>> sum(v.shape.num_elements() for v in model.trainable_variables)
+    25624430
+
+    References:
+        - Huang et al., Densely Connected Convolutional Networks (CVPR 2017),
+          section 3 and table 2: https://arxiv.org/abs/1608.06993
+    """
+    check_depth(depth)
+    check_positive_integer("growth", growth)
+    check_positive_integer("num_classes", num_classes)
+    input_shape = checked_image_shape(input_shape, smallest=4)
+
+    inputs = keras.Input(input_shape, name="images")
+    x = convolution(inputs, 2 * growth, kernel_size=3, name="stem")
+    for block in (1, 2, 3):
+        if block > 1:
+            x = _transition(x, name=f"transition{block - 1}")
+        for layer in range((depth - 4) // 6):
+            x = _layer(x, growth, name=f"block{block}_layer{layer}")
+    x = normalized_relu(x, norm_name="final_norm", relu_name="final_relu")
+    outputs = pooled_logits(x, num_classes)
+    if name is None:
+        name = f"densenet_bc_{depth}_{growth}"
+    return keras.Model(inputs, outputs, name=name)
+
+
+def _layer(x, growth, name):
+    new = normalized_relu(x, f"{name}_norm1", f"{name}_relu1")
+    new = convolution(new, 4 * growth, 1, name=f"{name}_conv1")
+    new = normalized_relu(new, f"{name}_norm2", f"{name}_relu2")
+    new = convolution(new, growth, 3, name=f"{name}_conv2")
+    return keras.layers.Concatenate(name=f"{name}_concat")([x, new])
+
+
+def _transition(x, name):
+    channels = x.shape[-1] // 2
+    x = normalized_relu(x, f"{name}_norm", f"{name}_relu")
+    x = convolution(x, channels, 1, name=f"{name}_conv")
+    return keras.layers.AveragePooling2D(2, name=f"{name}_pool")(x)

@@ -1,0 +1,74 @@
+"""VGG11 for small images, as a plain Keras model."""
+
+import keras
+
+from keras_superweights.models.arguments import check_positive_integer
+from keras_superweights.models.arguments import checked_image_shape
+from keras_superweights.models.convolutions import convolution
+from keras_superweights.models.convolutions import normalized_relu
+from keras_superweights.models.convolutions import pooled_logits
+
+
+def vgg11(num_classes=10, input_shape=(32, 32, 3), name="vgg11"):
+    """Builds VGG11 with batch normalization, in its usual form for CIFAR.
+
+    Eight 3x3 convolutions with BN-ReLU, in five stages of 64, 128, 256, 512
+    and 512 channels: one each in the first two, two each in the others. Every
+    stage ends in a 2x2 maximum with stride 2, which makes one pixel of 32x32.
+    Then, in place of the paper's three, one dense layer without activation.
+    Smaller images stop shrinking at one pixel; of larger ones the mean over
+    the last pixels is taken.
+
+    It has 9,228,362 trainable parameters with 10 classes. Versions whose
+    convolutions have a bias, which the batch normalization after them takes
+    away again, have 2,752 more.
+
+    The model consists of Keras' own layers only. Convolutions start He-normal;
+    batch normalization has momentum 0.9 and epsilon 1e-5. The last layer
+    computes in float32 under any dtype policy.
+
+    Args:
+        num_classes: Positive integer, the number of logits. Defaults to 10.
+        input_shape: `(height, width, channels)` of one image; height and width
+            are `None` if they vary. Defaults to CIFAR's `(32, 32, 3)`.
+        name: Name of the model. Defaults to `"vgg11"`.
+
+    Returns:
+        A Functional `keras.Model` from images `(batch, *input_shape)` to
+        logits `(batch, num_classes)`. Its layers are named after their place:
+        `"stage1_conv1"`, `"stage3_conv2"`, `"head"`, ...
+
+    Raises:
+        TypeError: If `num_classes` is not an integer.
+        ValueError: If it is not positive, or `input_shape` is not that of an
+            image.
+
+    Example:
+
+    >>> model = vgg11()
+    >>> sum(v.shape.num_elements() for v in model.trainable_variables)
+    9228362
+
+    References:
+        - Simonyan and Zisserman, Very Deep Convolutional Networks for
+          Large-Scale Image Recognition (ICLR 2015), table 1, column A:
+          https://arxiv.org/abs/1409.1556
+    """
+    check_positive_integer("num_classes", num_classes)
+    input_shape = checked_image_shape(input_shape, smallest=1)
+
+    inputs = keras.Input(input_shape, name="images")
+    x = inputs
+    stages = ((64, 1), (128, 1), (256, 2), (512, 2), (512, 2))
+    for stage, (filters, convolutions) in enumerate(stages, start=1):
+        for index in range(1, convolutions + 1):
+            place = f"stage{stage}"
+            x = convolution(x, filters, 3, name=f"{place}_conv{index}")
+            x = normalized_relu(
+                x, f"{place}_norm{index}", f"{place}_relu{index}"
+            )
+        x = keras.layers.MaxPooling2D(
+            2, padding="same", name=f"stage{stage}_pool"
+        )(x)
+    outputs = pooled_logits(x, num_classes)
+    return keras.Model(inputs, outputs, name=name)

@@ -1,0 +1,106 @@
+"""Pretraining, of which only a measurement is kept."""
+
+import math
+
+import keras
+
+
+def pretrain(
+    network,
+    data,
+    epochs,
+    steps_per_epoch,
+    recorder=None,
+    callbacks=(),
+    initial_epoch=0,
+    verbose="auto",
+):
+    """Trains a compiled network, and sees that all of it is trained.
+
+    Args:
+        network: The `SuperWeightNetwork`.
+        data: A `tf.data.Dataset` of batches.
+        epochs: Epochs of pretraining.
+        steps_per_epoch: Batches in an epoch; `None` if that is all of `data`.
+        recorder: A `GradientRecorder` for the last epoch, if wanted.
+        callbacks: As for `fit`.
+        initial_epoch: As for `fit`.
+        verbose: As for `fit`.
+
+    Raises:
+        ValueError: If the data ends before an epoch is over, the loss is not
+            finite, or the last epoch is not trained here.
+    """
+    watch = _Watch(recorder, epochs, steps_per_epoch)
+    network.fit(
+        data,
+        initial_epoch=initial_epoch,
+        epochs=epochs,
+        steps_per_epoch=steps_per_epoch,
+        # First, so that no backup is made of an epoch that it refuses.
+        callbacks=[watch, *callbacks],
+        shuffle=False,
+        verbose=verbose,
+    )
+    watch.check_completed()
+
+
+def check_epochs(pretrain_epochs):
+    """Raises an error for what is no number of epochs."""
+    if not isinstance(pretrain_epochs, int) or pretrain_epochs < 1:
+        raise ValueError(
+            "`pretrain_epochs` must be a positive integer. Received: "
+            f"pretrain_epochs={pretrain_epochs!r}."
+        )
+
+
+class _Watch(keras.callbacks.Callback):
+    """Records gradients in the last epoch, and sees that there is one."""
+
+    def __init__(self, recorder, epochs, steps_per_epoch):
+        super().__init__()
+        self._recorder = recorder
+        self._epochs = epochs
+        self._steps_per_epoch = steps_per_epoch
+        self._epoch = None
+        self._steps = 0
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self._epoch = epoch
+        self._steps = 0
+        if self._recorder is not None and epoch == self._epochs - 1:
+            self.model.record_gradients(self._recorder)
+
+    def on_train_batch_end(self, batch, logs=None):
+        self._steps += 1
+        if not math.isfinite(logs["loss"]):
+            raise ValueError(
+                "The loss must stay finite during pretraining. Received: "
+                f"loss={logs['loss']} after step {self._steps} of epoch "
+                f"{self._epoch + 1}. Lower the learning rate, or look at the "
+                "data; what was saved after the epochs before is kept."
+            )
+
+    def on_epoch_end(self, epoch, logs=None):
+        expected = self._steps_per_epoch or max(self._steps, 1)
+        if self._steps != expected:
+            raise ValueError(
+                "`data` must last for every epoch of the pretraining. "
+                f"Received: data that ended after {self._steps} of "
+                f"{expected} steps of epoch {epoch + 1} of {self._epochs}. "
+                "Repeat it, or lower `steps_per_epoch` or `pretrain_epochs`."
+            )
+
+    def on_train_end(self, logs=None):
+        if self._recorder is not None:
+            self.model.record_gradients(None)
+
+    def check_completed(self):
+        if self._epoch != self._epochs - 1:
+            ended = 0 if self._epoch is None else self._epoch + 1
+            raise ValueError(
+                "The last epoch of the pretraining must be trained here, since "
+                f"it is measured. Received: training that ended with epoch "
+                f"{ended} of {self._epochs}, or `callbacks` that resumed after "
+                "the last one, whose record is lost: then delete their backup."
+            )

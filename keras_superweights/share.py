@@ -1,0 +1,59 @@
+"""One line on a model of the user's own."""
+
+from keras_superweights.members import skeletons
+from keras_superweights.network import SuperWeightNetwork
+from keras_superweights.sharing import Shapeshifter
+
+
+def share(model, budget_params, sharing=None, **kwargs):
+    """Makes a network of a model's own that trains inside a budget.
+
+    It has the model's name, inputs and outputs, and takes what the model
+    takes in `compile`, `fit`, `evaluate` and `predict`: any loss, dicts by the
+    names of outputs, several inputs and outputs, masks, weights of samples.
+
+    Args:
+        model: A Functional or Sequential model, or a function without
+            arguments that returns one, which costs no memory for the model.
+            It is cloned, not trained, and starts anew, but for layers that are
+            not trained (frozen, or adapted to data), which keep their values.
+        budget_params: The most trainable scalars, everything included: an
+            integer, or a float, a fraction of what the model has.
+        sharing: A rule of `keras_superweights.sharing`. Defaults to
+            `Shapeshifter()`.
+        **kwargs: As for `SuperWeightNetwork`: `weight_decay`, `name`, ...
+
+    Returns:
+        A `SuperWeightNetwork` of one member. `materialize()[0]` is an ordinary
+        model again.
+
+    Raises:
+        TypeError: If an argument is of another kind, several models among
+            them.
+        ValueError: If the model cannot be cloned or has nothing to share, or
+            the budget is too small; the last names the smallest that works.
+
+    Example:
+
+    ```python
+    model = keras.applications.MobileNetV2(weights=None)
+    slim = ksw.share(model, budget_params=0.1)
+    slim.compile("adam", "sparse_categorical_crossentropy", ["accuracy"])
+    slim.fit(images, labels, epochs=10)
+    slim.materialize()[0].save("mobilenet.keras")
+    ```
+
+    References:
+        - Neural Parameter Allocation Search (NPAS)
+    """
+    if isinstance(model, (list, tuple)):
+        raise TypeError(
+            "`model` must be one Keras model, or a function that returns one. "
+            f"Received: a {type(model).__name__} of {len(model)}. Several "
+            "models that share one budget are a "
+            "`SuperWeightNetwork(members, budget_params, sharing)`."
+        )
+    (skeleton,) = skeletons(model)
+    kwargs = {"name": skeleton.name, **kwargs}
+    rule = Shapeshifter() if sharing is None else sharing
+    return SuperWeightNetwork(skeleton, budget_params, rule, **kwargs)

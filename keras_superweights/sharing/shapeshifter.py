@@ -1,0 +1,284 @@
+"""Shapeshifter: any network with any number of parameters (NPAS)."""
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from keras_superweights.allocation.allocation import Allocation
+from keras_superweights.allocation.allocation import all_kernels
+from keras_superweights.allocation.kernels import MemberSpec
+from keras_superweights.allocation.stores import View
+from keras_superweights.allocation.stores import cheapest_total
+from keras_superweights.allocation.stores import deal
+from keras_superweights.allocation.stores import in_proportion
+from keras_superweights.allocation.stores import largest_total
+from keras_superweights.allocation.stores import read
+from keras_superweights.allocation.superweight import UPSAMPLINGS
+from keras_superweights.allocation.superweight import Bank
+from keras_superweights.allocation.superweight import SuperWeight
+from keras_superweights.sharing.budget import refuse
+from keras_superweights.sharing.selection import SelectiveRule
+from keras_superweights.sharing.selection import matches
+from keras_superweights.sharing.selection import others_params
+
+MIXINGS = ("wavg", "emb", "rr", "avg")
+
+# NPAS, section 3.4.
+PRETRAINING_TEMPLATES = 4
+
+
+@dataclass(frozen=True)
+class Shapeshifter(SelectiveRule):
+    """Shares among layers of any shape and kind, within any budget.
+
+    Parameters lie in stores, flat vectors. Every layer reads its store in its
+    own shape: as up to `max_templates` templates, which it mixes; as a single
+    one, which it uses as it is; or, where the store is smaller than the layer,
+    upsampled (NPAS, section 3). So a budget may be a few thousandths of the
+    network, or several times its size (SSN+, section 4.2): the network that
+    `materialize()` returns has its own size either way.
+
+    Each kernel starts with the variance that its layer needs, by a constant
+    factor where it has no coefficients; the paper leaves that to batch
+    normalization.
+
+    Args:
+        mixing: How templates become a kernel. `"wavg"`: a sum weighted by
+            learned coefficients. `"emb"`: a mean weighted by the softmax of
+            a projection of a learned embedding of the layer. `"rr"`: one
+            template, in turn. `"avg"`: their mean. Sections 3.2 and B.2.
+        max_templates: The most templates that a layer mixes, `P` in the
+            paper, which found 10 best for WRN-28-10 (table 11).
+        upsampling: How a store becomes a larger kernel. `"mask"`: repeated,
+            every copy but the first times a learned mask for windows of 9
+            scalars. `"repeat"`: repeated. `"bilinear"`: interpolated.
+            Sections 3.3 and B.4.
+        stores: Which layers share a store. `"single"`: all. `"random"`: those
+            that fall into one of `num_stores`. `"shape"`: those of one kind
+            and shape. Or patterns, as of `fnmatch`, one a store: a layer
+            belongs to the first that matches its path. Or a number for every
+            kernel that is shared, in order, such as
+            `keras_superweights.search.learn_stores` finds. Each store gets the
+            share of the budget that its kernels have of all (section 3.4).
+        num_stores: Number of random stores.
+        seed: Seed of the random stores.
+        kinds: See `SelectiveRule`.
+        exclude: See `SelectiveRule`.
+
+    Raises:
+        ValueError: If an argument is not one of the above.
+
+    Example:
+
+    >>> from keras_superweights.allocation import KernelSpec
+    >>> from keras_superweights.allocation import MemberSpec
+    >>> kernels = tuple(KernelSpec(0, name, (3, 3, 8, 8)) for name in "ab")
+    >>> member = MemberSpec("net", kernels, other_params=10)
+    >>> Shapeshifter().allocate([member], 300).num_params
+    300
+    """
+
+    mixing: str = "wavg"
+    max_templates: int = 10
+    upsampling: str = "mask"
+    stores: str | tuple = "single"
+    num_stores: int = 4
+    seed: int = 0
+
+    def __post_init__(self):
+        super().__post_init__()
+        for name, choices in (("mixing", MIXINGS), ("upsampling", UPSAMPLINGS)):
+            if getattr(self, name) not in choices:
+                raise ValueError(
+                    f"`{name}` must be one of {choices}. Received: "
+                    f"{name}={getattr(self, name)!r}."
+                )
+        for name in ("max_templates", "num_stores"):
+            value = getattr(self, name)
+            if not isinstance(value, int) or value < 1:
+                raise ValueError(
+                    f"`{name}` must be a positive integer. Received: "
+                    f"{name}={value!r}."
+                )
+        if not isinstance(self.stores, str):
+            object.__setattr__(self, "stores", tuple(self.stores))
+        elif self.stores not in ("single", "random", "shape"):
+            raise ValueError(
+                '`stores` must be "single", "random", "shape", a sequence of '
+                "patterns, or one of integers. Received: "
+                f"stores={self.stores!r}."
+            )
+
+    def allocate(
+        self, members: Sequence[MemberSpec], budget_params: int
+    ) -> Allocation:
+        """The allocation of the members' kernels inside the budget.
+
+        Raises:
+            ValueError: If the budget is too small; names the smallest one.
+        """
+        kernels = all_kernels(members)
+        chosen = self.chosen(members)
+        groups = self._groups(kernels, chosen)
+        fixed = others_params(members, chosen)
+        weights = [sum(kernels[k].size for k in group) for group in groups]
+
+        def superweights(total):
+            sizes = in_proportion(total, weights)
+            return [
+                self._read(kernels, group, store, bank)
+                for bank, (group, store) in enumerate(
+                    zip(groups, sizes, strict=True)
+                )
+            ]
+
+        def cost(total):
+            return sum(
+                size + sum(piece.beside_bank(kernels) for piece in pieces)
+                for size, pieces in superweights(total)
+            )
+
+        low, high = len(groups), self.max_templates * sum(weights)
+        total = largest_total(cost, budget_params - fixed, low, high)
+        if total is None:
+            total = cheapest_total(cost, low, high)
+        if cost(total) > budget_params - fixed:
+            refuse(budget_params, fixed + cost(total), self)
+        stores = superweights(total)
+        left = budget_params - fixed - cost(total)
+        return Allocation(
+            members=tuple(members),
+            banks=tuple(
+                Bank(f"store {index}", size)
+                for index, (size, _) in enumerate(stores)
+            ),
+            superweights=tuple(p for _, pieces in stores for p in pieces),
+            budget_params=budget_params,
+            sharing=str(self),
+            note=f"{left:,} scalars are left: no kernel could read them."
+            if left
+            else "",
+        )
+
+    def _groups(self, kernels, chosen) -> list[list[int]]:
+        """The kernels of each store."""
+        if self.stores == "single":
+            places = [0] * len(chosen)
+        elif self.stores == "random":
+            draw = random.Random(self.seed)
+            places = [draw.randrange(self.num_stores) for _ in chosen]
+        elif self.stores == "shape":
+            places = [(kernels[k].kind, kernels[k].shape) for k in chosen]
+        elif all(isinstance(store, str) for store in self.stores):
+            places = [self._first_match(kernels[k]) for k in chosen]
+        elif len(self.stores) == len(chosen):
+            places = self.stores
+        else:
+            raise ValueError(
+                "`stores` must have a number for each kernel that is shared. "
+                f"Received: {len(self.stores)} numbers for {len(chosen)} "
+                "kernels."
+            )
+        groups = {}
+        for place, kernel in zip(places, chosen, strict=True):
+            groups.setdefault(place, []).append(kernel)
+        return [groups[place] for place in sorted(groups)]
+
+    def _first_match(self, kernel) -> int:
+        for place, pattern in enumerate(self.stores):
+            if matches(kernel, pattern):
+                return place
+        raise ValueError(
+            "One of the patterns in `stores` must match each layer that is "
+            f"shared. Received: stores={self.stores}, none of which matches "
+            f"'{kernel.layer}'. End with '*' for all others."
+        )
+
+    def _read(self, kernels, group, store, bank):
+        """How the kernels of a store read it.
+
+        Returns:
+            The scalars that are read, and the SuperWeights: one for all
+            kernels that mix the same templates.
+        """
+        views = deal(
+            [kernels[k].size for k in group], store, self.max_templates
+        )
+        users = {}
+        for query, (kernel, view) in enumerate(zip(group, views, strict=True)):
+            if self.mixing == "rr":
+                rows = store // view.length
+                turn = (view.first + query % view.num_templates) % rows
+                view = View(view.length, turn, 1)
+            upsampling, shape = "", None
+            if kernels[kernel].size > view.length:
+                upsampling = self.upsampling
+                shape = upsampling == "bilinear" and kernels[kernel].shape
+            users.setdefault((view, upsampling, shape), []).append(kernel)
+        superweights = [
+            _flat(bank, indices, view, self.mixing, upsampling)
+            for (view, upsampling, _), indices in users.items()
+        ]
+        return read(views, store), superweights
+
+    def allocate_pretraining(
+        self, members: Sequence[MemberSpec], budget_params: int
+    ) -> Allocation:
+        """The allocation to learn from which layers should share a store.
+
+        All lies in one store of four equal templates, resized to each layer,
+        so that the coefficients of all layers mean the same (NPAS, section
+        3.4). Templates are not larger than the largest kernel.
+
+        Raises:
+            ValueError: If the budget is too small; names the smallest one.
+        """
+        kernels = all_kernels(members)
+        chosen = self.chosen(members)
+        mixing = self.mixing if self.mixing == "emb" else "wavg"
+        shapes = {}
+        for kernel in chosen:
+            shapes.setdefault(kernels[kernel].shape, []).append(kernel)
+
+        def superweights(length):
+            view = View(length, 0, PRETRAINING_TEMPLATES)
+            return tuple(
+                _flat(0, indices, view, mixing, "bilinear")
+                for indices in shapes.values()
+            )
+
+        fixed = others_params(members, chosen) + sum(
+            piece.num_coefficients for piece in superweights(1)
+        )
+        smallest = fixed + PRETRAINING_TEMPLATES
+        if budget_params < smallest:
+            refuse(budget_params, smallest, self)
+        length = min(
+            (budget_params - fixed) // PRETRAINING_TEMPLATES,
+            max(kernels[kernel].size for kernel in chosen),
+        )
+        return Allocation(
+            members=tuple(members),
+            banks=(Bank("store", length * PRETRAINING_TEMPLATES),),
+            superweights=superweights(length),
+            budget_params=budget_params,
+            sharing=f"{self}, pretraining",
+        )
+
+
+def _flat(bank, indices, view, mixing, upsampling) -> SuperWeight:
+    """The SuperWeight of kernels that mix the same templates of a store."""
+    if view.num_templates == 1:  # used as it is
+        mixing = "avg"
+    return SuperWeight(
+        bank=bank,
+        window=(),
+        region=(),
+        kernels=tuple(indices),
+        num_templates=view.num_templates,
+        ties=() if mixing == "avg" else tuple(range(len(indices))),
+        first=view.first,
+        length=view.length,
+        mixing=mixing,
+        upsampling=upsampling,
+    )

@@ -1,0 +1,81 @@
+"""SoftSharing: templates for layers of equal shape within one network."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from keras_superweights.allocation import clusters as clustering
+from keras_superweights.allocation.allocation import Allocation
+from keras_superweights.allocation.allocation import all_kernels
+from keras_superweights.allocation.kernels import MemberSpec
+from keras_superweights.sharing.selection import SelectiveRule
+from keras_superweights.sharing.superweights import check_max_templates
+from keras_superweights.sharing.superweights import nested_allocation
+
+
+@dataclass(frozen=True)
+class SoftSharing(SelectiveRule):
+    """Shares among layers of equal kind and shape, within each network.
+
+    Such layers of one member have a bank of templates, and each of them mixes
+    all of these with coefficients of its own (Savarese and Maire, "Learning
+    Implicitly Recurrent CNNs Through Parameter Sharing", ICLR 2019). Members
+    share nothing with one another. A layer without one like it keeps a plain
+    kernel.
+
+    The authors' own networks ("SWRN" in NPAS; github.com/lolemacs/soft-sharing)
+    leave the first block of each stage out, which is why they need 33 % of the
+    parameters of WRN-28-10 at least, and 58 % of those of WRN-50-2 (NPAS,
+    figure 4). Here that is `SoftSharing(exclude="*_block0_*")`; where the first
+    blocks share too, 21 % and 31 % are enough.
+
+    Args:
+        max_templates: The most templates in a bank. By default 8, or as many
+            as the bank has kernels where these are more.
+        kinds: Kinds of kernels to share, all by default; see `SelectiveRule`.
+        exclude: Patterns of layers to leave out; see `SelectiveRule`.
+
+    Raises:
+        TypeError: If `kinds` or `exclude` is not of strings.
+        ValueError: If `max_templates` is not a positive integer or None, or a
+            kind is unknown.
+
+    Example:
+
+    >>> from keras_superweights.allocation import KernelSpec
+    >>> from keras_superweights.allocation import MemberSpec
+    >>> shapes = {"stem": (3, 3, 3, 8), "a": (3, 3, 8, 8), "b": (3, 3, 8, 8)}
+    >>> kernels = tuple(KernelSpec(0, *layer) for layer in shapes.items())
+    >>> member = MemberSpec("net", kernels, other_params=10)
+    >>> SoftSharing().allocate([member], 810).num_params  # 10+216 + 576+2
+    804
+    """
+
+    max_templates: int | None = None
+
+    def __post_init__(self):
+        super().__post_init__()
+        check_max_templates(self.max_templates)
+
+    def allocate(
+        self, members: Sequence[MemberSpec], budget_params: int
+    ) -> Allocation:
+        """The allocation of the members' kernels inside the budget.
+
+        Raises:
+            ValueError: If the budget is too small; names the smallest one. If
+                `kinds` and `exclude` leave nothing, or a pattern is of none.
+        """
+        indices = self.chosen(members)
+        every = all_kernels(members)
+        groups = clustering.shapes_in_members([every[i] for i in indices])
+        return nested_allocation(
+            members,
+            budget_params,
+            [
+                group
+                for group in clustering.reindexed(groups, indices)
+                if len(group.kernels) > 1
+            ],
+            self,
+            max_templates=self.max_templates,
+        )

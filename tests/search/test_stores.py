@@ -1,0 +1,168 @@
+import itertools
+import math
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import keras_superweights as ksw
+from keras_superweights.search.stores import group_coefficients
+from keras_superweights.sharing import Shapeshifter
+from keras_superweights.sharing import SuperWeights
+
+
+def tiny_model():
+    inputs = keras.Input((6, 6, 2))
+    x = keras.layers.Conv2D(4, 3, padding="same", name="a")(inputs)
+    x = keras.layers.Conv2D(4, 3, padding="same", name="b")(x)
+    x = keras.layers.Conv2D(6, 1, name="c")(x)
+    x = keras.layers.GlobalAveragePooling2D()(x)
+    x = keras.layers.Dense(5, name="d")(x)
+    return keras.Model(inputs, keras.layers.Dense(3, name="head")(x))
+
+
+def tiny_data(batches=3):
+    draw = np.random.default_rng(0)
+    images = draw.normal(size=(8 * batches, 6, 6, 2)).astype("float32")
+    labels = draw.integers(0, 3, size=8 * batches)
+    return tf.data.Dataset.from_tensor_slices((images, labels)).batch(8)
+
+
+def inertia(rows, groups):
+    return sum(
+        np.sum((rows[groups == g] - rows[groups == g].mean(axis=0)) ** 2)
+        for g in set(groups)
+    )
+
+
+def test_groups_are_the_best_of_all_partitions():
+    draw = np.random.default_rng(1)
+    for case in range(12):
+        rows = draw.normal(size=(7, 4))
+        k = 2 + case % 2
+        best = min(
+            inertia(rows, np.array(groups))
+            for groups in itertools.product(range(k), repeat=7)
+            if len(set(groups)) == k
+        )
+        found = np.array(group_coefficients(rows, k))
+        assert inertia(rows, found) == pytest.approx(best)
+
+
+def test_stores_are_numbered_by_their_first_kernels():
+    rows = [[9.0, 0.0], [0.0, 1.0], [0.0, 1.1], [9.1, 0.0], [5.0, 5.0]]
+    assert group_coefficients(rows, 3) == (0, 1, 1, 0, 2)
+
+
+class Plant(keras.callbacks.Callback):
+    """Lets kernels have learned certain directions, at scales of their own."""
+
+    def __init__(self, directions):
+        super().__init__()
+        self.directions = directions
+
+    def on_epoch_end(self, epoch, logs=None):
+        network = self.model
+        for piece, mixture in zip(
+            network.allocation.superweights,
+            network.generator.mixtures,
+            strict=True,
+        ):
+            rows = np.array(mixture.coefficients)
+            for row, kernel in enumerate(piece.kernels):
+                norm = np.linalg.norm(rows[row])
+                planted = np.array(self.directions[kernel], float)
+                rows[row] = norm * planted / np.linalg.norm(planted)
+            mixture.coefficients.assign(rows)
+
+
+@pytest.mark.parametrize(
+    "groups", [(0, 0, 1, 1), (0, 1, 0, 1), (0, 1, 1, 0), (0, 1, 1, 1)]
+)
+def test_layers_whose_coefficients_agree_share_a_store(groups):
+    directions = [[(1, 2, 0, 1), (0, -1, 3, 1)][group] for group in groups]
+    found = ksw.search.learn_stores(
+        tiny_model(),
+        0.8,
+        tiny_data(),
+        num_stores=2,
+        pretrain_epochs=1,
+        callbacks=[Plant(directions)],
+        verbose=0,
+    )
+    assert found.sharing.stores == groups
+    network = ksw.share(tiny_model(), 0.8, found.sharing)
+    together = {}
+    for piece in network.allocation.superweights:
+        for kernel in piece.kernels:
+            together[kernel] = piece.bank
+    assert tuple(together[k] for k in range(4)) == groups
+
+
+@pytest.mark.parametrize("mixing", ["wavg", "emb"])
+def test_the_same_seed_finds_the_same(mixing):
+    def find():
+        keras.utils.set_random_seed(3)
+        return ksw.search.learn_stores(
+            tiny_model(),
+            600,
+            tiny_data(),
+            num_stores=2,
+            sharing=Shapeshifter(mixing),
+            pretrain_epochs=2,
+            verbose=0,
+        )
+
+    first, second = find(), find()
+    assert first.sharing == second.sharing
+    np.testing.assert_array_equal(first.coefficients, second.coefficients)
+    assert first.coefficients.shape == (4, 4 if mixing == "wavg" else 24)
+    assert first.sharing.mixing == mixing
+    assert first.start.num_params <= 600
+
+
+def test_pretraining_trains_the_coefficients():
+    keras.utils.set_random_seed(0)
+    found = ksw.search.learn_stores(
+        tiny_model(), 0.8, tiny_data(), 2, pretrain_epochs=2, verbose=0
+    )
+    # They start with norm 1, in units of what each layer needs.
+    norms = np.linalg.norm(found.coefficients, axis=1)
+    assert np.abs(norms - 1).max() > 1e-3
+
+
+def test_one_store_for_each_kernel_is_allowed_and_no_more():
+    found = ksw.search.learn_stores(
+        tiny_model(), 0.8, tiny_data(), 4, pretrain_epochs=1, verbose=0
+    )
+    assert found.sharing.stores == (0, 1, 2, 3)
+    for number in (0, 5, 2.0):
+        with pytest.raises(ValueError, match="from 1 to 4"):
+            ksw.search.learn_stores(tiny_model(), 0.8, tiny_data(), number)
+
+
+def test_bad_input_is_refused():
+    with pytest.raises(TypeError, match="must be a `Shapeshifter`"):
+        ksw.search.learn_stores(
+            tiny_model(), 0.8, tiny_data(), 2, sharing=SuperWeights()
+        )
+    with pytest.raises(ValueError, match="`pretrain_epochs` must be"):
+        ksw.search.learn_stores(
+            tiny_model(), 0.8, tiny_data(), 2, pretrain_epochs=0
+        )
+    with pytest.raises(ValueError, match="`data` must last"):
+        ksw.search.learn_stores(
+            tiny_model(),
+            0.8,
+            tiny_data(batches=3),
+            2,
+            pretrain_epochs=1,
+            steps_per_epoch=5,
+            verbose=0,
+        )
+    broken = tiny_data().map(lambda x, y: (x * math.inf, y))
+    with pytest.raises(ValueError, match="must stay finite"):
+        ksw.search.learn_stores(
+            tiny_model(), 0.8, broken, 2, pretrain_epochs=1, verbose=0
+        )

@@ -1,0 +1,292 @@
+import math
+import random
+
+import numpy as np
+import pytest
+
+from keras_superweights.allocation import Allocation
+from keras_superweights.allocation import KernelSpec
+from keras_superweights.allocation import MemberSpec
+from keras_superweights.banks import KernelGenerator
+from keras_superweights.sharing import Shapeshifter
+
+MIXINGS = ("wavg", "emb", "rr", "avg")
+UPSAMPLINGS = ("mask", "repeat", "bilinear")
+
+
+def member_of(*shapes, other_params=0):
+    kernels = tuple(KernelSpec(0, f"l{i}", s) for i, s in enumerate(shapes))
+    return MemberSpec("net", kernels, other_params)
+
+
+def random_member(draw):
+    shapes = [
+        draw.choice(
+            [
+                (3, 3, draw.randint(1, 9), draw.randint(1, 9)),
+                (3, draw.randint(1, 6), draw.randint(1, 20)),
+                (draw.randint(1, 20), draw.randint(1, 20)),
+            ]
+        )
+        for _ in range(draw.randint(1, 8))
+    ]
+    return member_of(*shapes, other_params=draw.randint(0, 30))
+
+
+def random_rule(draw):
+    return Shapeshifter(
+        mixing=draw.choice(MIXINGS),
+        max_templates=draw.randint(1, 6),
+        upsampling=draw.choice(UPSAMPLINGS),
+        stores=draw.choice(("single", "random", "shape")),
+        num_stores=draw.randint(1, 3),
+        seed=draw.randint(0, 5),
+    )
+
+
+def softmax(logits):
+    weights = np.exp(logits - logits.max())
+    return weights / weights.sum()
+
+
+def kernel_of_the_paper(allocation, generator, index):
+    """One kernel from the variables, by NPAS, sections 3.1 to 3.3 and B.
+
+    Up to a factor: the paper leaves a kernel's scale to batch normalization.
+    """
+    ((number, row),) = allocation.pieces[index]
+    piece = allocation.superweights[number]
+    size = allocation.kernels[index].size
+    store = np.array(generator.banks[piece.bank].store, "float64")
+    rows = store[: len(store) // piece.length * piece.length]
+    rows = rows.reshape(-1, piece.length)
+    templates = [
+        rows[(piece.first + t) % len(rows)] for t in range(piece.num_templates)
+    ]
+    mixture = generator.mixtures[number]
+    if piece.mixing == "wavg":
+        weights = np.array(mixture.coefficients)[row]
+    elif piece.mixing == "emb":
+        embedding = np.array(mixture.coefficients)[row]
+        weights = softmax(
+            embedding @ np.array(mixture.projection) + np.array(mixture.bias)
+        )
+    else:
+        weights = [1 / len(templates)] * len(templates)
+    vector = sum(w * t for w, t in zip(weights, templates, strict=True))
+    if piece.upsampling == "mask":
+        masks = np.array(generator.upsamplers[str(index)].masks)
+        return [
+            vector[i % piece.length]
+            * (
+                masks[i // piece.length - 1, i % piece.length % 9]
+                if i >= piece.length
+                else 1.0
+            )
+            for i in range(size)
+        ]
+    return np.resize(vector, size)
+
+
+@pytest.mark.parametrize("mixing", MIXINGS)
+@pytest.mark.parametrize("upsampling", ["mask", "repeat"])
+def test_kernels_are_those_of_the_papers_formulas(mixing, upsampling):
+    draw = random.Random(mixing + upsampling)
+    seen = set()
+    for _ in range(12):
+        member = random_member(draw)
+        rule = Shapeshifter(mixing, draw.randint(1, 6), upsampling)
+        least = smallest(rule, member)
+        budget = draw.randint(least, 3 * max(least, member.num_params))
+        allocation = rule.allocate([member], budget)
+        generator = KernelGenerator(allocation)
+        for mixture in filter(None, generator.mixtures):
+            for variable in mixture.trainable_variables:
+                variable.assign(
+                    np.random.default_rng(0).normal(size=variable.shape)
+                )
+        kernels = generator.kernels_from(generator.superweights())
+        for index, kernel in enumerate(allocation.kernels):
+            seen.update(
+                (p.mixing, p.upsampling) for p in allocation.superweights
+            )
+            assert kernels[index].shape == kernel.shape
+            found = np.ravel(kernels[index]).astype("float64")
+            expected = kernel_of_the_paper(allocation, generator, index)
+            factor = np.linalg.norm(found) / np.linalg.norm(expected)
+            ((number, _),) = allocation.pieces[index]
+            if allocation.superweights[number].mixing == "wavg":
+                assert factor == pytest.approx(1, rel=1e-4)
+            np.testing.assert_allclose(
+                found, factor * np.array(expected), rtol=1e-3, atol=1e-5
+            )
+            np.testing.assert_allclose(
+                np.ravel(generator.kernel(index)), found, rtol=1e-3, atol=1e-5
+            )
+    assert len(seen) > 1
+
+
+def smallest(rule, member):
+    with pytest.raises(ValueError, match="smallest budget") as error:
+        rule.allocate([member], 0)
+    return int(str(error.value).split("works is ")[1].split(".")[0])
+
+
+def test_the_smallest_budget_is_the_smallest_that_works():
+    draw = random.Random(1)
+    for _ in range(60):
+        rule, member = random_rule(draw), random_member(draw)
+        least = smallest(rule, member)
+        assert rule.allocate([member], least).num_params <= least
+        for budget in {least - 1, draw.randint(0, least - 1)}:
+            with pytest.raises(ValueError, match=f"works is {least}\\."):
+                rule.allocate([member], budget)
+
+
+def test_any_budget_above_it_is_kept_and_json_gives_the_same_back():
+    draw = random.Random(2)
+    for case in range(150):
+        rule, member = random_rule(draw), random_member(draw)
+        least = smallest(rule, member)
+        budget = draw.randint(least, 4 * max(least, member.num_params))
+        allocation = rule.allocate([member], budget)
+        assert allocation.num_params <= budget
+        assert (allocation.num_params < budget) == bool(allocation.note)
+        assert Allocation.from_json(allocation.to_json()) == allocation
+        if case < 20:
+            generator = KernelGenerator(allocation)
+            made = sum(
+                math.prod(v.shape) for v in generator.trainable_variables
+            )
+            assert made + member.other_params == allocation.num_params
+
+
+@pytest.mark.parametrize("mixing", MIXINGS)
+@pytest.mark.parametrize("budget", [0.02, 0.3, 1.0, 4.0])
+def test_real_networks_use_what_they_may(mixing, budget):
+    shapes = [(3, 3, 16, 160), *[(3, 3, 160, 160)] * 7, (3, 3, 160, 320)]
+    member = member_of(*shapes, *[(3, 3, 320, 320)] * 7, other_params=9000)
+    scalars = int(budget * member.num_params)
+    allocation = Shapeshifter(mixing).allocate([member], scalars)
+    assert 0.95 * scalars < allocation.num_params <= scalars
+
+
+@pytest.mark.parametrize("size", [59, 60, 61, 119, 120, 121, 179, 180, 181])
+def test_stores_one_scalar_apart(size):
+    """Around one, two and three kernels of 60 scalars."""
+    member = member_of((3, 4, 5), (60, 1))
+    rule = Shapeshifter("avg", max_templates=2, upsampling="repeat")
+    (piece,) = rule.allocate([member], size).superweights[:1]
+    assert piece.num_templates == min(2, max(1, size // 60))
+    assert piece.length == min(size, 60)
+    assert piece.upsampling == ("repeat" if size < 60 else "")
+
+
+def test_kernels_that_mix_the_same_templates_are_one_product():
+    member = member_of((3, 3, 8, 8), (24, 24), (3, 3, 64, 1), (7, 7))
+    allocation = Shapeshifter(max_templates=4).allocate([member], 2000)
+    assert [p.kernels for p in allocation.superweights] == [(0, 1, 2), (3,)]
+
+
+def test_kernels_start_with_the_variance_of_their_layer():
+    shapes = [(3, 3, 16, 64), (3, 3, 64, 64), (1, 1, 64, 256), (400, 100)]
+    member = member_of(*shapes)
+    for mixing in MIXINGS:
+        for budget, upsampling in (
+            (0.1, "mask"),
+            (0.1, "bilinear"),
+            (2, "mask"),
+        ):
+            scalars = int(budget * member.num_params)
+            rule = Shapeshifter(mixing, upsampling=upsampling)
+            allocation = rule.allocate([member], scalars)
+            generator = KernelGenerator(allocation)
+            kernels = generator.kernels_from(generator.superweights())
+            for index, kernel in enumerate(allocation.kernels):
+                assert np.var(kernels[index]) == pytest.approx(
+                    2 / math.prod(kernel.shape[:-1]), rel=0.25
+                )
+
+
+def test_learned_rows_start_orthogonal():
+    member = member_of(*[(3, 3, 8, 8)] * 4)
+    for mixing in ("wavg", "emb"):
+        rule = Shapeshifter(mixing, max_templates=6)
+        generator = KernelGenerator(rule.allocate([member], 6 * 576 + 300))
+        (mixture,) = generator.mixtures
+        rows = np.array(mixture.coefficients)
+        products = rows @ rows.T
+        np.testing.assert_allclose(
+            products, np.diag(np.diag(products)), atol=1e-5
+        )
+
+
+def test_which_kernels_share_a_store():
+    member = member_of((3, 3, 4, 4), (4, 4), (3, 3, 4, 4), (8, 4), (4, 4))
+
+    def stores(rule):
+        groups = {}
+        for piece in rule.allocate([member], member.num_params).superweights:
+            groups.setdefault(piece.bank, []).extend(piece.kernels)
+        return sorted(sorted(group) for group in groups.values())
+
+    assert stores(Shapeshifter()) == [[0, 1, 2, 3, 4]]
+    assert stores(Shapeshifter(stores="shape")) == [[0, 2], [1, 4], [3]]
+    assert stores(Shapeshifter(stores=("l[02]", "*"))) == [[0, 2], [1, 3, 4]]
+    assert stores(Shapeshifter(stores=[5, 1, 1, 5, 2])) == [[0, 3], [1, 2], [4]]
+    random_ones = [
+        stores(Shapeshifter(stores="random", num_stores=3, seed=seed))
+        for seed in range(6)
+    ]
+    assert all(sorted(sum(groups, [])) == [*range(5)] for groups in random_ones)
+    assert len(set(map(str, random_ones))) > 1
+    assert random_ones[1] == stores(
+        Shapeshifter(stores="random", num_stores=3, seed=1)
+    )
+
+
+def test_stores_get_the_share_that_their_kernels_have():
+    member = member_of((30, 30), (30, 30), (10, 60), (60, 10))
+    rule = Shapeshifter("avg", max_templates=1, stores=("l[01]", "*"))
+    # With one template a kernel, stores of 1800 and 1200 could be read whole.
+    allocation = rule.allocate([member], 1500)
+    assert [bank.size for bank in allocation.banks] == [900, 600]
+
+
+def test_pretraining_mixes_four_templates_resized_to_each_layer():
+    member = member_of((3, 3, 4, 4), (4, 4), (3, 3, 4, 4), other_params=7)
+    rule = Shapeshifter()
+    allocation = rule.allocate_pretraining([member], 300)
+    (bank,) = allocation.banks
+    # 300 - 7 - 3 x 4 coefficients, in four equal templates.
+    assert bank.size == 280
+    assert [p.kernels for p in allocation.superweights] == [(0, 2), (1,)]
+    assert {(p.num_templates, p.length) for p in allocation.superweights} == {
+        (4, 70)
+    }
+    assert allocation.num_params <= 300
+    with pytest.raises(ValueError, match="works is 23"):
+        rule.allocate_pretraining([member], 22)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"mixing": "sum"}, "`mixing` must be one of"),
+        ({"upsampling": "nearest"}, "`upsampling` must be one of"),
+        ({"stores": "many"}, "`stores` must be"),
+        ({"max_templates": 0}, "`max_templates` must be"),
+        ({"num_stores": 1.5}, "`num_stores` must be"),
+    ],
+)
+def test_bad_settings_are_refused(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        Shapeshifter(**arguments)
+
+
+def test_a_mapping_that_does_not_fit_is_refused():
+    member = member_of((3, 4), (4, 4))
+    with pytest.raises(ValueError, match="3 numbers for 2 kernels"):
+        Shapeshifter(stores=(0, 1, 1)).allocate([member], 28)
+    with pytest.raises(ValueError, match="'l1'. End with"):
+        Shapeshifter(stores=("l0",)).allocate([member], 28)

@@ -1,0 +1,402 @@
+"""What is exported predicts as the network does, and is no larger than it."""
+
+import pathlib
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from keras import layers
+
+import keras_superweights as ksw
+from keras_superweights import export
+from keras_superweights.export import export_network
+from keras_superweights.export import format_exported
+from keras_superweights.export import materialize_ensemble
+
+SHAPE = (8, 8, 3)
+
+# Loads files where neither this project nor its classes can be imported.
+ELSEWHERE = """
+import sys
+sys.modules["keras_superweights"] = None
+import keras, numpy as np
+directory = sys.argv[1]
+images = np.load(directory + "/images.npy")
+for name in ("member_0", "member_1", "ensemble"):
+    model = keras.saving.load_model(f"{directory}/{name}.keras")
+    np.save(f"{directory}/{name}.npy", model(images))
+"""
+
+
+def randomized(network):
+    """Moves every number of a network, batch statistics too."""
+    random = np.random.default_rng(1)
+    for variable in network.variables:
+        if keras.backend.is_float_dtype(variable.dtype):
+            noise = random.uniform(0.9, 1.1, variable.shape)
+            shift = random.uniform(0.0, 0.01, variable.shape)
+            variable.assign(variable * noise + shift)
+    return network
+
+
+def dense(*widths, name="dense"):
+    inner = [layers.Dense(width, "relu") for width in widths]
+    return keras.Sequential(
+        [keras.Input((6,)), *inner, layers.Dense(3)], name=name
+    )
+
+
+def named_inputs():
+    """Inputs and outputs by name, equal in shape but not in use."""
+    late, early = keras.Input((6,), name="a"), keras.Input((6,), name="z")
+    early_too = layers.Dense(6, "tanh")(early)
+    joint = layers.Dense(5)(layers.Concatenate()([early_too, late]))
+    return keras.Model(
+        {"z": early, "a": late},
+        {"second": layers.Dense(2)(joint), "first": layers.Dense(2)(early_too)},
+    )
+
+
+def listed_inputs():
+    first, second = keras.Input((6,), name="z"), keras.Input((6,), name="a")
+    hidden = layers.Dense(6, "tanh")(layers.Dense(6, "tanh")(first))
+    joint = layers.Concatenate()([hidden, second])
+    return keras.Model(
+        [first, second], [layers.Dense(2)(joint), layers.Dense(2)(hidden)]
+    )
+
+
+def text():
+    """Words are looked up in a table, which is no variable."""
+    words = keras.Input((4,), dtype="string")
+    indices = layers.StringLookup(vocabulary=["one", "two"])(words)
+    vectors = layers.Flatten()(layers.Embedding(3, 2)(indices))
+    hidden = layers.Dense(5)(vectors)
+    return keras.Model(words, layers.Dense(2)(hidden))
+
+
+def recurrent():
+    steps = keras.Input((5, 4))
+    return keras.Model(
+        steps, layers.Dense(2)(layers.GRU(3)(layers.Dense(4)(steps)))
+    )
+
+
+@pytest.fixture(scope="module")
+def network():
+    members = [ksw.models.wide_resnet(10, k, 4, SHAPE) for k in (2, 1)]
+    keras.utils.set_random_seed(0)
+    return randomized(ksw.SuperWeightNetwork(members, budget_params=0.8))
+
+
+@pytest.fixture(scope="module")
+def exported(network, tmp_path_factory):
+    """`(directory, files)` of the ensemble in all formats."""
+    directory = tmp_path_factory.mktemp("exported") / "new" / "directory"
+    return directory, export_network(network, directory)
+
+
+@pytest.fixture
+def small():
+    return randomized(ksw.SuperWeightNetwork(dense(8, 8)))
+
+
+def images(count, seed=0):
+    random = np.random.default_rng(seed)
+    return random.normal(size=(count, *SHAPE)).astype("float32")
+
+
+def predict(path, inputs):
+    """Predicts from one input with whatever lies at a path."""
+    if path.suffix == ".keras":
+        return keras.saving.load_model(path)(inputs)
+    if path.suffix == ".saved_model":
+        loaded = tf.saved_model.load(path)
+        serve = loaded.signatures["serving_default"]
+        (served,) = serve(tf.constant(inputs)).values()
+        np.testing.assert_array_equal(served, loaded.serve(inputs))
+        return served.numpy()
+    interpreter = tf.lite.Interpreter(str(path))
+    (given,), (returned,) = (
+        interpreter.get_input_details(),
+        interpreter.get_output_details(),
+    )
+    interpreter.resize_tensor_input(given["index"], inputs.shape)
+    interpreter.allocate_tensors()
+    interpreter.set_tensor(given["index"], inputs)
+    interpreter.invoke()
+    return interpreter.get_tensor(returned["index"])
+
+
+def names(directory):
+    return sorted(path.name for path in directory.iterdir())
+
+
+def test_the_ensemble_averages_probabilities_of_the_plain_members(network):
+    inputs = images(16)
+    total = 0.0
+    for member in network.materialize():
+        logits = np.asarray(member(inputs), "float64")
+        powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+        total += powers / powers.sum(axis=1, keepdims=True)
+    ensemble = materialize_ensemble(network)
+    predicted = ensemble(inputs)
+    np.testing.assert_allclose(predicted, np.log(total / 2), atol=1e-5)
+    np.testing.assert_allclose(
+        predicted, network(inputs, training=False), atol=1e-5
+    )
+
+
+def test_the_ensemble_is_made_of_stock_layers(network):
+    ensemble = materialize_ensemble(network)
+    for layer in ensemble._flatten_layers():
+        assert type(layer).__module__.startswith("keras.src."), layer
+    assert ensemble.name == network.name
+    assert [layer.count_params() for layer in ensemble.layers[1:3]] == [
+        member.count_params() for member in network.materialize()
+    ]
+
+
+def test_a_single_member_is_its_own_ensemble(small):
+    whole = materialize_ensemble(small)
+    (member,) = small.materialize()
+    assert whole.get_config() == member.get_config()
+    for one, other in zip(whole.weights, member.weights, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("suffix", [".keras", ".saved_model", ".tflite"])
+def test_every_file_predicts_as_the_network(suffix, network, exported):
+    directory, _ = exported
+    for count in (1, 5):
+        inputs = images(count, seed=count)
+        expected = {
+            "member_0": network.member_outputs(inputs)[0],
+            "member_1": network.member_outputs(inputs)[1],
+            "ensemble": network(inputs, training=False),
+        }
+        for name, outputs in expected.items():
+            np.testing.assert_allclose(
+                predict(directory / f"{name}{suffix}", inputs),
+                outputs,
+                atol=1e-4,
+                err_msg=name,
+            )
+
+
+def test_the_files_of_an_ensemble_and_what_is_said_of_them(network, exported):
+    directory, files = exported
+    assert names(directory) == sorted(file.path.name for file in files)
+    assert names(directory.parent.parent) == ["new"]
+    first, second = (m.count_params() for m in network.materialize())
+    parameters = {
+        "member_0": first,
+        "member_1": second,
+        "ensemble": first + second,
+    }
+    assert len(files) == 9
+    table = format_exported(files).splitlines()[2:]
+    for file, line in zip(files, table, strict=True):
+        path = file.path
+        inside = path.rglob("*") if path.is_dir() else [path]
+        assert file.size == sum(
+            len(p.read_bytes()) for p in inside if p.is_file()
+        )
+        assert file.parameters == parameters[path.stem]
+        assert 0 <= file.difference < 1e-4
+        assert line.split() == [
+            str(path),
+            f"{file.size / 1024**2:.2f}",
+            f"{parameters[path.stem]:,}",
+            f"{parameters[path.stem] * 4 / 1024**2:.2f}",
+            f"{file.difference:.1e}",
+        ]
+
+
+def test_plain_keras_loads_it_where_this_library_is_not(
+    network, exported, tmp_path
+):
+    directory, _ = exported
+    for file in directory.glob("*.keras"):
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    inputs = images(3)
+    np.save(tmp_path / "images.npy", inputs)
+    subprocess.run(
+        [sys.executable, "-c", ELSEWHERE, str(tmp_path)],
+        cwd=tmp_path,
+        check=True,
+    )
+    whole = np.load(tmp_path / "ensemble.npy")
+    np.testing.assert_allclose(whole, network(inputs), atol=1e-5)
+    for index, outputs in enumerate(network.member_outputs(inputs)):
+        member = np.load(tmp_path / f"member_{index}.npy")
+        np.testing.assert_allclose(member, outputs, atol=1e-5)
+
+
+def test_files_are_as_large_as_their_parameters(tmp_path):
+    members = [dense(700, 600, name="one"), dense(700, 500, name="other")]
+    network = randomized(ksw.SuperWeightNetwork(members, budget_params=0.7))
+    files = export_network(network, tmp_path)
+    for file in files:
+        needed = 4 * file.parameters
+        assert needed > 1_400_000
+        assert 0.99 * needed < file.size < 1.2 * needed, file
+
+
+def test_a_saved_model_stores_every_number_once(exported):
+    directory, files = exported
+    for file in files:
+        if file.format == "saved_model":
+            stored = tf.train.list_variables(file.path / "variables/variables")
+            sizes = {
+                name: int(np.prod(shape, dtype=int))
+                for name, shape in stored
+                if name != "_CHECKPOINTABLE_OBJECT_GRAPH"
+            }
+            assert sum(sizes.values()) == file.parameters
+
+
+@pytest.mark.parametrize(
+    "member",
+    [lambda: dense(8, 8), named_inputs, listed_inputs, text],
+    ids=["sequential", "named", "listed", "text"],
+)
+def test_one_member_with_inputs_and_outputs_of_any_kind(member, tmp_path):
+    network = randomized(ksw.SuperWeightNetwork(member()))
+    files = export_network(network, tmp_path)
+    assert names(tmp_path) == [
+        "model.keras",
+        "model.saved_model",
+        "model.tflite",
+    ]
+    for file in files:
+        assert file.difference < 1e-4, file
+
+
+def test_a_batch_may_be_given(small, tmp_path):
+    batch = np.full((2, 6), 3.0)
+    (file,) = export_network(small, tmp_path / "one", ["keras"], batch)
+    assert file.difference < 1e-4
+    random = keras.Input((None, 6))
+    hidden = layers.Dense(4)(layers.Dense(4)(random))
+    member = keras.Model(
+        random, layers.Dense(2)(layers.GlobalMaxPooling1D()(hidden))
+    )
+    network = ksw.SuperWeightNetwork(member)
+    with pytest.raises(ValueError, match=r"`inputs`.*\(None, None, 6\)"):
+        export_network(network, tmp_path / "two")
+    assert names(tmp_path) == ["one"]
+    with pytest.raises(ValueError, match="`inputs` must be a batch"):
+        export_network(network, tmp_path / "two", inputs=[batch, batch])
+    assert names(tmp_path) == ["one"]
+    steps = np.random.default_rng(0).normal(size=(3, 7, 6))
+    for file in export_network(network, tmp_path / "two", inputs=steps):
+        assert file.difference < 1e-4
+
+
+def test_a_file_that_predicts_something_else_is_told(
+    small, tmp_path, monkeypatch
+):
+    def save_another(model, path):
+        model.layers[-1].bias.assign_add([0.0, 0.25, -0.5])
+        model.save(path)
+
+    wrong = export._FORMATS["keras"]._replace(write=save_another)
+    monkeypatch.setitem(export._FORMATS, "keras", wrong)
+    (file,) = export_network(small, tmp_path, ["keras"])
+    assert file.difference == pytest.approx(0.5, abs=1e-4)
+
+
+def test_half_precision_is_averaged_in_float32(tmp_path):
+    keras.config.set_dtype_policy("mixed_float16")
+    try:
+        members = [dense(8, 8, name="twin") for _ in range(2)]
+        network = ksw.SuperWeightNetwork(members)
+        files = export_network(network, tmp_path, ["keras", "saved_model"])
+    finally:
+        keras.config.set_dtype_policy("float32")
+    assert materialize_ensemble(network).output.dtype == "float32"
+    for file in files:
+        assert file.difference < 1e-2
+
+
+def test_files_that_are_there_stay_and_nothing_is_written(small, tmp_path):
+    (tmp_path / "model.tflite").write_text("mine")
+    with pytest.raises(ValueError, match=r"model\.tflite.*another directory"):
+        export_network(small, tmp_path)
+    assert names(tmp_path) == ["model.tflite"]
+    export_network(small, tmp_path, ["keras", "saved_model"])
+    assert (tmp_path / "model.tflite").read_text() == "mine"
+    before = (tmp_path / "model.keras").read_bytes()
+    with pytest.raises(ValueError, match=r"model\.saved_model"):
+        export_network(small, tmp_path, ["saved_model"])
+    assert (tmp_path / "model.keras").read_bytes() == before
+    assert names(tmp_path) == [
+        "model.keras",
+        "model.saved_model",
+        "model.tflite",
+    ]
+
+
+def test_what_does_not_convert_leaves_nothing_behind(tmp_path):
+    network = ksw.SuperWeightNetwork(recurrent())
+    with pytest.raises(ValueError, match="Leave 'litert' out"):
+        export_network(network, tmp_path / "new" / "directory")
+    assert names(tmp_path) == []
+    export_network(network, tmp_path / "here", ["keras"])
+    assert names(tmp_path / "here") == ["model.keras"]
+
+
+def test_no_file_has_its_name_before_all_are_whole(
+    network, tmp_path, monkeypatch
+):
+    def interrupted(path, model, inputs):
+        assert names(tmp_path) == [path.parent.name]
+        assert path.parent.name.startswith("unfinished-")
+        if path.stem == "ensemble":
+            raise KeyboardInterrupt
+        return model(inputs)
+
+    last = export._FORMATS["keras"]._replace(predict=interrupted)
+    monkeypatch.setitem(export._FORMATS, "keras", last)
+    with pytest.raises(KeyboardInterrupt):
+        export_network(network, tmp_path, ["keras"])
+    assert names(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    "formats", ["keras", [], ["keras", "onnx"], ["tflite"]], ids=str
+)
+def test_unknown_formats_are_refused(formats, small, tmp_path):
+    with pytest.raises(ValueError, match="'keras', 'saved_model', 'litert'"):
+        export_network(small, tmp_path, formats)
+    assert names(tmp_path) == []
+
+
+def test_without_the_converter_litert_is_left_out_or_refused(
+    small, tmp_path, monkeypatch
+):
+    monkeypatch.delattr(tf.lite, "TFLiteConverter")
+    with pytest.raises(ValueError, match="TFLiteConverter"):
+        export_network(small, tmp_path, ["litert"])
+    assert names(tmp_path) == []
+    export_network(small, tmp_path)
+    assert names(tmp_path) == ["model.keras", "model.saved_model"]
+
+
+def test_other_models_and_places_are_refused(small, tmp_path):
+    for function in (
+        materialize_ensemble,
+        lambda m: export_network(m, tmp_path),
+    ):
+        with pytest.raises(TypeError, match="`network`.*name=dense"):
+            function(dense(8))
+    file = pathlib.Path(tmp_path, "file")
+    file.write_text("mine")
+    for directory in (file, file / "inside"):
+        with pytest.raises(ValueError, match="`directory`.*is a file"):
+            export_network(small, directory)
+    assert file.read_text() == "mine"

@@ -1,0 +1,147 @@
+"""What is measured of a finished run on demand, by the program itself."""
+
+import json
+import pathlib
+import shutil
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from keras_superweights.datasets.corruptions import corrupted_test
+from trainers import evaluate
+from trainers import experiment
+from trainers import report
+from trainers import train
+
+
+@pytest.fixture
+def run(finished_run, tmp_path):
+    """A copy of a finished run, to be written to."""
+    config, path, _ = finished_run
+    return config, shutil.copytree(path, tmp_path / "run")
+
+
+def contents(path):
+    return {p: p.read_bytes() for p in path.rglob("*") if p.is_file()}
+
+
+def image_tags(logs):
+    return {
+        (value.tag, event.step)
+        for file in logs.glob("figures/events*")
+        for event in tf.compat.v1.train.summary_iterator(str(file))
+        for value in event.summary.value
+        if value.metadata.plugin_data.plugin_name == "images"
+    }
+
+
+def test_results_are_added_to_the_run(run):
+    config, path = run
+    before = json.loads((path / "metrics.json").read_text())
+    found = evaluate.evaluate(
+        path, interpolation=3, corruptions=["contrast", "gaussian_noise"]
+    )
+    after = json.loads((path / "metrics.json").read_text())
+    ways, corrupted = after.pop("interpolation"), after.pop("corruptions")
+    assert after == before
+    assert (found["interpolation"], found["corruptions"]) == (ways, corrupted)
+
+    (way,) = ways
+    assert (way["members"], way["split"]) == ([0, 1], "test[:100]")
+    assert [point["position"] for point in way["points"]] == [0, 0.5, 1]
+
+    assert corrupted["split"] == "test[:100]"
+    rows = corrupted["corruptions"]
+    assert [(row["corruption"], row["severity"]) for row in rows] == [
+        (name, severity)
+        for name in ("contrast", "gaussian_noise")
+        for severity in range(1, 6)
+    ]
+    # One of them by hand, member by member.
+    batches, _ = corrupted_test(experiment.pipeline(config), "contrast", 4)
+    network = keras.saving.load_model(path / "model.keras")
+    labels = np.concatenate([y for _, y in batches])
+    for member, measured in zip(
+        network.materialize(), rows[3]["members"], strict=True
+    ):
+        logits = np.concatenate([member(x) for x, _ in batches])
+        accuracy = np.mean(logits.argmax(1) == labels)
+        assert measured["accuracy"] == pytest.approx(accuracy)
+
+    tags = {"evaluation/interpolation_0_1", "evaluation/corruptions"}
+    assert {(tag, 2) for tag in tags} <= image_tags(path / "logs")
+    for tag in tags:
+        png = path / "figures" / f"{tag.replace('/', '-')}.png"
+        assert png.read_bytes()[1:4] == b"PNG"
+
+    # The command that trained it prints them too, and one does not
+    # drop the other.
+    text = report.table(train.train(config, path))
+    assert "2 corruptions by severity" in text and "0 to 1" in text
+    again = evaluate.evaluate(path, split="test[:20]", interpolation=2)
+    assert again["interpolation"][0]["split"] == "test[:20]"
+    kept = json.loads((path / "metrics.json").read_text())
+    assert kept["corruptions"] == corrupted
+    assert kept["interpolation"] == again["interpolation"]
+
+
+def test_the_program_does_what_it_is_told(run):
+    _, path = run
+    program = subprocess.run(
+        [sys.executable, "-m", "trainers.evaluate", f"--workdir={path}"]
+        + ["--corruptions=pixelate,contrast", "--interpolation=2"]
+        + ["--split=test[:20]"],
+        cwd=pathlib.Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert program.returncode == 0, program.stderr[-3000:]
+    lines = program.stdout.splitlines()
+    at = next(i for i, line in enumerate(lines) if "2 corruptions" in line)
+    assert lines[at + 1].split() == ["1", "2", "3", "4", "5", "mean", "NLL"]
+    assert lines[at + 5].startswith("ensemble")
+    assert lines[at + 5].count("%") == 6
+    assert any(line.startswith("0 to 1") for line in lines)
+    metrics = json.loads((path / "metrics.json").read_text())
+    assert len(metrics["corruptions"]["corruptions"]) == 10
+    assert len(metrics["interpolation"][0]["points"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ({"corruptions": ["fog"]}, "'gaussian_noise'.*'fog'"),
+        ({"interpolation": 1}, "`--interpolation` must be 0, or at least 2"),
+        ({"interpolation": -3}, "`--interpolation` must be 0, or at least 2"),
+    ],
+)
+def test_what_cannot_be_measured_writes_nothing(run, settings, told):
+    before = contents(run[1])
+    with pytest.raises(ValueError, match=f"(?s){told}"):
+        evaluate.evaluate(run[1], **settings)
+    assert contents(run[1]) == before
+
+
+def test_members_that_are_all_different_have_no_line_between_them():
+    class Network:
+        def materialize(self):
+            return [net(width) for width in (1, 2)]
+
+    def net(width):
+        return keras.Sequential(
+            [keras.Input((3,)), keras.layers.Dense(width)], name=f"w{width}"
+        )
+
+    with pytest.raises(ValueError, match=r"equal architecture.*'w1', 'w2'"):
+        report.equal_pairs(Network())
+
+
+def test_a_run_without_metrics_is_not_finished(run):
+    (run[1] / "metrics.json").unlink()
+    with pytest.raises(ValueError, match="no metrics.json.*not finished"):
+        evaluate.evaluate(run[1])

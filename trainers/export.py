@@ -1,0 +1,63 @@
+"""Exports the trained network of a run as plain models.
+
+    python -m trainers.export --workdir runs/digits
+
+Writes each member and the ensemble into `export/` of the run, or where
+`--output` says, as Keras files, SavedModels and, if the installed TensorFlow
+has the converter, LiteRT. None of them needs this project. Each is read back
+and compared with the network; the table says what it takes.
+"""
+
+import keras
+from absl import app
+from absl import flags
+from absl import logging
+
+from keras_superweights.export import export_network
+from keras_superweights.export import format_exported
+from trainers.workdir import Workdir
+
+
+def export(path, formats=None, output=None):
+    """Exports the model that a run has saved.
+
+    Args:
+        path: The run's directory.
+        formats: Some of `"keras"`, `"saved_model"` and `"litert"`. Defaults
+            to all that the installed TensorFlow can write.
+        output: The directory to write to. Defaults to the run's `export`.
+
+    Returns:
+        The list of `keras_superweights.export.export_network`.
+
+    Raises:
+        TypeError: If the saved model is not a `SuperWeightNetwork`.
+        ValueError: If there is no saved model, or it cannot be exported so;
+            nothing is written then.
+    """
+    workdir = Workdir(path)
+    if not workdir.model.exists():
+        raise ValueError(
+            "`--workdir` must be the directory of a finished run. Received: "
+            f"{workdir.path}, which has no model.keras. If a run was "
+            "interrupted there, the command that started it continues it."
+        )
+    network = keras.saving.load_model(workdir.model)
+    return export_network(network, output or workdir.path / "export", formats)
+
+
+def main(argv):
+    if len(argv) > 1:
+        raise app.UsageError(f"Unknown arguments: {argv[1:]}")
+    logging.set_verbosity(logging.ERROR)
+    options = flags.FLAGS
+    files = export(options.workdir, options.formats, options.output)
+    print(format_exported(files))
+
+
+if __name__ == "__main__":
+    flags.DEFINE_string("workdir", None, "Directory of the run.")
+    flags.DEFINE_list("formats", None, "keras, saved_model, litert; or all.")
+    flags.DEFINE_string("output", None, "Directory, or export in the run's.")
+    flags.mark_flags_as_required(["workdir"])
+    app.run(main)
