@@ -320,6 +320,16 @@ def test_heads_are_found_in_the_models_and_wrappers_that_come_last():
     ) == ["a", "c/b"]
 
 
+def test_an_encoder_that_ends_in_a_recurrent_layer_shares_it():
+    layers = keras.layers
+    inputs = keras.Input((5, 4))
+    x = layers.Bidirectional(layers.GRU(3), name="both")(inputs)
+    cells = ["both/forward_layer/cell"] * 2 + ["both/backward_layer/cell"] * 2
+    assert paths(keras.Model(inputs, x)) == cells
+    outputs = layers.Dense(2, name="head")(x)
+    assert paths(keras.Model(inputs, outputs)) == cells
+
+
 def test_functions_are_built_without_memory():
     made = []
 

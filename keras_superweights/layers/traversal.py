@@ -2,6 +2,8 @@
 
 import keras
 
+_RECURRENT = (keras.layers.RNN, keras.layers.Bidirectional)
+
 
 def is_model(layer) -> bool:
     """Whether a layer is a Functional or Sequential model."""
@@ -73,6 +75,8 @@ def heads(model) -> list[keras.layers.Layer]:
     """The last layers with weights before each output of a model.
 
     Where a model within the model comes last, they are looked for in there.
+    A recurrent layer is no head: an encoder ends in one, and most of its
+    weights are there.
     """
     found = {}
     seen = set()
@@ -89,7 +93,8 @@ def heads(model) -> list[keras.layers.Layer]:
         if isinstance(layer, keras.layers.Layer) and is_model(layer):
             pending.append((layer.outputs[position], (*calls, call)))
         elif getattr(layer, "weights", []):
-            found[id(layer)] = layer
+            if not isinstance(layer, _RECURRENT):
+                found[id(layer)] = layer
         elif call.input_tensors:
             pending.extend((each, calls) for each in call.input_tensors)
         elif calls:  # an input of a model within the model
