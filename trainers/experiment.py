@@ -12,7 +12,9 @@ import keras
 import tensorflow as tf
 
 import keras_superweights as ksw
+from keras_superweights.allocation import resolve_budget
 from keras_superweights.datasets import ImagePipeline
+from keras_superweights.members import describe
 from keras_superweights.members import skeletons
 from keras_superweights.search.clustering import check_threshold
 from keras_superweights.search.recording import check_sketch_size
@@ -154,16 +156,21 @@ def check(config):
             "`config.decouple.epoch` must be at most `config.epochs`, "
             f"{config.epochs}, or 0 for never. Received: {decouple.epoch}."
         )
-    if search.pretrain_epochs and (
-        rule is not ksw.sharing.SuperWeights
-        or config.sharing.get("clusters", "depth") != "depth"
-    ):
+    if search.pretrain_epochs and not _can_search(rule, config.sharing):
         raise ValueError(
             "A search starts from `config.sharing` with the rule "
-            "'SuperWeights' and clusters 'depth'. Received: "
+            "'SuperWeights' and clusters 'depth', or learns the stores of "
+            "'Shapeshifter', which must not be given then. Received: "
             f"{config.sharing.to_dict()}. To train without one, set "
             "`config.search.pretrain_epochs` to 0."
         )
+
+
+def _can_search(rule, arguments):
+    if rule is ksw.sharing.Shapeshifter:
+        return "stores" not in arguments
+    depth = arguments.get("clusters", "depth") == "depth"
+    return rule is ksw.sharing.SuperWeights and depth
 
 
 def pipeline(config) -> ImagePipeline:
@@ -204,23 +211,36 @@ def members(config):
 def allocate(config, members):
     """The allocation of the members inside the config's budget.
 
-    With a search, the one that it starts from: every cluster tied.
+    With a search, the one that it starts from: every cluster tied, or all in
+    one store.
     """
     budget = config.budget_params
     # A flag has the type of the value it replaces, here a float: 36.5e6 is
     # a count nevertheless. `allocate` refuses what is neither.
     if isinstance(budget, float) and budget > 100 and budget.is_integer():
         budget = int(budget)
-    allocation = ksw.allocate(members, budget, sharing(config))
+    rule = sharing(config)
+    if learns_stores(config):
+        specs = describe(members)
+        return rule.allocate_pretraining(specs, resolve_budget(budget, specs))
+    allocation = ksw.allocate(members, budget, rule)
     if config.search.pretrain_epochs:
         check_sketch_size(allocation, config.search.sketch_size or None)
     return allocation
 
 
+def learns_stores(config):
+    """Whether the search of a config is for the stores of Shapeshifter."""
+    return (
+        config.search.pretrain_epochs > 0
+        and RULES[config.sharing.rule] is ksw.sharing.Shapeshifter
+    )
+
+
 def sharing(config):
     """The config's rule; with a search, the one that it starts from."""
     arguments = {k: v for k, v in config.sharing.items() if k != "rule"}
-    if config.search.pretrain_epochs:
+    if config.search.pretrain_epochs and not learns_stores(config):
         arguments["tied"] = True
     return RULES[config.sharing.rule](**arguments)
 

@@ -95,7 +95,7 @@ def _search(config, directory, images, budget_params):
     keras.utils.set_random_seed(config.seed)
     epochs = config.search.pretrain_epochs
     rule = experiment.sharing(config)
-    backup = _PretrainingBackup(directory / "backup", epochs)
+    backup = PretrainingBackup(directory / "backup", epochs)
     done = backup.epochs_done
     found = find_clusters(
         experiment.members(config),
@@ -172,10 +172,10 @@ def _plain(tries):
     return [dataclasses.asdict(each) for each in tries]
 
 
-class _PretrainingBackup(Backup):
-    """Restores the network that `find_clusters` trains, when it begins.
+class PretrainingBackup(Backup):
+    """Restores the network that a search trains, when it begins.
 
-    There is no backup of the last epoch: what it records would not be in it.
+    There is no backup of the last epoch: what it measures would not be in it.
     A run that is killed after it, before the end of the search, trains that
     epoch again.
     """

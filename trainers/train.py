@@ -26,6 +26,7 @@ from trainers import report
 from trainers.backup import Backup
 from trainers.logs import EpochLine
 from trainers.search import search
+from trainers.stores import learn
 from trainers.workdir import Workdir
 from trainers.workdir import read_json
 from trainers.workdir import replacing
@@ -66,7 +67,11 @@ def train(config, path, start_over=False):
 
     with devices:
         found, search_seconds = None, 0.0
-        if config.search.pretrain_epochs:
+        if experiment.learns_stores(config):
+            allocation, search_seconds = learn(
+                config, workdir, images, allocation
+            )
+        elif config.search.pretrain_epochs:
             found, search_seconds = search(config, workdir, images, allocation)
             allocation = found.allocation
         print(allocation, end="\n\n", flush=True)

@@ -60,7 +60,8 @@ class Shapeshifter(SelectiveRule):
             kernel that is shared, in order, such as
             `keras_superweights.search.learn_stores` finds. Each store gets the
             share of the budget that its kernels have of all (section 3.4).
-        num_stores: Number of random stores.
+        num_stores: Number of stores where they are random, or learned by the
+            training programs.
         seed: Seed of the random stores.
         kinds: See `SelectiveRule`.
         exclude: See `SelectiveRule`.

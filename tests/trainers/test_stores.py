@@ -1,0 +1,93 @@
+"""The phase that learns stores: its files, and a run that was interrupted."""
+
+import json
+
+import keras
+import pytest
+
+from keras_superweights.allocation import Allocation
+from trainers import experiment
+from trainers import train
+from trainers.workdir import read_json
+from trainers.workdir import write_json
+
+
+@pytest.fixture
+def config(tiny_config):
+    with tiny_config.unlocked():
+        tiny_config.sharing = {"rule": "Shapeshifter", "num_stores": 3}
+        tiny_config.search.pretrain_epochs = 2
+        tiny_config.epochs = 1
+    return tiny_config
+
+
+class Interrupt(keras.callbacks.Callback):
+    def on_epoch_begin(self, epoch, logs=None):
+        if epoch == 1:
+            raise KeyboardInterrupt
+
+
+def test_a_run_learns_its_stores_trains_and_continues(config, tmp_path):
+    metrics = train.train(config, tmp_path / "whole")
+    notes = read_json(tmp_path / "whole" / "search" / "stores.json")
+    assert len(notes["history"]["loss"]) == 2
+    text = (tmp_path / "whole" / "allocation.json").read_text()
+    allocation = Allocation.from_json(text)
+    stores = {
+        kernel: piece.bank
+        for piece in allocation.superweights
+        for kernel in piece.kernels
+    }
+    assert [stores[k] for k in sorted(stores)] == notes["stores"]
+    assert len(allocation.banks) == 3
+    assert metrics["trainable_parameters"] == allocation.num_params
+
+    # Interrupted in the pretraining, a run ends with the same.
+    path = tmp_path / "parts"
+    fit = keras.Model.fit
+
+    def interrupted(self, *args, callbacks, **kwargs):
+        return fit(self, *args, callbacks=[*callbacks, Interrupt()], **kwargs)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(keras.Model, "fit", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            train.train(config, path)
+    assert not (path / "search" / "stores.json").exists()
+    assert len(list((path / "search" / "backup").iterdir())) == 1
+    again = train.train(config, path)
+    assert (path / "allocation.json").read_text() == text
+    assert again["nll"] == pytest.approx(metrics["nll"], rel=1e-3)
+
+
+def test_an_edited_or_missing_file_is_told_and_left(config, tmp_path):
+    train.train(config, tmp_path)
+    (tmp_path / "metrics.json").unlink()
+    file = tmp_path / "search" / "stores.json"
+    notes = read_json(file)
+    stores = notes["stores"]
+    notes["stores"] = [*stores[1:], stores[0] + 1]
+    write_json(file, notes)
+    before = file.read_text()
+    with pytest.raises(ValueError, match="stores"):
+        train.train(config, tmp_path)
+    assert file.read_text() == before
+    file.unlink()
+    with pytest.raises(ValueError, match="stores.json, from which it follows"):
+        train.train(config, tmp_path)
+
+
+def test_the_plan_is_that_of_the_pretraining(config):
+    members = experiment.members(config)
+    allocation = experiment.allocate(config, members)
+    (bank,) = allocation.banks
+    assert {p.num_templates for p in allocation.superweights} == {4}
+    assert json.loads(allocation.to_json())["sharing"].endswith("pretraining")
+
+
+def test_stores_are_given_or_learned_not_both(config):
+    experiment.check(config)
+    with config.unlocked():
+        config.sharing = {"rule": "Shapeshifter", "stores": "shape"}
+    with pytest.raises(ValueError, match="must not be given then"):
+        experiment.check(config)

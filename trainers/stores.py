@@ -1,0 +1,97 @@
+"""Learning stores as a phase of a run, which can be killed and continued.
+
+    search/stores.json  the coefficients that were learned, one row a kernel,
+                        the store of each kernel, losses; written last, so a
+                        run that has it is done with this phase
+    search/backup/      the pretraining
+
+Stores follow from the coefficients: a run that is continued lets them follow
+again, and so notices when the file was edited or damaged.
+"""
+
+import dataclasses
+
+import keras
+
+from keras_superweights.search import learn_stores
+from keras_superweights.search.stores import group_coefficients
+from trainers import experiment
+from trainers.logs import EpochLine
+from trainers.search import PretrainingBackup
+from trainers.workdir import check_unchanged
+from trainers.workdir import read_json
+from trainers.workdir import write_json
+
+
+def learn(config, workdir, images, start):
+    """Learns which layers of a run share a store, or reads what it learned.
+
+    To be called inside the scope of the config's devices.
+
+    Args:
+        config: The `ConfigDict` of the run.
+        workdir: Its `Workdir`, open.
+        images: Its `ImagePipeline`.
+        start: The `Allocation` of the pretraining, of `experiment.allocate`.
+
+    Returns:
+        `(allocation, seconds)`: the `Allocation` to train, and the time that
+        the epochs of the pretraining took.
+
+    Raises:
+        ValueError: If the loss is not finite, or the file of an earlier
+            pretraining does not fit; nothing is changed then.
+    """
+    learned = workdir.search / "stores.json"
+    if not learned.exists():
+        if workdir.allocation.exists():
+            raise ValueError(
+                f"A run that has {workdir.allocation} must also have "
+                f"{learned}, from which it follows. Received: none. Put the "
+                "file back, or discard the run with `--start_over`."
+            )
+        _learn(config, workdir.search, images, start.budget_params)
+    notes = read_json(learned)
+    rule = experiment.sharing(config)
+    coefficients = notes.get("coefficients") or [[0.0]]
+    stores = group_coefficients(coefficients, rule.num_stores, config.seed)
+    told = {name: notes.get(name, {}) for name in ("coefficients", "history")}
+    check_unchanged(learned, {"stores": list(stores), **told})
+    rule = dataclasses.replace(rule, stores=stores)
+    allocation = rule.allocate(start.members, start.budget_params)
+    return allocation, sum(notes["history"]["seconds"])
+
+
+def _learn(config, directory, images, budget_params):
+    """Pretrains, goes on with it, and writes what was learned."""
+    keras.utils.set_random_seed(config.seed)
+    epochs = config.search.pretrain_epochs
+    rule = experiment.sharing(config)
+    backup = PretrainingBackup(directory / "backup", epochs)
+    done = backup.epochs_done
+    found = learn_stores(
+        experiment.members(config),
+        budget_params,
+        images.train(epochs, first_epoch=done),
+        num_stores=rule.num_stores,
+        sharing=rule,
+        pretrain_epochs=epochs,
+        steps_per_epoch=images.steps_per_epoch,
+        optimizer=experiment.optimizer(config, images.steps_per_epoch),
+        loss=experiment.loss(config),
+        weight_decay=config.optimizer.weight_decay,
+        decay_batch_norm=config.optimizer.decay_batch_norm,
+        callbacks=[EpochLine("stores"), backup],
+        initial_epoch=done,
+        seed=config.seed,
+        verbose=0,
+    )
+    directory.mkdir(exist_ok=True)
+    write_json(
+        directory / "stores.json",
+        {
+            "stores": list(found.sharing.stores),
+            "coefficients": found.coefficients.tolist(),
+            "history": backup.history,
+        },
+    )
