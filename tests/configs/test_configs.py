@@ -93,7 +93,7 @@ def test_its_head_says_where_from_how_and_what_to_expect(name):
     text = module(name).__doc__
     assert f"--config configs/{name}.py" in text
     assert name in ("digits", "cifar100_small") or re.search(
-        r"\b(SWN|ME), ", text
+        r"\b(SWN|ME|NPAS), ", text
     )
     assert "easured" in text  # what was measured, or that nothing was
 
