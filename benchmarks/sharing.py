@@ -12,6 +12,10 @@ epochs:
                      coefficients decoupled in training
     (d) independent  the ensemble, nothing shared
 
+and, if --variants names it,
+
+    (e) parted       the clusters of (c), coefficients apart from the beginning
+
 and prints accuracy, NLL, ECE, diversity and parameters, mean and range over
 the seeds, and which share of the gain of (d) over (a) is reached by (b) and
 (c), that is with the parameters of (a). The search's pretraining comes on top
@@ -36,7 +40,7 @@ from keras_superweights.metrics import evaluate_members
 from trainers import experiment
 from trainers import report
 
-VARIANTS = ("plain", "shared", "searched", "independent")
+VARIANTS = ("plain", "shared", "searched", "independent", "parted")
 MEASURES = ("accuracy", "nll", "ece", "diversity", "params", "seconds")
 
 
@@ -60,7 +64,7 @@ def run(variant, seed, config):
     else:
         sharing = ksw.sharing.SuperWeights()
     allocation = ksw.allocate(members, budget, sharing)
-    if variant == "searched":
+    if variant in ("searched", "parted"):
         search = config.search
         found = ksw.search.find_clusters(
             members,
@@ -78,11 +82,16 @@ def run(variant, seed, config):
             "clusters": len(allocation.clusters),
             "start_clusters": len(found.start.clusters),
         }
-        callbacks = [
-            ksw.callbacks.CoefficientDecoupling(
-                config.decouple.beta, config.decouple.epoch
+        if variant == "searched":
+            callbacks = [
+                ksw.callbacks.CoefficientDecoupling(
+                    config.decouple.beta, config.decouple.epoch
+                )
+            ]
+        else:
+            allocation = allocation.with_ties(
+                range(len(piece.ties)) for piece in allocation.superweights
             )
-        ]
         keras.utils.set_random_seed(seed)
     network = ksw.SuperWeightNetwork(
         members, allocation=allocation, weight_decay=decay
@@ -114,11 +123,11 @@ def run(variant, seed, config):
     }
 
 
-def summary(results, seeds):
+def summary(results, seeds, variants):
     """The table, and the share of the gain."""
     lines = ["             " + "".join(f"{m:>18}" for m in MEASURES)]
     mean = {}
-    for variant in VARIANTS:
+    for variant in variants:
         line = f"{variant:<13}"
         for measure in MEASURES:
             values = [results[f"{variant}/{s}"][measure] for s in seeds]
@@ -132,11 +141,15 @@ def summary(results, seeds):
                 spread = (max(values) - min(values)) / 2
                 line += f"{np.mean(values):>10.4f} ±{spread:.4f}"
         lines.append(line)
+    if not {"plain", "independent"} <= set(variants):
+        return "\n".join(lines)  # no gain to have a share of
     lines.append("")
     for measure in ("accuracy", "nll"):
         plain = mean["plain", measure]
         gain = mean["independent", measure] - plain
-        for variant in ("shared", "searched"):
+        for variant in variants:
+            if variant in ("plain", "independent"):
+                continue
             share = (mean[variant, measure] - plain) / gain
             lines.append(
                 f"{variant} reaches {share:.0%} of the gain in {measure} of "
@@ -151,6 +164,9 @@ def main():
     )
     parser.add_argument("--data_dir")
     parser.add_argument("--config", default="configs.cifar100_small")
+    parser.add_argument(
+        "--variants", nargs="+", choices=VARIANTS, default=VARIANTS[:4]
+    )
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--json", default="sharing.json", type=pathlib.Path)
     arguments = parser.parse_args()
@@ -158,7 +174,7 @@ def main():
     if arguments.json.exists():
         results = json.loads(arguments.json.read_text())
     for seed in arguments.seeds:
-        for variant in VARIANTS:
+        for variant in arguments.variants:
             name = f"{variant}/{seed}"
             if name in results:
                 continue
@@ -168,7 +184,7 @@ def main():
             results[name] = run(variant, seed, config)
             arguments.json.write_text(json.dumps(results, indent=1))
             print(name, json.dumps(results[name]), flush=True)
-    print(summary(results, arguments.seeds))
+    print(summary(results, arguments.seeds, arguments.variants))
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
-"""What members say together, and metrics of each of them."""
+"""What members say together, what trains them, and metrics of each."""
 
+import inspect
 import math
 
 import keras
@@ -23,6 +24,42 @@ def log_mean_probabilities(logits):
     stacked = ops.stack([ops.cast(each, dtype) for each in logits])
     log_probabilities = ops.log_softmax(stacked, axis=-1)
     return ops.logsumexp(log_probabilities, axis=0) - math.log(len(logits))
+
+
+def check_loss(loss):
+    """Refuses what is no loss of an ensemble, whose members return logits.
+
+    Args:
+        loss: What `compile` was given: a name, a function, a
+            `keras.losses.Loss`, or `None`.
+
+    Raises:
+        ValueError: If there are several losses, or the loss has
+            `from_logits=False`: on logits it would be finite, and wrong.
+    """
+    if isinstance(loss, (dict, list, tuple)):
+        raise ValueError(
+            "`loss` must be one loss: an ensemble has one output, and every "
+            f"member is trained with the same loss. Received: loss={loss!r}."
+        )
+    if not _takes_logits(keras.losses.get(loss)):
+        raise ValueError(
+            "`loss` must take logits, which is what members of an ensemble "
+            f"return. Received: loss={loss!r}, which has from_logits=False. "
+            "Write `keras.losses.SparseCategoricalCrossentropy("
+            "from_logits=True)`, or for one-hot labels "
+            "`keras.losses.CategoricalCrossentropy(from_logits=True)`."
+        )
+
+
+def _takes_logits(loss):
+    """Whether a loss says so, or does not say what it takes."""
+    if isinstance(loss, keras.losses.Loss):
+        return loss.get_config().get("from_logits", True)
+    if loss is None:
+        return True
+    parameter = inspect.signature(loss).parameters.get("from_logits")
+    return parameter is None or parameter.default is not False
 
 
 @keras.saving.register_keras_serializable(package="keras_superweights")

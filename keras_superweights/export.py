@@ -8,7 +8,9 @@ where this library is not installed, and take the room of their parameters.
 import dataclasses
 import os
 import pathlib
+import re
 import tempfile
+import textwrap
 import typing
 import warnings
 
@@ -84,9 +86,11 @@ def export_network(network, directory, formats=None, inputs=None):
         network: A trained `SuperWeightNetwork`.
         directory: Where to; made if it is not there. Files in it stay as they
             are.
-        formats: Which of `"keras"` (`.keras`), `"saved_model"` (a directory
-            `.saved_model`) and `"litert"` (`.tflite`). Defaults to all that
-            the installed TensorFlow can write.
+        formats: One or a list of `"keras"` (`.keras`), `"saved_model"` (a
+            directory `.saved_model`) and `"litert"` (`.tflite`). Defaults to
+            all that the installed TensorFlow can write; a model of which
+            LiteRT has not all operations is then written in the others, with
+            a warning.
         inputs: A batch on which to compare predictions, as the network takes
             it. Defaults to eight examples: normal numbers, or zeros where an
             input is not of floats.
@@ -98,8 +102,8 @@ def export_network(network, directory, formats=None, inputs=None):
         TypeError: If `network` is not a `SuperWeightNetwork`.
         ValueError: If a format is unknown or cannot be written here, a file
             to be written is there already, an input has unknown dimensions
-            and no batch is given, or LiteRT has not all operations of a
-            model.
+            and no batch is given, or `formats` names LiteRT, which has not
+            all operations of a model.
 
     Example:
 
@@ -109,6 +113,7 @@ def export_network(network, directory, formats=None, inputs=None):
     tf.saved_model.load("exported/ensemble.saved_model").serve(images)
     ```
     """
+    is_litert_wanted = formats is not None
     formats = _checked_formats(formats)
     models = _materialized(network)
     directory = pathlib.Path(directory)
@@ -121,12 +126,19 @@ def export_network(network, directory, formats=None, inputs=None):
     inputs = _batch(network.members[0], inputs)
     expected = _predictions(network, inputs)
 
-    exported = []
+    exported, left_out = [], []
     # On the same file system, so that to rename is all that is left to do.
     with tempfile.TemporaryDirectory("", "unfinished-", place) as unfinished:
         for (name, key), target in targets.items():
             path = pathlib.Path(unfinished, target.name)
-            _FORMATS[key].write(models[name], path)
+            try:
+                _FORMATS[key].write(models[name], path)
+            except _NotConvertedError as error:
+                if is_litert_wanted:
+                    raise
+                left_out.append(target.name)
+                reason = str(error)
+                continue
             found = _FORMATS[key].predict(path, models[name], inputs)
             exported.append(
                 ExportedFile(
@@ -138,8 +150,12 @@ def export_network(network, directory, formats=None, inputs=None):
                 )
             )
         directory.mkdir(parents=True, exist_ok=True)
-        for target in targets.values():
-            os.rename(pathlib.Path(unfinished, target.name), target)
+        for file in exported:
+            os.rename(pathlib.Path(unfinished, file.path.name), file.path)
+    if left_out:
+        warnings.warn(
+            f"Not exported: {', '.join(left_out)}. {reason}", stacklevel=2
+        )
     return exported
 
 
@@ -227,6 +243,10 @@ def _predict_saved_model(path, model, inputs):
     return loaded.serve(inputs)
 
 
+class _NotConvertedError(ValueError):
+    """LiteRT has not all operations of a model."""
+
+
 def _write_litert(model, path):
     with tempfile.TemporaryDirectory(dir=path.parent) as saved:
         _write_saved_model(model, saved)
@@ -234,12 +254,15 @@ def _write_litert(model, path):
         try:
             content = converter.convert()
         except Exception as error:
-            raise ValueError(
+            # Pages of the compiler's output, in which operations are named.
+            operations = sorted(set(re.findall(r"'tf\.(\w+)' op", str(error))))
+            missing = ", ".join(operations) or textwrap.shorten(str(error), 200)
+            raise _NotConvertedError(
                 "LiteRT must have all operations of a model. Received: "
-                f"'{model.name}', of which its converter says what is above; "
-                "recurrent layers that are not unrolled and half precision do "
-                "not convert. Leave 'litert' out of `formats`."
-            ) from error
+                f"'{model.name}', of which these do not convert: {missing}. "
+                "Recurrent layers that are not unrolled and half precision do "
+                "not. Leave 'litert' out of `formats`."
+            ) from None
     path.write_bytes(content)
 
 
@@ -277,14 +300,11 @@ def _checked_formats(formats):
     has_converter = hasattr(tf.lite, "TFLiteConverter")
     if formats is None:
         return [key for key in _FORMATS if key != "litert" or has_converter]
+    formats = [formats] if isinstance(formats, str) else list(formats)
     known = ", ".join(map(repr, _FORMATS))
-    if (
-        isinstance(formats, str)
-        or not formats
-        or not set(formats) <= set(_FORMATS)
-    ):
+    if not formats or not set(formats) <= set(_FORMATS):
         raise ValueError(
-            f"`formats` must be a list of some of {known}. Received: "
+            f"`formats` must be one or a list of {known}. Received: "
             f"formats={formats!r}."
         )
     if "litert" in formats and not has_converter:

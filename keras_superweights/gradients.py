@@ -28,25 +28,34 @@ def two_stage_gradients(
     """
     generating = generator.generating_variables
     known = {id(variable) for variable in generating}
+    masks = [v for v in generator.trainable_variables if id(v) not in known]
+    known.update(map(id, masks))
     others = [v for v in variables if id(v) not in known]
-    of_superweights, of_others = loss_tape.gradient(
-        loss, (superweights, others)
+    of_superweights, of_masks, of_others = loss_tape.gradient(
+        loss, (superweights, masks, others)
     )
-    # A kernel whose layer has no path to the loss gives no gradient.
-    of_superweights = [
-        tf.zeros_like(pieces) if gradient is None else gradient
-        for pieces, gradient in zip(superweights, of_superweights, strict=True)
-    ]
+    of_superweights = _or_zeros(of_superweights, superweights)
     of_generating = generation_tape.gradient(
         superweights, generating, output_gradients=of_superweights
     )
+    of_generator = [*of_generating, *_or_zeros(of_masks, masks)]
     gradients = {
         id(variable): gradient
         for variable, gradient in zip(
-            [*generating, *others], [*of_generating, *of_others], strict=True
+            [*generating, *masks, *others],
+            [*of_generator, *of_others],
+            strict=True,
         )
     }
     return [gradients[id(v)] for v in variables], of_superweights
+
+
+def _or_zeros(gradients, values):
+    """Zeros for what has no path to the loss, as if its layer is frozen."""
+    return [
+        tf.zeros_like(tf.convert_to_tensor(value)) if g is None else g
+        for g, value in zip(gradients, values, strict=True)
+    ]
 
 
 def add_weight_decay(gradient, variable, weight_decay, optimizer):

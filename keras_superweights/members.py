@@ -59,9 +59,13 @@ def allocate(members, budget_params, sharing):
     """
     models = skeletons(members)
     specs = describe(models)
-    if isinstance(sharing, type) or not callable(
-        getattr(sharing, "allocate", None)
-    ):
+    has_rule = callable(getattr(sharing, "allocate", None))
+    if has_rule and isinstance(sharing, type):
+        raise TypeError(
+            "`sharing` must be a rule, not the class of one. Received: "
+            f"sharing={sharing.__name__}. Write `{sharing.__name__}()`."
+        )
+    if not has_rule:
         raise TypeError(
             "`sharing` must be a rule of `keras_superweights.sharing`, such as "
             f"`SuperWeights()`. Received: sharing={sharing!r}."
@@ -97,6 +101,12 @@ def _skeleton(index, member) -> keras.Model:
         raise TypeError(
             "Each of `members` must be a Keras model or a function that "
             f"returns one. Received for member {index}: {model!r}."
+        )
+    if isinstance(getattr(model, "allocation", None), Allocation):
+        raise TypeError(
+            f"The model '{model.name}', member {index}, is a "
+            f"{type(model).__name__} already. Pass the models it was made of, "
+            "or what its `materialize()` returns."
         )
     if not getattr(model, "outputs", None):
         raise ValueError(

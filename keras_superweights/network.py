@@ -9,6 +9,7 @@ from keras_superweights import members as member_models
 from keras_superweights.allocation.allocation import Allocation
 from keras_superweights.banks import KernelGenerator
 from keras_superweights.ensemble import MemberMetrics
+from keras_superweights.ensemble import check_loss
 from keras_superweights.ensemble import log_mean_probabilities
 from keras_superweights.gradients import add_weight_decay
 from keras_superweights.gradients import average_over_replicas
@@ -35,7 +36,8 @@ class SuperWeightNetwork(keras.Model):
     of the members' logits; otherwise `log(mean_m softmax(logits_m))`, so that
     losses and metrics with `from_logits=True` mean what they say. A network
     of one member has the inputs and outputs of that member, whatever they
-    are, and any Keras loss: see `keras_superweights.share`.
+    are, any Keras loss, and `get_layer` finds that member's layers: see
+    `keras_superweights.share`.
 
     Layers are frozen as in any Keras model, before `compile`. A layer that was
     frozen in the model given keeps its values and shares nothing. One frozen
@@ -65,8 +67,8 @@ class SuperWeightNetwork(keras.Model):
         weight_decay: Coupled weight decay: `weight_decay * variable` is added
             to the gradient, and so goes through momentum, as in the papers
             (5e-4 on CIFAR). Applies to every trainable variable but
-            coefficients and masks. Keras optimizers' own `weight_decay` is
-            decoupled. Defaults to 0.
+            coefficients, what they are computed from, and masks. Keras
+            optimizers' own `weight_decay` is decoupled. Defaults to 0.
         decay_batch_norm: Whether weight decay applies to the scales and
             offsets of batch normalization. Defaults to `True` (CIFAR);
             ImageNet's recipe has `False`.
@@ -177,6 +179,13 @@ class SuperWeightNetwork(keras.Model):
         outputs = self._only_member("output_names").outputs
         return [tensor._keras_history.operation.name for tensor in outputs]
 
+    def get_layer(self, name=None, index=None):
+        """As `keras.Model.get_layer`; of one member, by name its layers too."""
+        own = {layer.name for layer in self.layers}
+        if name is None or name in own or len(self.members) > 1:
+            return super().get_layer(name, index)
+        return self.members[0].get_layer(name, index)
+
     def _only_member(self, attribute):
         if len(self.members) != 1:
             raise AttributeError(
@@ -249,10 +258,19 @@ class SuperWeightNetwork(keras.Model):
         metrics=None,
         **kwargs,
     ):
-        """As `keras.Model.compile`; an ensemble's metrics are in a list.
+        """As `keras.Model.compile`; of an ensemble, with these differences.
 
-        Each of them is reported for the ensemble and for every member.
+        It has one output, and so one loss, which takes logits, and its metrics
+        are in a list. Each of them is reported for the ensemble and for every
+        member.
+
+        Raises:
+            ValueError: If the loss of an ensemble has `from_logits=False`, as
+                Keras' crossentropies have by default, or if there are several;
+                if its metrics are in a dict.
         """
+        if len(self.members) > 1:
+            check_loss(loss)
         super().compile(optimizer, loss, metrics=metrics, **kwargs)
         self._member_metrics = None
         if len(self.members) > 1:
@@ -399,8 +417,10 @@ class SuperWeightNetwork(keras.Model):
 
     def export(self, *args, **kwargs):
         raise ValueError(
-            "A network whose kernels are generated is not exported. Export the "
-            "plain models that `materialize()` returns."
+            "A network whose kernels are generated is not exported as it is. "
+            "Export its plain models with "
+            "`keras_superweights.export.export_network(network, directory)`, "
+            "or take them from `materialize()`."
         )
 
     def get_config(self):

@@ -1,5 +1,9 @@
 """One line on a model of the user's own."""
 
+import keras
+
+from keras_superweights.allocation import resolve_budget
+from keras_superweights.members import describe
 from keras_superweights.members import skeletons
 from keras_superweights.network import SuperWeightNetwork
 from keras_superweights.sharing import Shapeshifter
@@ -11,6 +15,7 @@ def share(model, budget_params, sharing=None, **kwargs):
     It has the model's name, inputs and outputs, and takes what the model
     takes in `compile`, `fit`, `evaluate` and `predict`: any loss, dicts by the
     names of outputs, several inputs and outputs, masks, weights of samples.
+    `get_layer` finds its layers by the names that they have in the model.
 
     Args:
         model: A Functional or Sequential model, or a function without
@@ -28,8 +33,8 @@ def share(model, budget_params, sharing=None, **kwargs):
         model again.
 
     Raises:
-        TypeError: If an argument is of another kind, several models among
-            them.
+        TypeError: If an argument is of another kind, several models or a
+            `SuperWeightNetwork` among them.
         ValueError: If the model cannot be cloned or has nothing to share, or
             the budget is too small; the last names the smallest that works.
 
@@ -38,7 +43,9 @@ def share(model, budget_params, sharing=None, **kwargs):
     ```python
     model = keras.applications.MobileNetV2(weights=None)
     slim = ksw.share(model, budget_params=0.1)
-    slim.compile("adam", "sparse_categorical_crossentropy", ["accuracy"])
+    slim.compile(
+        "adam", "sparse_categorical_crossentropy", metrics=["accuracy"]
+    )
     slim.fit(images, labels, epochs=10)
     slim.materialize()[0].save("mobilenet.keras")
     ```
@@ -53,7 +60,15 @@ def share(model, budget_params, sharing=None, **kwargs):
             "models that share one budget are a "
             "`SuperWeightNetwork(members, budget_params, sharing)`."
         )
+    is_layer = isinstance(model, keras.layers.Layer)
+    if not isinstance(model, keras.Model) and (is_layer or not callable(model)):
+        raise TypeError(
+            "`model` must be one Keras model, or a function that returns one. "
+            f"Received: model={model!r}."
+        )
     (skeleton,) = skeletons(model)
     kwargs = {"name": skeleton.name, **kwargs}
     rule = Shapeshifter() if sharing is None else sharing
-    return SuperWeightNetwork(skeleton, budget_params, rule, **kwargs)
+    # A network has a default budget; one that is shared has none.
+    budget = resolve_budget(budget_params, describe([skeleton]))
+    return SuperWeightNetwork(skeleton, budget, rule, **kwargs)

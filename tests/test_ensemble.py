@@ -1,3 +1,5 @@
+import functools
+
 import keras
 import numpy as np
 import pytest
@@ -5,6 +7,7 @@ import pytest
 from keras_superweights import metrics as numpy_metrics
 from keras_superweights.ensemble import Diversity
 from keras_superweights.ensemble import MemberMetrics
+from keras_superweights.ensemble import check_loss
 from keras_superweights.ensemble import log_mean_probabilities
 
 
@@ -41,6 +44,55 @@ def test_narrow_logits_are_averaged_in_float32(dtype):
     logits = keras.ops.cast(np.ones((2, 3)), dtype)
     found = log_mean_probabilities([logits, logits])
     assert keras.backend.standardize_dtype(found.dtype) == "float32"
+
+
+OF_PROBABILITIES = {
+    "binary_crossentropy": "BinaryCrossentropy",
+    "binary_focal_crossentropy": "BinaryFocalCrossentropy",
+    "categorical_crossentropy": "CategoricalCrossentropy",
+    "categorical_focal_crossentropy": "CategoricalFocalCrossentropy",
+    "sparse_categorical_crossentropy": "SparseCategoricalCrossentropy",
+}
+
+
+@pytest.mark.parametrize(("function", "loss"), OF_PROBABILITIES.items())
+def test_a_loss_of_probabilities_is_refused_however_it_is_given(function, loss):
+    given = [
+        function,
+        loss,
+        getattr(keras.losses, function),
+        getattr(keras.losses, loss)(),
+        functools.partial(getattr(keras.losses, function), from_logits=False),
+    ]
+    for each in given:
+        with pytest.raises(ValueError, match=r"Sparse.*\(from_logits=True\)"):
+            check_loss(each)
+    check_loss(getattr(keras.losses, loss)(from_logits=True))
+    check_loss(
+        functools.partial(getattr(keras.losses, function), from_logits=True)
+    )
+
+
+def test_losses_that_do_not_say_what_they_take_pass():
+    class Squares(keras.losses.Loss):
+        def call(self, y_true, y_pred):
+            return keras.ops.mean((y_true - y_pred) ** 2, axis=-1)
+
+    for loss in (
+        None,
+        "mse",
+        keras.losses.Huber(),
+        Squares(),
+        lambda y_true, y_pred: y_pred[:, 0],
+        lambda y_true, y_pred, from_logits=True: y_pred[:, 0],
+    ):
+        check_loss(loss)
+
+
+@pytest.mark.parametrize("losses", [{"a": "mse"}, ["mse"], ("mse", "mae")])
+def test_several_losses_are_refused(losses):
+    with pytest.raises(ValueError, match="`loss` must be one.*Received: loss="):
+        check_loss(losses)
 
 
 def test_every_member_has_a_loss_and_a_copy_of_every_metric():

@@ -3,6 +3,7 @@
 import pathlib
 import subprocess
 import sys
+import traceback
 
 import keras
 import numpy as np
@@ -343,11 +344,40 @@ def test_files_that_are_there_stay_and_nothing_is_written(small, tmp_path):
 
 def test_what_does_not_convert_leaves_nothing_behind(tmp_path):
     network = ksw.SuperWeightNetwork(recurrent())
-    with pytest.raises(ValueError, match="Leave 'litert' out"):
-        export_network(network, tmp_path / "new" / "directory")
+    with pytest.raises(ValueError, match="Leave 'litert' out") as error:
+        export_network(
+            network, tmp_path / "new" / "directory", ["keras", "litert"]
+        )
     assert names(tmp_path) == []
+    # The operation, and not the compiler's pages about it.
+    assert "convert: TensorListReserve." in str(error.value)
+    assert len("".join(traceback.format_exception(error.value))) < 2000
     export_network(network, tmp_path / "here", ["keras"])
     assert names(tmp_path / "here") == ["model.keras"]
+
+
+def test_what_does_not_convert_is_left_out_when_no_format_is_named(tmp_path):
+    steps = keras.Input((5, 4))
+    hidden = layers.Dense(4)(layers.Flatten()(steps))
+    converts = keras.Model(steps, layers.Dense(2)(hidden))
+    network = ksw.SuperWeightNetwork([converts, recurrent()])
+    with pytest.warns(UserWarning) as warned:
+        files = export_network(network, tmp_path)
+    (message,) = [
+        str(each.message)
+        for each in warned
+        if each.filename == __file__  # its caller's, not TensorFlow's
+    ]
+    assert "exported: member_1.tflite, ensemble.tflite. LiteRT" in message
+    assert names(tmp_path) == sorted(file.path.name for file in files)
+    assert names(tmp_path) == sorted(
+        ["member_0.tflite"]
+        + [
+            f"{name}.{suffix}"
+            for name in ("member_0", "member_1", "ensemble")
+            for suffix in ("keras", "saved_model")
+        ]
+    )
 
 
 def test_no_file_has_its_name_before_all_are_whole(
@@ -367,8 +397,14 @@ def test_no_file_has_its_name_before_all_are_whole(
     assert names(tmp_path) == []
 
 
+def test_one_format_may_be_named_alone(small, tmp_path):
+    (file,) = export_network(small, tmp_path, "keras")
+    assert file.format == "keras"
+    assert names(tmp_path) == ["model.keras"]
+
+
 @pytest.mark.parametrize(
-    "formats", ["keras", [], ["keras", "onnx"], ["tflite"]], ids=str
+    "formats", ["onnx", [], ["keras", "onnx"], ["tflite"]], ids=str
 )
 def test_unknown_formats_are_refused(formats, small, tmp_path):
     with pytest.raises(ValueError, match="'keras', 'saved_model', 'litert'"):

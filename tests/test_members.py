@@ -492,10 +492,27 @@ def test_bad_members_are_refused(members, error, message):
         allocate(members, 1.2, SuperWeights())
 
 
-@pytest.mark.parametrize("sharing", [None, "independent", SuperWeights, 3])
+@pytest.mark.parametrize("sharing", [None, "independent", SuperWeights, dict])
 def test_what_is_no_rule_is_refused(sharing):
     with pytest.raises(TypeError, match="`sharing` must be a rule"):
         allocate(small_net, 1.2, sharing)
+
+
+def test_the_class_of_a_rule_is_told_from_a_rule():
+    for rule in (Independent, SuperWeights):
+        written = rf"sharing={rule.__name__}\. Write `{rule.__name__}\(\)`"
+        with pytest.raises(TypeError, match=written):
+            allocate(small_net, 1.2, rule)
+
+
+def test_a_network_is_no_member():
+    for members in ([small_net()], [small_net(), small_net()]):
+        network = SuperWeightNetwork(members, name="shared")
+        for given in ([small_net(), network], lambda net=network: net):
+            with pytest.raises(
+                TypeError, match="'shared'.*SuperWeightNetwork already.*mater"
+            ):
+                skeletons(given)
 
 
 def test_a_head_with_softmax_is_fine_in_a_network_of_one():

@@ -784,6 +784,48 @@ def test_metrics_of_an_ensemble_in_a_dict_are_refused():
 
 
 @pytest.mark.parametrize(
+    "loss",
+    [
+        "sparse_categorical_crossentropy",
+        keras.losses.SparseCategoricalCrossentropy(),
+        {"head": "mse"},
+        ["mse", "mse"],
+    ],
+    ids=str,
+)
+def test_losses_of_probabilities_or_several_are_refused_of_ensembles(loss):
+    network = shared([small_net(), small_net(6)])
+    with pytest.raises(ValueError, match="`loss` must"):
+        network.compile("sgd", loss)
+    assert not network.compiled
+    if not isinstance(loss, list):  # of which plain Keras wants one an output
+        shared(small_net()).compile("sgd", loss)
+
+
+def test_layers_of_a_single_member_are_found_by_name():
+    network = shared(small_net(name="net"))
+    (member,) = network.members
+    assert network.get_layer("conv1") is member.get_layer("conv1")
+    assert network.get_layer(name="net") is member
+    assert network.get_layer("generator") is network.generator
+    assert network.get_layer(index=0) is network.layers[0]
+    with pytest.raises(ValueError, match=r"No such layer: conv9.*'conv0'"):
+        network.get_layer("conv9")
+    with pytest.raises(ValueError, match="only a layer name or"):
+        network.get_layer("conv1", 0)
+    pair = shared([small_net(name="a"), small_net(6, name="b")])
+    assert pair.get_layer("b") is pair.members[1]
+    with pytest.raises(ValueError, match=r"No such layer: conv1.*'a', 'b'"):
+        pair.get_layer("conv1")
+
+
+def test_a_network_says_how_it_is_exported(tmp_path):
+    with pytest.raises(ValueError, match=r"export_network\(network, directory"):
+        shared(small_net()).export(tmp_path / "network")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
     ("kwargs", "error", "message"),
     [
         ({"weight_decay": -1e-4}, ValueError, "weight_decay=-0.0001"),
@@ -795,7 +837,7 @@ def test_metrics_of_an_ensemble_in_a_dict_are_refused():
         ({"budget_params": 1e7}, ValueError, "pass an integer: 10000000"),
         ({"budget_params": 3}, ValueError, "smallest budget that works is"),
         ({"sharing": "superweights"}, TypeError, "sharing='superweights'"),
-        ({"sharing": SuperWeights}, TypeError, "sharing="),
+        ({"sharing": SuperWeights}, TypeError, r"Write `SuperWeights\(\)`"),
         ({"allocation": "{}"}, TypeError, "allocation='{}'"),
     ],
     ids=str,

@@ -135,6 +135,35 @@ def test_an_uncompiled_network_and_a_single_one_are_saved(tmp_path):
     assert not loaded.compiled
 
 
+@keras.saving.register_keras_serializable(package="test_network_saving")
+def first_logit(y_true, y_pred):
+    return keras.ops.abs(keras.ops.cast(y_true, "float32") - y_pred[:, 0])
+
+
+@pytest.mark.parametrize(
+    ("members", "loss"),
+    [
+        (2, keras.losses.SparseCategoricalCrossentropy(from_logits=True)),
+        (2, first_logit),
+        (1, "sparse_categorical_crossentropy"),
+        (1, ["mse"]),
+    ],
+    ids=str,
+)
+def test_a_network_is_loaded_with_its_loss(members, loss, tmp_path):
+    network = ksw.SuperWeightNetwork([small_net()] * members)
+    network.compile("sgd", loss, run_eagerly=True)
+    network.save(tmp_path / "network.keras")
+    loaded = keras.models.load_model(tmp_path / "network.keras")
+    loaded.run_eagerly = True
+    x, y = batch_of()
+    if loss == ["mse"]:
+        y = np.eye(CLASSES)[y]
+    expected = network.evaluate(x, y, verbose=0, return_dict=True)
+    found = loaded.evaluate(x, y, verbose=0, return_dict=True)
+    assert found["loss"] == expected["loss"]
+
+
 def test_weights_are_saved_and_loaded_alone(tmp_path):
     one = network_of(*VARIANTS["depth"], "sgd")
     other = network_of(*VARIANTS["depth"], "sgd")

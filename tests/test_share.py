@@ -1,6 +1,8 @@
 """Models of all kinds through `share`, against plain Keras."""
 
+import inspect
 import math
+import re
 
 import keras
 import numpy as np
@@ -458,11 +460,18 @@ def test_several_models_are_refused(models):
         ksw.share(models, 0.5)
 
 
+NO_MODEL = "`model` must be one Keras model, or a function"
+
+
 @pytest.mark.parametrize(
     ("model", "budget", "error", "message"),
     [
-        ("mobilenet", 0.5, TypeError, "'mobilenet'"),
-        (layers.Dense(3), 0.5, TypeError, "function that returns one"),
+        (None, 0.5, TypeError, f"{NO_MODEL}.*model=None"),
+        ("a.keras", 0.5, TypeError, f"{NO_MODEL}.*model='a.keras'"),
+        ({"a": audio}, 0.5, TypeError, NO_MODEL),
+        (layers.Dense(3), 0.5, TypeError, NO_MODEL),
+        (audio, None, TypeError, "budget_params=None of type NoneType"),
+        (audio, "1M", TypeError, "budget_params='1M' of type str"),
         (audio, 0, ValueError, "`budget_params` must be positive"),
         (audio, 1, ValueError, "smallest budget"),
     ],
@@ -470,6 +479,33 @@ def test_several_models_are_refused(models):
 def test_bad_arguments_are_refused(model, budget, error, message):
     with pytest.raises(error, match=message):
         ksw.share(model, budget)
+
+
+def test_a_network_is_not_shared_again():
+    network = ksw.share(audio, 0.9)
+    with pytest.raises(TypeError, match="'audio'.*SuperWeightNetwork already"):
+        ksw.share(network, 0.5)
+    again = ksw.share(network.materialize()[0], 0.5)
+    assert again.allocation.num_params < network.allocation.num_params
+
+
+def test_the_example_runs_as_written(tmp_path, monkeypatch):
+    def small(weights):
+        assert weights is None
+        inputs = keras.Input((6,))
+        x = layers.Dense(8)(layers.Dense(8)(inputs))
+        return keras.Model(inputs, layers.Dense(3, "softmax")(x))
+
+    monkeypatch.setattr(keras.applications, "MobileNetV2", small)
+    monkeypatch.chdir(tmp_path)
+    (example,) = re.findall(
+        r"```python\n(.*?)```", inspect.getdoc(ksw.share), re.DOTALL
+    )
+    example = example.replace("budget_params=0.1", "budget_params=0.6")
+    names = {"images": np.ones((4, 6)), "labels": np.array([0, 1, 2, 0])}
+    exec(example, {**names, "keras": keras, "ksw": ksw})
+    loaded = keras.models.load_model("mobilenet.keras")
+    assert loaded.output_shape == (None, 3)
 
 
 def test_a_network_of_several_members_has_no_inputs_of_its_own():

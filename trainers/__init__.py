@@ -2,6 +2,37 @@
 
 import contextlib
 import os
+import sys
+
+from absl import app
+
+_OURS = {"__main__", "keras_superweights", "trainers", "configs"}
+
+
+def run(main):
+    """Runs a program's `main(argv)` and exits, by `absl.app`.
+
+    What this project refuses ends it with the message alone and exit code 1,
+    and so does a config file that cannot be loaded. Other errors, such as
+    those that TensorFlow raises, show where they come from.
+    """
+    try:
+        app.run(main)
+    except (ValueError, OSError) as error:
+        package = _raised_in(error)
+        is_config = isinstance(error, OSError) and package == "ml_collections"
+        is_refusal = isinstance(error, ValueError) and package in _OURS
+        if not (is_config or is_refusal):
+            raise
+        sys.exit(str(error))
+
+
+def _raised_in(error):
+    """The package whose code raised an error."""
+    place = error.__traceback__
+    while place.tb_next:
+        place = place.tb_next
+    return place.tb_frame.f_globals["__name__"].partition(".")[0]
 
 
 @contextlib.contextmanager

@@ -26,6 +26,7 @@ from ml_collections import ConfigDict
 from keras_superweights.callbacks import write_figures
 from trainers import experiment
 from trainers import report
+from trainers import run
 from trainers.workdir import Workdir
 from trainers.workdir import read_json
 from trainers.workdir import write_json
@@ -126,4 +127,4 @@ if __name__ == "__main__":
     )
     flags.DEFINE_list("corruptions", [], "Corruptions by name, or 'all'.")
     flags.mark_flags_as_required(["workdir"])
-    app.run(main)
+    run(main)

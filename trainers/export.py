@@ -15,6 +15,7 @@ from absl import logging
 
 from keras_superweights.export import export_network
 from keras_superweights.export import format_exported
+from trainers import run
 from trainers.workdir import Workdir
 
 
@@ -23,8 +24,7 @@ def export(path, formats=None, output=None):
 
     Args:
         path: The run's directory.
-        formats: Some of `"keras"`, `"saved_model"` and `"litert"`. Defaults
-            to all that the installed TensorFlow can write.
+        formats: As for `keras_superweights.export.export_network`.
         output: The directory to write to. Defaults to the run's `export`.
 
     Returns:
@@ -60,4 +60,4 @@ if __name__ == "__main__":
     flags.DEFINE_list("formats", None, "keras, saved_model, litert; or all.")
     flags.DEFINE_string("output", None, "Directory, or export in the run's.")
     flags.mark_flags_as_required(["workdir"])
-    app.run(main)
+    run(main)

@@ -15,6 +15,7 @@ from ml_collections import config_flags
 
 from keras_superweights.metrics import count_flops
 from trainers import experiment
+from trainers import run
 from trainers.workdir import replacing
 
 
@@ -61,4 +62,4 @@ if __name__ == "__main__":
     )
     flags.DEFINE_string("json", None, "File for the allocation.")
     flags.mark_flags_as_required(["config"])
-    app.run(main)
+    run(main)

@@ -23,6 +23,7 @@ import keras_superweights as ksw
 from keras_superweights import figures
 from trainers import experiment
 from trainers import report
+from trainers import run
 from trainers.backup import Backup
 from trainers.logs import EpochLine
 from trainers.search import search
@@ -192,4 +193,4 @@ if __name__ == "__main__":
     flags.DEFINE_string("workdir", None, "Directory of the run.")
     flags.DEFINE_bool("start_over", False, "Discard an earlier run there.")
     flags.mark_flags_as_required(["config", "workdir"])
-    app.run(main)
+    run(main)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 # Totals that are tried at a time for the cheapest.
-TRIES = 1000
+TRIES = 3000
 
 
 class View(NamedTuple):
@@ -104,8 +104,8 @@ def largest_total(
     What stores cost beyond their size, the coefficients of the templates that
     they hold, or the masks of the kernels that they do not hold, goes up and
     down with their size, so that the largest cannot be bisected. Beginning at
-    the top, the total is lowered by what is too much; if that ends in nothing,
-    a grid of totals is tried. Then it is raised by what is left.
+    the top, the total is lowered by what is too much; that, or the
+    largest of a grid of totals, is raised by what is left.
 
     Args:
         cost: Scalars that a total costs, itself included.
@@ -119,9 +119,13 @@ def largest_total(
     total = min(high, scalars)
     while total >= low and cost(total) > scalars:
         total -= cost(total) - scalars
-    if total < low:
-        grid = _geometric(low, high)
-        total = max((t for t in grid if cost(t) <= scalars), default=None)
+    # What is lowered by a jump may have gone too far.
+    fitting = [
+        t
+        for t in (total, *_geometric(low, high))
+        if t >= low and cost(t) <= scalars
+    ]
+    total = max(fitting, default=None)  # not by cost: that of masks is waste
     while total is not None and total < high:
         more = min(high, total + scalars - cost(total))
         if not cost(total) < cost(more) <= scalars:
@@ -133,14 +137,16 @@ def largest_total(
 def cheapest_total(cost: Callable[[int], int], low: int, high: int) -> int:
     """The size of all stores together that costs least.
 
-    No total above the cost of another can be cheaper. So all integers up to
-    there are tried, or where these are many, about `TRIES` of them and then
-    all between the neighbours of the cheapest.
+    All integers are tried. Where these are many, it is about `TRIES` of those
+    up to the cost of the cheapest that is known, and then those between the
+    neighbours of the best.
     """
     best = min(_geometric(low, high), key=cost)
+    if high - low > TRIES:
+        high = min(high, cost(best))
     while True:
-        step = -(-(min(high, cost(best)) - low) // TRIES) or 1
-        best = min(range(low, min(high, cost(best)) + 1, step), key=cost)
+        step = -(-(high - low) // TRIES) or 1
+        best = min(range(low, high + 1, step), key=cost)
         if step == 1:
             return best
         low, high = max(low, best - step), min(high, best + step)

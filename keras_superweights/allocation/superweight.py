@@ -81,10 +81,20 @@ class SuperWeight:
 
     @property
     def size(self) -> int:
-        """Scalars in the piece, and so in each template."""
+        """Scalars in each template, and in the piece if not interpolated."""
         if self.length:
             return self.length
         return math.prod(self.window) * sum(r.area for r in self.region)
+
+    def generated_size(self, kernels) -> int:
+        """Scalars in the piece: of the kernels, where it is interpolated.
+
+        Args:
+            kernels: All kernels of the allocation.
+        """
+        if self.upsampling == "bilinear":
+            return kernels[self.kernels[0]].size
+        return self.size
 
     @property
     def is_plain(self) -> bool:

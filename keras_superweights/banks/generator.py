@@ -204,7 +204,7 @@ class KernelGenerator(keras.layers.Layer):
         ((s, row),) = pieces  # a flat one
         row = 0 if self._allocation.superweights[s].is_plain else row
         if str(index) in self.upsamplers:
-            return self.upsamplers[str(index)](vector(s, row))
+            return self.upsamplers[str(index)].upsample(vector(s, row))
         return ops.reshape(
             vector(s, row), self._allocation.kernels[index].shape
         )

@@ -40,7 +40,8 @@ class Mask(keras.layers.Layer):
         )
         self.built = True
 
-    def call(self, template):
+    def upsample(self, template):
+        """The kernel of a template `(length,)`."""
         windows = -(-self._length // MASK_WINDOW)
         masks = ops.tile(self.masks, (1, windows))[:, : self._length]
         copies = ops.reshape(masks * template, (-1,))
@@ -63,7 +64,8 @@ class Repeat(keras.layers.Layer):
         self._shape = shape
         self.built = True
 
-    def call(self, template):
+    def upsample(self, template):
+        """The kernel of a template `(length,)`."""
         vector = ops.tile(template, (self._copies,))
         return ops.reshape(vector[: math.prod(self._shape)], self._shape)
 

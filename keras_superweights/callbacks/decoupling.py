@@ -116,13 +116,23 @@ def tie_clusters(network):
 
 
 def cluster_ties(allocation):
-    """The ties with which all kernels that mix the same templates are tied."""
-    return [
-        tuple(piece.choices.index(chosen) for chosen in piece.choices)
-        if piece.choices
-        else (0,) * len(piece.ties)
-        for piece in allocation.superweights
-    ]
+    """The ties with which all kernels that mix the same templates are tied.
+
+    Flat pieces serve kernels of any shape and kind. Those that have to start
+    at other scales are not tied to one another.
+    """
+    ties = []
+    for piece in allocation.superweights:
+        scales = [allocation.kernels[k].variance for k in piece.kernels]
+        mixed = list(
+            zip(
+                piece.choices or [()] * len(piece.ties),
+                scales if piece.length else [0.0] * len(piece.ties),
+                strict=False,
+            )
+        )
+        ties.append(tuple(map(mixed.index, mixed)))
+    return ties
 
 
 def decoupled_ties(allocation, gradients, beta):
@@ -165,8 +175,9 @@ def _tied_sets(allocation, cluster):
     """Sets of kernels of a cluster that use the same rows where they meet."""
     sets = {}
     for kernel in cluster:
-        # Kernels of one cluster all use its first SuperWeight.
+        # Nested kernels of one cluster all use its first SuperWeight; of flat
+        # ones, each kernel has only one.
         s, row = allocation.pieces[kernel][0]
         ties = allocation.superweights[s].ties
-        sets.setdefault(ties[row] if ties else 0, []).append(kernel)
+        sets.setdefault((s, ties[row] if ties else 0), []).append(kernel)
     return [tuple(kernels) for kernels in sets.values()]

@@ -23,7 +23,7 @@ class SharingInspector(keras.callbacks.Callback):
 
         allocation/table                  the allocation, as text
         allocation/parameters             where the budget goes
-        allocation/clusters               which layers share
+        allocation/clusters               which layers share, and how
         allocation/clusters_before        and before the search
         similarity/cluster_0_before       gradient similarity in a cluster
         similarity/cluster_0_after        that a search began with; its groups
@@ -32,8 +32,9 @@ class SharingInspector(keras.callbacks.Callback):
 
         coefficients/cluster_0            of all banks of a cluster
 
-    the latter for the clusters with the most kernels, up to 12. Clusters have
-    the numbers that they have in `allocation/clusters`, for similarities in
+    the latter for the clusters with the most kernels, up to 12. Clusters are
+    numbered in the order of their banks, as in `allocation/clusters` and
+    `allocation/parameters`, for similarities as in
     `allocation/clusters_before`. Steps are epochs done. All is on disk at the
     end of an epoch; one that a killed run repeats is there twice, with equal
     numbers.

@@ -5,12 +5,12 @@ no window is opened and nothing global changes. Save it with
 `figure.savefig("curves.png")`.
 """
 
-from keras_superweights.figures.evaluation import anytime_curve
+from keras_superweights.figures.anytime import anytime_curve
+from keras_superweights.figures.clusters import cluster_membership
 from keras_superweights.figures.evaluation import corruption_curves
 from keras_superweights.figures.evaluation import interpolation_curve
 from keras_superweights.figures.evaluation import reliability
-from keras_superweights.figures.sharing import allocation_bars
-from keras_superweights.figures.sharing import cluster_membership
+from keras_superweights.figures.parameters import allocation_bars
 from keras_superweights.figures.sharing import coefficient_matrix
 from keras_superweights.figures.sharing import similarity_matrix
 from keras_superweights.figures.training import training_curves

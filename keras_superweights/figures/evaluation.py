@@ -10,7 +10,6 @@ from keras_superweights.figures.style import new_figure
 from keras_superweights.figures.style import tidy
 from keras_superweights.metrics.calibration import calibration_bins
 from keras_superweights.metrics.calibration import expected_calibration_error
-from keras_superweights.metrics.evaluation import pareto_frontier
 
 _LABELS = {"accuracy": "accuracy (fraction)", "nll": "NLL (nats)"}
 
@@ -80,67 +79,6 @@ def reliability(probabilities, labels, num_bins=15):
     for axis in (above, below):
         tidy(axis)
     figure.legend(loc="outside lower center", ncols=3, frameon=False)
-    return figure
-
-
-def anytime_curve(anytime, cost="flops"):
-    """Draws the accuracy of every subset of the members over its cost.
-
-    The line joins the subsets that no other subset beats: each is more
-    accurate than all that cost no more (`metrics.pareto_frontier`). They are
-    labelled with the indices of their members.
-
-    Args:
-        anytime: List of `{"members", "flops", "accuracy"}`, as in the result
-            of `keras_superweights.metrics.evaluate_members`.
-        cost: `"flops"` or `"milliseconds"`, which the subsets must then
-            have. Defaults to `"flops"`.
-
-    Returns:
-        A `matplotlib.figure.Figure`.
-
-    Raises:
-        ValueError: If the list is empty or does not have that cost.
-    """
-    frontier = pareto_frontier(anytime, cost)
-    divisor, unit = 1, "milliseconds"
-    if cost == "flops":
-        divisor, unit = _flops_unit(max(point[cost] for point in anytime))
-
-    figure = new_figure(5.8, 4.2)
-    axis = figure.subplots()
-    axis.plot(
-        [point[cost] / divisor for point in anytime],
-        [point["accuracy"] for point in anytime],
-        color=GREY,
-        linestyle="none",
-        marker="o",
-        label="subset of the members",
-    )
-    axis.plot(
-        [point[cost] / divisor for point in frontier],
-        [point["accuracy"] for point in frontier],
-        color=BLUE,
-        drawstyle="steps-post",
-        marker="o",
-        label="best within the cost",
-    )
-    for point in frontier:
-        axis.annotate(
-            "+".join(str(index) for index in point["members"]),
-            (point[cost] / divisor, point["accuracy"]),
-            xytext=(0, 7),
-            textcoords="offset points",
-            ha="center",
-            color=INK,
-        )
-    axis.set(
-        xlabel=f"cost of one example ({unit})", ylabel="accuracy (fraction)"
-    )
-    axis.set_title("Accuracy of the members and their ensembles", pad=10)
-    axis.margins(x=0.08, y=0.14)
-    figure.legend(loc="outside lower center", ncols=2, frameon=False)
-    tidy(axis)
     return figure
 
 
@@ -264,10 +202,3 @@ def corruption_curves(report):
         axis.legend(frameon=False, fontsize="small", **beside)
         tidy(axis)
     return figure
-
-
-def _flops_unit(flops):
-    for divisor, unit in ((10**9, "GFLOPs"), (10**6, "MFLOPs")):
-        if flops >= divisor:
-            return divisor, unit
-    return 1, "FLOPs"

@@ -2,8 +2,10 @@
 
 import numpy as np
 
-from keras_superweights.figures.sharing import allocation_bars
-from keras_superweights.figures.sharing import cluster_membership
+from keras_superweights.figures.clusters import cluster_membership
+from keras_superweights.figures.labels import clusters_as_formed
+from keras_superweights.figures.labels import kernel_names
+from keras_superweights.figures.parameters import allocation_bars
 from keras_superweights.figures.sharing import coefficient_matrix
 from keras_superweights.figures.sharing import similarity_matrix
 
@@ -28,13 +30,12 @@ def search_figures(refinement):
     """
     start = refinement.start
     yield "allocation/clusters_before", cluster_membership(start)
-    names = _kernel_names(start)
-    for cluster, similarity in zip(
-        _in_order_of_forming(start), refinement.similarities, strict=True
+    names = kernel_names(start)
+    for number, (cluster, similarity) in enumerate(
+        zip(clusters_as_formed(start), refinement.similarities, strict=True)
     ):
         if len(cluster) == 1:
             continue
-        number = start.clusters.index(cluster)
         groups = [
             tuple(cluster.index(kernel) for kernel in group)
             for group in refinement.allocation.clusters
@@ -60,50 +61,94 @@ def search_figures(refinement):
             )
 
 
-def _in_order_of_forming(allocation):
-    """The clusters in the order that the sharing rule formed them in."""
-    cluster_of = {k: c for c in allocation.clusters for k in c}
-    return list(
-        dict.fromkeys(cluster_of[p.kernels[0]] for p in allocation.superweights)
-    )
-
-
 def coefficient_figures(network):
     """Yields `(tag, figure)` of the coefficients in use, tied rows equal.
 
     One a cluster, with all its SuperWeights; of the clusters that mix
-    templates, the 12 with the most kernels.
+    templates, the 12 with the most kernels. Kernels that mix none, made of a
+    single template or of all in equal parts, are left out.
 
     Args:
         network: A `SuperWeightNetwork`.
     """
     allocation = network.allocation
-    names = _kernel_names(allocation)
+    names = kernel_names(allocation)
     matrices = {
-        s: np.array(mixture.matrix())
-        for s, mixture in enumerate(network.generator.mixtures)
-        if mixture is not None
+        s: _coefficients(piece, mixture)
+        for s, (piece, mixture) in enumerate(
+            zip(
+                allocation.superweights,
+                network.generator.mixtures,
+                strict=True,
+            )
+        )
+        if piece.ties
     }
-    for number in _largest_clusters(allocation, matrices):
-        cluster = allocation.clusters[number]
+    mixing = {k for s in matrices for k in allocation.superweights[s].kernels}
+    clusters = clusters_as_formed(allocation)
+    for number in _largest(clusters, mixing):
+        parts = _mixing_alike(allocation, matrices, clusters[number])
+        rows = [kernel for part in parts for kernel in part]
         blocks = []
         flat = []
         for s, matrix in matrices.items():
             piece = allocation.superweights[s]
-            if piece.kernels[0] in cluster:
+            if piece.kernels[0] in rows:
                 # Blank where a kernel does not use the SuperWeight.
-                block = np.full((len(cluster), matrix.shape[1]), np.nan)
-                rows = [cluster.index(kernel) for kernel in piece.kernels]
-                block[rows] = matrix
+                block = np.full((len(rows), matrix.shape[1]), np.nan)
+                block[[rows.index(kernel) for kernel in piece.kernels]] = matrix
                 (flat if piece.length else blocks).append(block)
+        title = f"Coefficients of cluster {number}"
+        rest = len(clusters[number]) - len(rows)
+        if rest:
+            title += (
+                f"\n({rest} of its {len(clusters[number])} kernels without)"
+            )
         yield (
             f"coefficients/cluster_{number}",
             coefficient_matrix(
                 blocks + _one_below_the_other(flat),
-                [names[k] for k in cluster],
-                f"Coefficients of cluster {number}",
+                [names[k] for k in rows],
+                title,
+                [len(part) for part in parts],
             ),
         )
+
+
+def _coefficients(piece, mixture):
+    """`(kernels, templates)`, blank where a kernel does not mix a template."""
+    matrix = np.array(mixture.matrix())
+    if piece.choices:
+        chosen = np.array(piece.choices)[np.array(mixture.ties)]
+        blank = np.full_like(matrix, np.nan)
+        np.put_along_axis(
+            blank, chosen, np.take_along_axis(matrix, chosen, axis=1), axis=1
+        )
+        return blank
+    return matrix
+
+
+def _mixing_alike(allocation, mixed, cluster):
+    """The kernels that mix, those of the same templates of a store together.
+
+    Kernels of pieces with a region are all together: each piece has columns
+    of its own.
+    """
+    parts = {}
+    for kernel in cluster:
+        pieces = [
+            allocation.superweights[s]
+            for s, _ in allocation.pieces[kernel]
+            if s in mixed
+        ]
+        view = tuple(
+            (piece.bank, piece.length, piece.first, piece.num_templates)
+            for piece in pieces
+            if piece.length
+        )
+        if pieces:
+            parts.setdefault(view, []).append(kernel)
+    return list(parts.values())
 
 
 def _one_below_the_other(blocks):
@@ -118,17 +163,12 @@ def _one_below_the_other(blocks):
     return [whole]
 
 
-def _largest_clusters(allocation, mixed):
+def _largest(clusters, mixing):
     """Numbers of clusters that share and mix, ascending."""
-    mixing = {k for s in mixed for k in allocation.superweights[s].kernels}
     numbers = [
         number
-        for number, cluster in enumerate(allocation.clusters)
+        for number, cluster in enumerate(clusters)
         if len(cluster) > 1 and mixing & set(cluster)
     ]
-    numbers.sort(key=lambda number: -len(allocation.clusters[number]))
+    numbers.sort(key=lambda number: -len(clusters[number]))
     return sorted(numbers[:MAX_COEFFICIENT_FIGURES])
-
-
-def _kernel_names(allocation):
-    return [f"{k.member}: {k.layer}" for k in allocation.kernels]

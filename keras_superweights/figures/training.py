@@ -14,7 +14,8 @@ def training_curves(history):
     whose name ends in `accuracy`; other series (a learning rate) are left
     out, and so is a panel without series. Validation is a solid line, training
     a dashed one of the same colour; the whole network is black, each member
-    has its colour.
+    has its colour. Losses so large that they would flatten all curves, as
+    after a first epoch, lie beyond the axis, which says so.
 
     Args:
         history: Dict from name to a list of one number per epoch, as
@@ -87,6 +88,8 @@ def _draw_series(axis, history, names, quantity):
     axis.set_title(f"{quantity.capitalize()} over the epochs", pad=10)
     unit = "fraction" if quantity == "accuracy" else "per example"
     axis.set(xlabel="epoch", ylabel=f"{quantity} ({unit})")
+    if quantity == "loss":
+        _cut_peaks(axis, [history[name] for name in names])
     axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     if len(subjects) > 1:
         beside = {"loc": "center left", "bbox_to_anchor": (1.0, 0.5)}
@@ -94,6 +97,35 @@ def _draw_series(axis, history, names, quantity):
     else:
         axis.legend(frameon=False, fontsize="small")
     tidy(axis)
+
+
+def _cut_peaks(axis, curves):
+    """Ends the axis below what is over five times as large as nearly all.
+
+    Nearly all are nine tenths of the values of a curve, and all but one if
+    there are no ten.
+    """
+    values = np.array(curves, dtype=float)
+    values = values[np.isfinite(values)]
+    usual = max(
+        (
+            np.quantile(finite, 0.9, method="lower")
+            for curve in np.array(curves, dtype=float)
+            if (finite := curve[np.isfinite(curve)]).size
+        ),
+        default=0,
+    )
+    beyond = values[values > 5 * usual]
+    if usual <= 0 or not beyond.size:
+        return
+    low, high = values.min(), values[values <= 5 * usual].max()
+    margin = 0.05 * (high - low or high)
+    axis.set_ylim(low - margin, high + margin)
+    count = f"{beyond.size} value" + "s" * (beyond.size > 1)
+    axis.set_ylabel(
+        f"{axis.get_ylabel()}\n{count} beyond the axis, up to "
+        f"{beyond.max():.4g}"
+    )
 
 
 def _subject(name, quantity):

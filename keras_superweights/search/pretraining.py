@@ -1,5 +1,6 @@
 """Pretraining, of which only a measurement is kept."""
 
+import collections.abc
 import math
 
 import keras
@@ -19,7 +20,8 @@ def pretrain(
 
     Args:
         network: The `SuperWeightNetwork`.
-        data: A `tf.data.Dataset` of batches.
+        data: A `tf.data.Dataset` of batches, or what else `fit` takes them
+            from.
         epochs: Epochs of pretraining.
         steps_per_epoch: Batches in an epoch; `None` if that is all of `data`.
         recorder: A `GradientRecorder` for the last epoch, if wanted.
@@ -28,9 +30,11 @@ def pretrain(
         verbose: As for `fit`.
 
     Raises:
+        TypeError: If the data are not batches, but arrays, say.
         ValueError: If the data ends before an epoch is over, the loss is not
             finite, or the last epoch is not trained here.
     """
+    check_data(data)
     watch = _Watch(recorder, epochs, steps_per_epoch)
     network.fit(
         data,
@@ -51,6 +55,22 @@ def check_epochs(pretrain_epochs):
         raise ValueError(
             "`pretrain_epochs` must be a positive integer. Received: "
             f"pretrain_epochs={pretrain_epochs!r}."
+        )
+
+
+def check_data(data):
+    """Raises an error for arrays, and what else does not give batches."""
+    if (
+        not isinstance(data, collections.abc.Iterable)
+        or isinstance(data, (str, list, tuple, dict))
+        or hasattr(data, "shape")
+    ):
+        raise TypeError(
+            "`data` must be a `tf.data.Dataset` of batches, or what else gives "
+            "batches to `fit`, such as a `keras.utils.PyDataset`. Received: "
+            f"data of type {type(data).__name__}. Of arrays, make one with "
+            "`tf.data.Dataset.from_tensor_slices((x, y)).shuffle(len(x))"
+            ".batch(64)`."
         )
 
 

@@ -60,14 +60,15 @@ class GradientRecorder:
         self._whole = [None] * len(self._pieces)
         self._sketched = [{} for _ in self._pieces]
         for index, piece in enumerate(self._pieces if weights else ()):
-            if sketch_size is None or piece.size <= sketch_size:
-                shape = (piece.num_rows, piece.size)
+            length = piece.generated_size(generator.allocation.kernels)
+            if sketch_size is None or length <= sketch_size:
+                shape = (piece.num_rows, length)
                 self._whole[index] = _accumulator(shape)
                 continue
             for box in sorted(set(self._firsts(index).values())):
-                inside = _inside(piece, box)
+                inside = _inside(piece, length, box)
                 self._sketched[index][box] = (
-                    CountSketch(piece.size, size, (seed, index), inside),
+                    CountSketch(length, size, (seed, index), inside),
                     _accumulator((piece.num_rows, size)),
                 )
 
@@ -168,7 +169,10 @@ def check_sketch_size(allocation, sketch_size):
     """Raises an error for a sketch that saves nothing in this allocation."""
     if sketch_size is None:
         return
-    largest = max((piece.size for piece in allocation.superweights), default=0)
+    largest = max(
+        (p.generated_size(allocation.kernels) for p in allocation.superweights),
+        default=0,
+    )
     if not isinstance(sketch_size, int) or not 2 <= sketch_size < largest:
         raise ValueError(
             "`sketch_size` must be an integer from 2 on, smaller than the "
@@ -198,9 +202,9 @@ def _read(total):
     return np.asarray(total.value, "float64")
 
 
-def _inside(piece, box):
+def _inside(piece, length, box):
     """Which scalars of a piece lie inside a box, `(size,)` of bool."""
-    places = np.arange(piece.size)
-    inside = np.zeros(piece.size, bool)
+    places = np.arange(length)
+    inside = np.zeros(length, bool)
     inside[crop_rows(piece, places[None], box)[0]] = True
     return inside

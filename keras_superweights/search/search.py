@@ -4,6 +4,7 @@ import keras
 
 from keras_superweights.network import SuperWeightNetwork
 from keras_superweights.search.clustering import check_threshold
+from keras_superweights.search.pretraining import check_data
 from keras_superweights.search.pretraining import check_epochs
 from keras_superweights.search.pretraining import pretrain
 from keras_superweights.search.recording import GradientRecorder
@@ -46,7 +47,8 @@ def find_clusters(
     Args:
         members: As for `SuperWeightNetwork`.
         budget_params: As for `SuperWeightNetwork`.
-        data: A `tf.data.Dataset` of batches, as for `fit`.
+        data: A `tf.data.Dataset` of batches, or what else `fit` takes them
+            from, such as a `keras.utils.PyDataset`; not arrays.
         tau: Threshold on the similarity, from -1 (the depth bins stay as they
             are) to 1 (every kernel is on its own). Defaults to 0.1.
         pretrain_epochs: Epochs of pretraining, the last of which is recorded.
@@ -78,6 +80,7 @@ def find_clusters(
         the evidence for it.
 
     Raises:
+        TypeError: If an argument is of another kind, such as data in arrays.
         ValueError: If a setting is out of range, the budget is too small for
             the depth bins, the data ends before an epoch is over, or the loss
             is not finite.
@@ -93,6 +96,7 @@ def find_clusters(
     """
     check_threshold("tau", tau)
     check_epochs(pretrain_epochs)
+    check_data(data)
     rule = SuperWeights(
         depth_bins=depth_bins,
         tied=True,

@@ -11,6 +11,7 @@ from keras_superweights.allocation.kernels import resolve_budget
 from keras_superweights.members import describe
 from keras_superweights.members import skeletons
 from keras_superweights.network import SuperWeightNetwork
+from keras_superweights.search.pretraining import check_data
 from keras_superweights.search.pretraining import check_epochs
 from keras_superweights.search.pretraining import pretrain
 from keras_superweights.sharing.shapeshifter import Shapeshifter
@@ -23,8 +24,8 @@ class LearnedStores:
     Attributes:
         sharing: The rule with the stores learned; train from scratch with it.
         start: The allocation that was pretrained.
-        coefficients: What each shared kernel had learned, one row a kernel,
-            in units of the row's norm at the start.
+        coefficients: How each shared kernel had learned to weigh the four
+            templates, one row a kernel, in units of the norm at the start.
     """
 
     sharing: Shapeshifter
@@ -37,11 +38,11 @@ def learn_stores(
     budget_params,
     data,
     num_stores,
+    loss,
     sharing=None,
     pretrain_epochs=20,
     steps_per_epoch=None,
     optimizer=None,
-    loss=None,
     weight_decay=5e-4,
     decay_batch_norm=True,
     callbacks=(),
@@ -58,20 +59,20 @@ def learn_stores(
     of the network. Train from scratch with what is found. NPAS, section 3.4.
 
     Args:
-        members: As for `SuperWeightNetwork`; of `share`, the model.
+        members: As for `SuperWeightNetwork`; the model, if it is one.
         budget_params: As for `SuperWeightNetwork`.
         data: A `tf.data.Dataset` of batches, as for `fit`.
         num_stores: How many stores. Of WRN-28-10, the paper found 4 best with
             4M parameters and 14 with 36M (table 10).
+        loss: As for `compile`.
         sharing: The `Shapeshifter` to learn the stores of. With `mixing="emb"`
-            embeddings are compared, otherwise weights. Defaults to
+            the pretraining uses embeddings, otherwise weights. Defaults to
             `Shapeshifter()`.
         pretrain_epochs: Epochs of pretraining. Defaults to 20.
         steps_per_epoch: Batches in an epoch. Needed when `data` holds all
             epochs one after the other; by default an epoch is all of `data`.
         optimizer: Defaults to the papers' SGD: rate 0.1, Nesterov momentum
             0.9.
-        loss: Defaults to `SparseCategoricalCrossentropy(from_logits=True)`.
         weight_decay: As for `SuperWeightNetwork`. Defaults to the papers'
             5e-4.
         decay_batch_norm: As for `SuperWeightNetwork`.
@@ -92,7 +93,9 @@ def learn_stores(
     Example:
 
     ```python
-    found = ksw.search.learn_stores(model, 0.3, train, num_stores=4)
+    found = ksw.search.learn_stores(
+        model, 0.3, train, num_stores=4, loss="binary_crossentropy"
+    )
     network = ksw.share(model, 0.3, found.sharing)
     ```
     """
@@ -103,6 +106,7 @@ def learn_stores(
             f"Received: sharing={sharing!r}."
         )
     check_epochs(pretrain_epochs)
+    check_data(data)
     models = skeletons(members)
     specs = describe(models)
     chosen = rule.chosen(specs)
@@ -123,7 +127,7 @@ def learn_stores(
     norms = np.linalg.norm(_coefficients(network), axis=1, keepdims=True)
     network.compile(
         optimizer or keras.optimizers.SGD(0.1, momentum=0.9, nesterov=True),
-        loss or keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        loss,
     )
     pretrain(
         network,
@@ -169,12 +173,15 @@ def group_coefficients(coefficients, num_stores, seed=0) -> tuple[int, ...]:
 
 
 def _coefficients(network):
-    """The coefficients of all shared kernels, in the order of kernels."""
+    """The weights of the four templates, in the order of kernels.
+
+    Embeddings of layers of different shapes go through different projections:
+    what these make of them can be compared.
+    """
     rows = {}
     generator = network.generator
     for piece, mixture in zip(
         network.allocation.superweights, generator.mixtures, strict=True
     ):
-        values = np.array(mixture.coefficients)
-        rows |= zip(piece.kernels, values, strict=True)
+        rows |= zip(piece.kernels, np.array(mixture.matrix()), strict=True)
     return np.array([rows[kernel] for kernel in sorted(rows)])

@@ -3,18 +3,48 @@
 from collections.abc import Sequence
 from typing import NoReturn
 
+from keras_superweights.allocation.kernels import MemberSpec
 from keras_superweights.allocation.templates import Demand
 
 
 def refuse(
-    budget_params: int, minimum: int, sharing, hint: str = ""
+    budget_params: int,
+    minimum: int,
+    sharing,
+    members: Sequence[MemberSpec],
+    kept: int = 0,
+    hint: str = "",
 ) -> NoReturn:
-    """Raises the error for a budget below the minimum of a rule."""
-    raise ValueError(
+    """Raises the error for a budget below the minimum of a rule.
+
+    Args:
+        budget_params: The budget.
+        minimum: The smallest that works.
+        sharing: The rule.
+        members: The members.
+        kept: Scalars of the minimum that the members do not share.
+        hint: What needs less.
+    """
+    independent = sum(member.num_params for member in members)
+    sentences = [
         "`budget_params` is too small for these members and this way of "
         f"sharing. The smallest budget that works is {minimum}. Received: "
-        f"budget_params={budget_params}, sharing={sharing}. {hint}".rstrip()
-    )
+        f"budget_params={budget_params}, sharing={sharing}.",
+        f"The smallest is {minimum / independent:.1%} of the {independent} "
+        "that the members have when they share nothing.",
+    ]
+    if kept:
+        sentences.append(
+            f"Of it they keep {kept} to themselves: heads, batch norm, biases "
+            "and kernels that the rule does not share."
+        )
+    if hint:
+        sentences.append(hint)
+    raise ValueError(" ".join(sentences))
+
+
+# What rules that need whole kernels advise.
+SMALLER = "`Shapeshifter` works with less."
 
 
 def unused_note(

@@ -10,6 +10,7 @@ from keras_superweights.allocation.allocation import SuperWeight
 from keras_superweights.allocation.allocation import all_kernels
 from keras_superweights.allocation.kernels import MemberSpec
 from keras_superweights.allocation.pieces import Rectangle
+from keras_superweights.sharing.budget import SMALLER
 from keras_superweights.sharing.budget import refuse
 from keras_superweights.sharing.budget import unused_note
 from keras_superweights.sharing.selection import SelectiveRule
@@ -107,9 +108,10 @@ class HardSharing(SelectiveRule):
             )
             banks.append(Bank(group.name, kernel.size))
         shared = [k for piece in superweights for k in piece.kernels]
-        needed = others_params(members, shared) + sum(b.size for b in banks)
+        kept = others_params(members, shared)
+        needed = kept + sum(bank.size for bank in banks)
         if budget_params < needed:
-            refuse(budget_params, needed, self)
+            refuse(budget_params, needed, self, members, kept, SMALLER)
         return Allocation(
             members=tuple(members),
             banks=tuple(banks),

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from keras_superweights.allocation.allocation import Allocation
 from keras_superweights.allocation.kernels import MemberSpec
+from keras_superweights.sharing.budget import SMALLER
 from keras_superweights.sharing.budget import refuse
 from keras_superweights.sharing.budget import unused_note
 
@@ -27,7 +28,7 @@ class Independent:
         """
         needed = sum(member.num_params for member in members)
         if budget_params < needed:
-            refuse(budget_params, needed, self)
+            refuse(budget_params, needed, self, members, hint=SMALLER)
         return Allocation(
             members=tuple(members),
             banks=(),

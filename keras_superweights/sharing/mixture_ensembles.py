@@ -23,6 +23,7 @@ from keras_superweights.allocation.stores import deal
 from keras_superweights.allocation.templates import Demand
 from keras_superweights.allocation.templates import minimum_cost
 from keras_superweights.allocation.templates import spend
+from keras_superweights.sharing.budget import SMALLER
 from keras_superweights.sharing.budget import refuse
 from keras_superweights.sharing.budget import unused_note
 from keras_superweights.sharing.selection import SelectiveRule
@@ -196,7 +197,14 @@ class MixtureEnsembles(SelectiveRule):
             others = sum(member.other_params for member in members)
             # Kernels of one shape need no coefficients as a group.
             minimum = min(cost(largest), cost_of_groups)
-            refuse(others + scalars, others + minimum, self)
+            refuse(
+                others + scalars,
+                others + minimum,
+                self,
+                members,
+                others,
+                SMALLER,
+            )
         store = _largest(lambda size: cost(size) <= scalars, largest, scalars)
         layers = {}
         turns = self._turns(kernels, group.kernels)

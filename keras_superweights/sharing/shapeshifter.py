@@ -40,7 +40,8 @@ class Shapeshifter(SelectiveRule):
 
     Each kernel starts with the variance that its layer needs, by a constant
     factor where it has no coefficients; the paper leaves that to batch
-    normalization.
+    normalization. Coefficients start orthogonal to those of the layers that
+    mix the same templates.
 
     Args:
         mixing: How templates become a kernel. `"wavg"`: a sum weighted by
@@ -48,7 +49,7 @@ class Shapeshifter(SelectiveRule):
             a projection of a learned embedding of the layer. `"rr"`: one
             template, in turn. `"avg"`: their mean. Sections 3.2 and B.2.
         max_templates: The most templates that a layer mixes, `P` in the
-            paper, which found 10 best for WRN-28-10 (table 11).
+            paper, which found 8 best for WRN-28-10 (table 11).
         upsampling: How a store becomes a larger kernel. `"mask"`: repeated,
             every copy but the first times a learned mask for windows of 9
             scalars. `"repeat"`: repeated. `"bilinear"`: interpolated.
@@ -80,7 +81,7 @@ class Shapeshifter(SelectiveRule):
     """
 
     mixing: str = "wavg"
-    max_templates: int = 10
+    max_templates: int = 8
     upsampling: str = "mask"
     stores: str | tuple = "single"
     num_stores: int = 4
@@ -94,21 +95,37 @@ class Shapeshifter(SelectiveRule):
                     f"`{name}` must be one of {choices}. Received: "
                     f"{name}={getattr(self, name)!r}."
                 )
-        for name in ("max_templates", "num_stores"):
+        for name, least in (
+            ("max_templates", 1),
+            ("num_stores", 1),
+            ("seed", 0),
+        ):
             value = getattr(self, name)
-            if not isinstance(value, int) or value < 1:
+            if not _is_integer(value) or value < least:
                 raise ValueError(
-                    f"`{name}` must be a positive integer. Received: "
-                    f"{name}={value!r}."
+                    f"`{name}` must be an integer of at least {least}. "
+                    f"Received: {name}={value!r}."
                 )
-        if not isinstance(self.stores, str):
+        if isinstance(self.stores, (list, tuple)):
             object.__setattr__(self, "stores", tuple(self.stores))
-        elif self.stores not in ("single", "random", "shape"):
+        if not self._has_known_stores():
             raise ValueError(
-                '`stores` must be "single", "random", "shape", a sequence of '
-                "patterns, or one of integers. Received: "
-                f"stores={self.stores!r}."
+                '`stores` must be "single", "random", "shape", a list of '
+                "patterns, or a list of integers, one for each kernel that is "
+                f"shared. Received: stores={self.stores!r}."
             )
+
+    def _has_known_stores(self) -> bool:
+        if isinstance(self.stores, str):
+            return self.stores in ("single", "random", "shape")
+        return (
+            isinstance(self.stores, tuple)
+            and len(self.stores) > 0
+            and (
+                all(isinstance(store, str) for store in self.stores)
+                or all(map(_is_integer, self.stores))
+            )
+        )
 
     def allocate(
         self, members: Sequence[MemberSpec], budget_params: int
@@ -142,9 +159,13 @@ class Shapeshifter(SelectiveRule):
         low, high = len(groups), self.max_templates * sum(weights)
         total = largest_total(cost, budget_params - fixed, low, high)
         if total is None:
-            total = cheapest_total(cost, low, high)
+            total = cheapest_total(cost, low, sum(weights))
         if cost(total) > budget_params - fixed:
-            refuse(budget_params, fixed + cost(total), self)
+            smallest = fixed + cost(total)
+            hint = ""
+            if self.upsampling == "mask":
+                hint = 'Masks take part of it: `upsampling="repeat"` has none.'
+            refuse(budget_params, smallest, self, members, fixed, hint)
         stores = superweights(total)
         left = budget_params - fixed - cost(total)
         return Allocation(
@@ -156,7 +177,8 @@ class Shapeshifter(SelectiveRule):
             superweights=tuple(p for _, pieces in stores for p in pieces),
             budget_params=budget_params,
             sharing=str(self),
-            note=f"{left:,} scalars are left: no kernel could read them."
+            note=f"{left:,} scalars are left: no kernel would read them. "
+            "More `max_templates` can use more."
             if left
             else "",
         )
@@ -170,8 +192,17 @@ class Shapeshifter(SelectiveRule):
             places = [draw.randrange(self.num_stores) for _ in chosen]
         elif self.stores == "shape":
             places = [(kernels[k].kind, kernels[k].shape) for k in chosen]
-        elif all(isinstance(store, str) for store in self.stores):
+        elif isinstance(self.stores[0], str):
             places = [self._first_match(kernels[k]) for k in chosen]
+            unused = set(range(len(self.stores))) - set(places)
+            if unused:
+                raise ValueError(
+                    "Each of the patterns in `stores` must be the first that "
+                    f"matches some layer that is shared. Received: "
+                    f"stores={self.stores}, of which "
+                    f"{[self.stores[place] for place in sorted(unused)]} are "
+                    "of no layer."
+                )
         elif len(self.stores) == len(chosen):
             places = self.stores
         else:
@@ -253,7 +284,7 @@ class Shapeshifter(SelectiveRule):
         )
         smallest = fixed + PRETRAINING_TEMPLATES
         if budget_params < smallest:
-            refuse(budget_params, smallest, self)
+            refuse(budget_params, smallest, self, members, fixed)
         length = min(
             (budget_params - fixed) // PRETRAINING_TEMPLATES,
             max(kernels[kernel].size for kernel in chosen),
@@ -265,6 +296,10 @@ class Shapeshifter(SelectiveRule):
             budget_params=budget_params,
             sharing=f"{self}, pretraining",
         )
+
+
+def _is_integer(value) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _flat(bank, indices, view, mixing, upsampling) -> SuperWeight:

@@ -179,7 +179,7 @@ def nested_allocation(
     pieces, demands, fixed = _needs(members, clusters, max_templates)
     smallest = fixed + minimum_cost(demands)
     if budget_params < smallest:
-        refuse(budget_params, smallest, sharing, hint)
+        refuse(budget_params, smallest, sharing, members, fixed, hint)
     counts = spend(demands, budget_params - fixed)
     banks = []
     superweights = []

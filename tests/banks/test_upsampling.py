@@ -43,7 +43,7 @@ def test_each_further_copy_is_multiplied_by_its_mask():
             expected.append(factor * template[within])
         assert masks.shape == (math.ceil(math.prod(shape) / length) - 1, 9)
         np.testing.assert_allclose(
-            layer(template), np.reshape(expected, shape), rtol=1e-6
+            layer.upsample(template), np.reshape(expected, shape), rtol=1e-6
         )
 
 
@@ -51,8 +51,9 @@ def test_repeating_repeats():
     for length, shape in cases(1, 25):
         template = template_of(length)
         expected = np.resize(template, shape)
-        np.testing.assert_array_equal(Repeat(length, shape)(template), expected)
-        assert not Repeat(length, shape).weights
+        layer = Repeat(length, shape)
+        np.testing.assert_array_equal(layer.upsample(template), expected)
+        assert not layer.weights
 
 
 def at(grid, y, x):

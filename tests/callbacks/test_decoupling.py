@@ -12,10 +12,12 @@ from keras_superweights.allocation import Allocation
 from keras_superweights.allocation import KernelSpec
 from keras_superweights.allocation import MemberSpec
 from keras_superweights.callbacks import CoefficientDecoupling
+from keras_superweights.callbacks.decoupling import cluster_ties
 from keras_superweights.callbacks.decoupling import decoupled_ties
 from keras_superweights.callbacks.decoupling import tie_clusters
 from keras_superweights.search import GradientRecorder
 from keras_superweights.sharing import MixtureEnsembles
+from keras_superweights.sharing import Shapeshifter
 from keras_superweights.sharing import SuperWeights
 
 # `eager` below does not reach into `tf.data`, and need not.
@@ -524,3 +526,32 @@ def test_what_is_not_tied_any_more_stays_as_it_is():
 def test_another_model_is_refused():
     with pytest.raises(TypeError, match="SuperWeightNetwork.*Received"):
         fit(compiled(member(4)), 1, CoefficientDecoupling())
+
+
+def test_kernels_of_a_store_that_start_at_other_scales_are_not_tied():
+    shapes = [(4, 4), (16, 1), (4, 4), (4, 4), (8, 4), (4, 8)]
+    kernels = tuple(
+        KernelSpec(0, f"l{i}", shape, kind="embedding" if i == 2 else "dense")
+        for i, shape in enumerate(shapes)
+    )
+    member = MemberSpec("net", kernels, other_params=0)
+    # A store of 96: six templates of 16 for the first four, three of 32.
+    allocation = Shapeshifter().allocate([member], 96 + 6 * 4 + 3 * 2)
+    assert [p.kernels for p in allocation.superweights] == [
+        (0, 1, 2, 3),
+        (4, 5),
+    ]
+    assert cluster_ties(allocation) == [(0, 1, 2, 0), (0, 1)]
+
+
+def test_only_kernels_that_mix_the_same_templates_of_a_store_are_compared():
+    kernels = tuple(KernelSpec(0, f"l{i}", (2 + 2 * i, 4)) for i in range(2))
+    allocation = Shapeshifter(max_templates=2).allocate(
+        [MemberSpec("net", kernels, other_params=0)], 48
+    )
+    assert [piece.kernels for piece in allocation.superweights] == [(0,), (1,)]
+    gradients = [
+        np.ones((1, piece.num_templates)) for piece in allocation.superweights
+    ]
+    # Their similarity is 0, which is above this beta.
+    assert decoupled_ties(allocation, gradients, -0.5) == [(0,), (0,)]

@@ -20,6 +20,7 @@ import keras_superweights as ksw
 from keras_superweights import figures
 from keras_superweights.callbacks import SharingInspector
 from keras_superweights.callbacks import write_figures
+from keras_superweights.figures.labels import clusters_as_formed
 
 # `eager` below does not reach into `tf.data`, and need not.
 pytestmark = pytest.mark.filterwarnings("ignore:Even though the `tf.config")
@@ -301,13 +302,13 @@ def test_tensorboard_serves_every_figure(digits_run, tensorboard):
     directory, network, _, found = digits_run
     searched = [
         f"similarity/cluster_{number}_{moment}"
-        for number, cluster in enumerate(found.start.clusters)
+        for number, cluster in enumerate(clusters_as_formed(found.start))
         for moment in ("before", "after")
         if len(cluster) > 1
     ]
     coefficients = [
         f"coefficients/cluster_{number}"
-        for number, cluster in enumerate(network.allocation.clusters)
+        for number, cluster in enumerate(clusters_as_formed(network.allocation))
         if len(cluster) > 1
         and any(
             set(cluster) & set(piece.kernels) and piece.ties

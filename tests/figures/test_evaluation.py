@@ -44,82 +44,6 @@ def test_reliability_shows_the_bins_and_the_error(legend_of, line, overlaps):
     assert overlaps(figure) == []
 
 
-def beaten(point, points):
-    """Whether another point costs no more and is at least as accurate."""
-    return any(
-        other is not point
-        and other["flops"] <= point["flops"]
-        and other["accuracy"] >= point["accuracy"]
-        for other in points
-    )
-
-
-@pytest.mark.parametrize("seed", range(10))
-def test_the_anytime_curve_joins_what_no_subset_beats(seed, legend_of, line):
-    generator = np.random.default_rng(seed)
-    points = [
-        {
-            "members": [int(index)],
-            "flops": int(flops),
-            "accuracy": float(accuracy),
-        }
-        for index, (flops, accuracy) in enumerate(
-            zip(
-                generator.integers(1, 9, 12) * 10**6,
-                generator.permutation(12) / 12,
-                strict=True,
-            )
-        )
-    ]
-    figure = figures.anytime_curve(points)
-    (axis,) = figure.axes
-    assert axis.get_xlabel() == "cost of one example (MFLOPs)"
-    assert axis.get_ylabel() == "accuracy (fraction)"
-    assert legend_of(figure) == [
-        "subset of the members",
-        "best within the cost",
-    ]
-    dots = line(axis, "subset of the members")
-    np.testing.assert_array_equal(
-        dots.get_xydata(), [(p["flops"] / 1e6, p["accuracy"]) for p in points]
-    )
-    best = sorted(
-        (p for p in points if not beaten(p, points)),
-        key=lambda point: point["flops"],
-    )
-    np.testing.assert_array_equal(
-        line(axis, "best within the cost").get_xydata(),
-        [(p["flops"] / 1e6, p["accuracy"]) for p in best],
-    )
-    assert [text.get_text() for text in axis.texts] == [
-        str(p["members"][0]) for p in best
-    ]
-
-
-@pytest.mark.parametrize(
-    ("flops", "unit"),
-    [(5, "FLOPs"), (5 * 10**6, "MFLOPs"), (5 * 10**9, "GFLOPs")],
-)
-def test_cost_has_a_readable_unit(flops, unit):
-    point = {"members": [0, 2], "flops": flops, "accuracy": 0.5}
-    (axis,) = figures.anytime_curve([point]).axes
-    assert axis.get_xlabel() == f"cost of one example ({unit})"
-    assert axis.get_lines()[0].get_xdata()[0] == 5
-    assert axis.texts[0].get_text() == "0+2"
-
-
-def test_the_anytime_curve_can_show_the_time(line):
-    points = [
-        {"members": [0], "flops": 9, "milliseconds": 2.5, "accuracy": 0.5},
-        {"members": [1], "flops": 1, "milliseconds": 7.5, "accuracy": 0.4},
-    ]
-    (axis,) = figures.anytime_curve(points, cost="milliseconds").axes
-    assert axis.get_xlabel() == "cost of one example (milliseconds)"
-    dots = line(axis, "subset of the members")
-    np.testing.assert_array_equal(dots.get_xdata(), [2.5, 7.5])
-    assert [text.get_text() for text in axis.texts] == ["0"]
-
-
 def test_the_interpolation_curve_shows_every_point(overlaps):
     points = [
         {"position": position, "accuracy": accuracy, "nll": nll}
@@ -192,8 +116,3 @@ def test_corruption_curves_are_means_by_severity(num_members, line, legend_of):
                     found = [r["members"][member] for r in found]
                 expected.append([severity, np.mean([r[metric] for r in found])])
             np.testing.assert_allclose(line(axis, label).get_xydata(), expected)
-
-
-def test_an_empty_anytime_curve_is_refused():
-    with pytest.raises(ValueError, match="at least one subset"):
-        figures.anytime_curve([])

@@ -1,16 +1,10 @@
-"""Who shares what: cells, colours and frames against the data given."""
+"""Similarities and coefficients: cells and frames against the data given."""
 
 import numpy as np
 import pytest
 from matplotlib.patches import Rectangle
 
 from keras_superweights import figures
-from keras_superweights.allocation import KernelSpec
-from keras_superweights.allocation import MemberSpec
-from keras_superweights.allocation.clusters import Cluster
-from keras_superweights.sharing import Independent
-from keras_superweights.sharing import MixtureEnsembles
-from keras_superweights.sharing import SuperWeights
 
 
 def texts(labels):
@@ -21,26 +15,6 @@ def cells(axis):
     """The values of a heat map, as plotted."""
     (image,) = axis.get_images()
     return np.ma.filled(image.get_array().astype(float), np.nan)
-
-
-def test_the_bars_of_an_allocation_add_up_to_its_parameters():
-    kernels = tuple(
-        KernelSpec(0, f"layer{index}", (3, 3, 8, 8)) for index in range(3)
-    ) + (KernelSpec(0, "wide", (3, 3, 8, 16)),)
-    member = MemberSpec("net", kernels, other_params=500)
-    for rule in (SuperWeights(depth_bins=2), MixtureEnsembles(), Independent()):
-        allocation = rule.allocate([member], 4_000)
-
-        axis = figures.allocation_bars(allocation).axes[0]
-
-        unit = 1_000 if "thousands" in axis.get_xlabel() else 1
-        drawn = sum(bar.get_width() for bar in axis.patches) * unit
-        assert round(drawn) == allocation.num_params
-        names = texts(axis.get_yticklabels())
-        assert names[: len(allocation.banks)] == [
-            bank.name for bank in allocation.banks
-        ]
-        assert f"{allocation.budget_params:,}" in axis.get_title()
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -84,66 +58,6 @@ def test_similarities_are_plotted_group_by_group(seed):
     assert axis.get_title() == "Cluster 3"
 
 
-def test_members_are_rows_of_layers_in_the_colours_of_their_clusters():
-    depths = (3, 5)
-    members = [
-        MemberSpec(
-            f"net{member}",
-            tuple(
-                KernelSpec(member, f"l{i}", (3, 3, 4, 4)) for i in range(depth)
-            ),
-            other_params=5,
-        )
-        for member, depth in enumerate(depths)
-    ]
-    clusters = {0: (0, 3, 5), 1: (1,), 2: (2, 4, 6, 7)}
-    allocation = SuperWeights().allocate_clusters(
-        members, 10**5, [Cluster(f"c{n}", k) for n, k in clusters.items()]
-    )
-    assert dict(enumerate(allocation.clusters)) == clusters
-
-    figure = figures.cluster_membership(allocation)
-
-    (axis,) = figure.axes
-    names = ["0: net0", "1: net1"]
-    assert texts(axis.get_yticklabels()) == names
-    assert axis.yaxis_inverted()
-    places = [(m, i) for m, depth in enumerate(depths) for i in range(depth)]
-    colors, numbers = {}, {}
-    for bar in axis.patches:
-        center = bar.get_y() + bar.get_height() / 2
-        place = (round(center), int(bar.get_x()))
-        colors[places.index(place)] = bar.get_facecolor()
-    for text in axis.texts:
-        x, y = text.get_position()
-        numbers[places.index((int(y), int(x)))] = int(text.get_text())
-    assert colors.keys() == set(range(8))
-    assert numbers == {k: n for n in (0, 2) for k in clusters[n]}
-    for kernels in clusters.values():
-        assert len({colors[k] for k in kernels}) == 1
-    assert len(set(colors.values())) == 3
-    red, green, blue, _ = colors[1]
-    assert max(red, green, blue) - min(red, green, blue) < 0.1  # grey
-    assert figure.get_suptitle().startswith("2 clusters")
-    assert figure.get_suptitle().endswith("; 1 layer not shared")
-
-
-def test_colours_of_many_clusters_are_all_different():
-    members = [
-        MemberSpec(
-            f"net{m}",
-            tuple(KernelSpec(m, f"l{i}", (3, 3, 4, 4)) for i in range(60)),
-            other_params=5,
-        )
-        for m in range(2)
-    ]
-    allocation = SuperWeights(clusters="position").allocate(members, 10**5)
-    (axis,) = figures.cluster_membership(allocation).axes
-    colors = [bar.get_facecolor() for bar in axis.patches]
-    assert colors[:60] == colors[60:]
-    assert len(set(colors)) == 60
-
-
 @pytest.mark.parametrize("seed", range(5))
 def test_coefficients_are_plotted_block_by_block(seed):
     draw = np.random.default_rng(seed)
@@ -174,3 +88,39 @@ def test_coefficients_are_plotted_block_by_block(seed):
     largest = np.nanmax(np.abs(plotted))
     assert (low, high) == pytest.approx((-largest, largest))
     assert bar.get_ylabel() == "coefficient (grey: not used)"
+    assert "block" in axis.get_xlabel() or len(widths) == 1
+    assert "lines" not in axis.get_xlabel()
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_lines_part_rows_whose_templates_are_others(seed):
+    draw = np.random.default_rng(seed)
+    parts = draw.integers(1, 4, draw.integers(1, 6)).tolist()
+    count = sum(parts)
+    figure = figures.coefficient_matrix(
+        [draw.normal(size=(count, 3))], map(str, range(count)), "", parts
+    )
+    axis = figure.axes[0]
+    lines = [line.get_ydata()[0] for line in axis.get_lines()]
+    np.testing.assert_array_equal(lines, np.cumsum(parts)[:-1] - 0.5)
+    assert ("the same only between lines" in axis.get_xlabel()) == (
+        len(parts) > 1
+    )
+    assert "block" not in axis.get_xlabel()
+
+
+@pytest.mark.parametrize("count", [100, 121, 500])
+def test_of_very_many_rows_evenly_spaced_ones_are_labelled(count):
+    values = np.eye(count)
+    names = [f"layer{index}" for index in range(count)]
+    whole = [tuple(range(count))]
+    for figure in (
+        figures.coefficient_matrix([values[:, :4]], names, "title"),
+        figures.similarity_matrix(values, names, whole, 0.1, "title"),
+    ):
+        axis = figure.axes[0]
+        ticks = axis.get_yticks()
+        assert len(ticks) == count if count <= 120 else 50 < len(ticks) <= 120
+        assert len(set(np.diff(ticks))) == 1
+        assert texts(axis.get_yticklabels()) == [names[t] for t in ticks]
+        assert max(figure.get_size_inches()) < 20

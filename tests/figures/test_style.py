@@ -12,6 +12,8 @@ from keras_superweights.allocation import MemberSpec
 from keras_superweights.datasets.corruptions import CORRUPTIONS
 from keras_superweights.datasets.corruptions import SEVERITIES
 from keras_superweights.figures.style import shortened
+from keras_superweights.sharing import MixtureEnsembles
+from keras_superweights.sharing import Shapeshifter
 from keras_superweights.sharing import SuperWeights
 
 DRAW = np.random.default_rng(0)
@@ -115,6 +117,30 @@ HARD = {
     "one layer": lambda: figures.cluster_membership(
         SuperWeights().allocate(members(1, 1), 10_000)
     ),
+    "60 layers": lambda: figures.cluster_membership(
+        SuperWeights(clusters="position").allocate(members(2, 60), 130_000)
+    ),
+    "a network of 60 layers": lambda: figures.cluster_membership(
+        Shapeshifter(stores="shape").allocate(members(1, 60), 2_500)
+    ),
+    "a network of 121 layers": lambda: figures.cluster_membership(
+        Shapeshifter().allocate(members(1, 121), 5_000)
+    ),
+    "long labels of banks": lambda: figures.allocation_bars(
+        MixtureEnsembles().allocate(members(2, 30), 20_000)
+    ),
+    "one store": lambda: figures.allocation_bars(
+        Shapeshifter().allocate(members(1, 60), 2_500)
+    ),
+    "150 banks": lambda: figures.allocation_bars(
+        SuperWeights(clusters="position").allocate(members(2, 150), 260_000)
+    ),
+    "rows that are parted": lambda: figures.coefficient_matrix(
+        [DRAW.normal(size=(9, 4))],
+        [LONG.format(index) for index in range(9)],
+        "Coefficients",
+        [2, 3, 4],
+    ),
     "many banks": lambda: figures.allocation_bars(
         SuperWeights(clusters="position").allocate(members(2, 20), 40_000)
     ),
@@ -131,6 +157,7 @@ def test_every_text_can_be_read(case, overlaps):
     assert overlaps(figure) == []
     # What were cut off would touch the border.
     pixels = np.asarray(figure.canvas.buffer_rgba())[..., :3]
+    assert max(pixels.shape) < 2200
     for border in (pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]):
         assert (border == 255).all()
 
@@ -143,10 +170,35 @@ def test_figures_can_be_saved_and_leave_pyplot_alone(tmp_path):
 
 
 def test_long_names_are_shortened_in_the_middle():
-    assert shortened("block1_conv2") == "block1_conv2"
-    for length in range(29, 60):
+    assert shortened(["block1_conv2"]) == ["block1_conv2"]
+    for length in range(37, 80):
         name = "first" + "x" * (length - 9) + "last"
-        short = shortened(name)
-        assert len(short) == 28
+        (short,) = shortened([name])
+        assert len(short) == 36
         assert short.startswith("first") and short.endswith("last")
         assert "…" in short
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_different_names_stay_different(seed):
+    draw = np.random.default_rng(seed)
+    names = []
+    for _ in range(20):
+        letters = list("x" * draw.integers(30, 90))
+        letters[draw.integers(0, 30)] = draw.choice(list("abc"))
+        names.append("".join(letters))
+    for few in (names, names[:2], names + names[:3]):
+        short = shortened(few)
+        assert len(set(short)) == len(set(few))
+        # As short as that allows: shorter cuts would make two equal.
+        longest = max(map(len, short))
+        if longest > 36:
+            assert len(set(shortened_at(few, longest - 4))) < len(set(few))
+
+
+def shortened_at(names, length):
+    """Ends of names, as many letters together as a name of that length."""
+    return [
+        n if len(n) <= length else (n[: length // 2 - 1], n[-(length // 2) :])
+        for n in names
+    ]

@@ -8,9 +8,11 @@ import keras_superweights as ksw
 from keras_superweights.allocation import KernelSpec
 from keras_superweights.allocation import MemberSpec
 from keras_superweights.figures import tagged
+from keras_superweights.figures.labels import clusters_as_formed
 from keras_superweights.search.refinement import Refinement
 from keras_superweights.search.refinement import fit_clusters
 from keras_superweights.sharing import MixtureEnsembles
+from keras_superweights.sharing import Shapeshifter
 from keras_superweights.sharing import SuperWeights
 
 
@@ -65,12 +67,13 @@ def test_every_similarity_stands_between_its_two_kernels(tau):
     assert "allocation/clusters_before" in drawn
     kernels = found.start.kernels
     names = [f"{k.member}: {k.layer}" for k in kernels]
-    for cluster, similarity in zip(
-        rule.start_clusters(found.start.members),
-        found.similarities,
-        strict=True,
+    for number, (cluster, similarity) in enumerate(
+        zip(
+            rule.start_clusters(found.start.members),
+            found.similarities,
+            strict=True,
+        )
     ):
-        number = found.start.clusters.index(cluster.kernels)
         for moment in ("before", "after"):
             figure = drawn.pop(f"similarity/cluster_{number}_{moment}")
             rows = rows_of(figure)
@@ -107,30 +110,35 @@ def used_coefficients(allocation, mixtures, kernel):
         piece = allocation.superweights[s]
         if piece.ties:
             stored = mixtures[s].coefficients.numpy()[piece.ties[row]]
-            full = np.zeros(piece.num_templates)
-            chosen = piece.choices[piece.ties[row]] if piece.choices else ...
+            full = np.full(piece.num_templates, np.nan)
+            chosen = (
+                list(piece.choices[piece.ties[row]]) if piece.choices else ...
+            )
             full[chosen] = stored
             found[s] = full
     return found
 
 
 @pytest.mark.parametrize(
-    "sharing",
+    ("sharing", "budget"),
     [
-        SuperWeights(depth_bins=2),
-        SuperWeights(depth_bins=1, tied=True),
-        MixtureEnsembles(),
+        (SuperWeights(depth_bins=2), 0.9),
+        (SuperWeights(depth_bins=1, tied=True), 0.9),
+        (MixtureEnsembles(), 0.9),
+        # More templates than a kernel mixes.
+        (MixtureEnsembles(max_templates=2), 1.5),
     ],
     ids=str,
 )
-def test_coefficients_are_those_that_every_kernel_uses(sharing):
-    network = ksw.SuperWeightNetwork([member(4), member(6)], 0.9, sharing)
+def test_coefficients_are_those_that_every_kernel_uses(sharing, budget):
+    network = ksw.SuperWeightNetwork([member(4), member(6)], budget, sharing)
     allocation = network.allocation
     drawn = dict(tagged.coefficient_figures(network))
     shown = {int(tag.removeprefix("coefficients/cluster_")) for tag in drawn}
+    clusters = clusters_as_formed(allocation)
     mixed = {
         number
-        for number, cluster in enumerate(allocation.clusters)
+        for number, cluster in enumerate(clusters)
         if len(cluster) > 1
         and any(
             allocation.superweights[s].ties
@@ -141,7 +149,7 @@ def test_coefficients_are_those_that_every_kernel_uses(sharing):
     assert shown == mixed != set()
     for number in shown:
         rows = rows_of(drawn[f"coefficients/cluster_{number}"])
-        cluster = allocation.clusters[number]
+        cluster = clusters[number]
         of_kernel = {
             k: used_coefficients(allocation, network.generator.mixtures, k)
             for k in cluster
@@ -160,6 +168,65 @@ def test_coefficients_are_those_that_every_kernel_uses(sharing):
             np.testing.assert_allclose(
                 rows[f"{spec.member}: {spec.layer}"], np.concatenate(expected)
             )
+
+
+@pytest.mark.parametrize(("mixing", "budget"), [("wavg", 220), ("emb", 420)])
+def test_rows_between_lines_mix_the_same_templates_of_a_store(mixing, budget):
+    inputs = keras.Input((5,))
+    x = inputs
+    # Sizes that come again later, and one larger than the store.
+    for index, width in enumerate((4, 4, 9, 4, 4, 30, 4)):
+        x = keras.layers.Dense(width, name=f"d{index}")(x)
+    model = keras.Model(inputs, keras.layers.Dense(1, name="head")(x))
+    rule = Shapeshifter(mixing=mixing, max_templates=8)
+    network = ksw.SuperWeightNetwork(model, budget, rule)
+    allocation = network.allocation
+    ((tag, figure),) = tagged.coefficient_figures(network)
+    assert tag == "coefficients/cluster_0"
+    rows = rows_of(figure)
+    layers = [kernel.layer for kernel in allocation.kernels]
+    of_layer = {
+        layers[kernel]: (piece, matrix[row])
+        for piece, matrix in (
+            (piece, np.array(mixture.matrix()))
+            for piece, mixture in zip(
+                allocation.superweights,
+                network.generator.mixtures,
+                strict=True,
+            )
+            if piece.ties
+        )
+        for row, kernel in enumerate(piece.kernels)
+    }
+    assert rows.keys() == of_layer.keys() < set(layers)
+    for layer, row in rows.items():
+        piece, values = of_layer[layer]
+        np.testing.assert_allclose(row[: len(values)], values)
+        assert np.isnan(row[len(values) :]).all()
+    (axis, _) = figure.axes
+    lines = sorted(line.get_ydata()[0] for line in axis.get_lines())
+    templates = [
+        [
+            (
+                (piece.first + t) % (allocation.banks[0].size // piece.length),
+                piece.length,
+            )
+            for t in range(piece.num_templates)
+        ]
+        for piece, _ in (of_layer[layer] for layer in rows)
+    ]
+    changes = [
+        place + 0.5
+        for place in range(len(rows) - 1)
+        if templates[place] != templates[place + 1]
+    ]
+    assert lines == changes != []
+    # Those that mix the same ones are together.
+    assert len(changes) + 1 == len(set(map(tuple, templates)))
+    without = len(layers) - len(rows)
+    assert f"{without} of its {len(layers)} kernels without" in (
+        figure.get_suptitle()
+    )
 
 
 def test_of_many_clusters_the_largest_are_drawn():

@@ -75,6 +75,49 @@ def test_a_single_network_without_validation(legend_of):
     np.testing.assert_array_equal(axis.get_lines()[0].get_ydata(), [2.0, 1.0])
 
 
+@pytest.mark.parametrize("num_epochs", [3, 10, 200])
+@pytest.mark.parametrize("peak", [100.0, 1e6])
+def test_a_huge_loss_lies_beyond_the_axis(num_epochs, peak):
+    usual = 2.0 - np.arange(num_epochs) / num_epochs
+    data = {"loss": usual.tolist(), "val_loss": [peak, *usual[1:]]}
+    (axis,) = figures.training_curves(data).axes
+    low, high = axis.get_ylim()
+    assert low < usual.min() and usual.max() < high < 2.5
+    assert axis.get_ylabel() == (
+        f"loss (per example)\n1 value beyond the axis, up to {peak:.4g}"
+    )
+    # The curve is drawn whole.
+    assert axis.get_lines()[1].get_ydata()[0] == peak
+
+
+@pytest.mark.parametrize(
+    "losses",
+    [
+        {"loss": 4.6 * np.exp(-np.arange(100) / 15)},
+        {"loss": [2.3, 0.6, 0.5]},
+        {"loss": [8.0, 4.0, 3.0], "member_0_loss": [1.0, 0.5, 0.4]},
+        {"loss": [7.0]},
+        {"loss": [float("nan"), 1.0, 2.0]},
+        {"loss": [float("nan")] * 3},
+        {"loss": [-50.0, -70.0, -90.0, -10.0]},
+    ],
+)
+def test_usual_losses_are_all_on_the_axis(losses):
+    (axis,) = figures.training_curves(losses).axes
+    low, high = axis.get_ylim()
+    values = np.concatenate([np.ravel(v) for v in losses.values()])
+    values = values[np.isfinite(values)]
+    assert ((low <= values) & (values <= high)).all()
+    assert axis.get_ylabel() == "loss (per example)"
+
+
+def test_losses_that_are_not_finite_do_not_move_the_axis():
+    data = {"loss": [float("inf"), 1.0, 2.0], "val_loss": [400.0, 1.0, 2.0]}
+    (axis,) = figures.training_curves(data).axes
+    assert axis.get_ylim()[1] < 2.5
+    assert "1 value beyond" in axis.get_ylabel()
+
+
 def test_a_history_that_cannot_be_drawn_is_refused():
     with pytest.raises(ValueError, match=r"'loss'.*\['lr'\]"):
         figures.training_curves({"lr": [0.1]})

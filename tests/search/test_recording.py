@@ -19,6 +19,7 @@ from keras_superweights.search import GradientRecorder
 from keras_superweights.search.similarity import unused_kernels
 from keras_superweights.search.similarity import weight_similarity
 from keras_superweights.sharing import MixtureEnsembles
+from keras_superweights.sharing import Shapeshifter
 from keras_superweights.sharing import SuperWeights
 
 TIED = SuperWeights(depth_bins=1, tied=True)
@@ -289,15 +290,33 @@ def test_flat_pieces_are_compared_whole(sketch_size):
     data = batches((5,))
     gradients = plain_gradients(network, data)
     grams = record(network, data, sketch_size=sketch_size).grams()
-    for cluster in allocation.clusters:
-        similarity = weight_similarity(allocation, cluster, grams)
-        flat = np.array([gradients[k].ravel() for k in cluster])
+    for piece in allocation.superweights:
+        similarity = weight_similarity(allocation, piece.kernels, grams)
+        flat = np.array([gradients[k].ravel() for k in piece.kernels])
         norms = np.linalg.norm(flat, axis=1)
         exact = flat @ flat.T / np.outer(norms, norms)
-        tolerance = 1e-4 if sketch_size is None else 1
+        # Three standard deviations of a sketch of 11.
+        tolerance = 3 * (2 / 11) ** 0.5 if sketch_size else 1e-4
         np.testing.assert_allclose(similarity, exact, atol=tolerance)
-        assert len(cluster) > 1 and np.abs(similarity).max() <= 1
-        assert similarity[0, 1] != 0
+        assert len(piece.kernels) > 1 and np.abs(similarity).max() <= 1
+
+
+@pytest.mark.parametrize("sketch_size", [None, 11])
+def test_interpolated_pieces_are_recorded_as_their_kernels_are(sketch_size):
+    members = [dense_net(6), dense_net(6)]
+    sharing = Shapeshifter("avg", upsampling="bilinear")
+    network = network_of(members, sharing, budget=80)
+    pieces = network.allocation.superweights
+    assert any(piece.upsampling for piece in pieces)
+    data = batches((5,))
+    gradients = plain_gradients(network, data)
+    grams = record(network, data, sketch_size=sketch_size).grams()
+    for piece, boxes in zip(pieces, grams, strict=True):
+        (gram,) = boxes.values()
+        flat = np.array([gradients[k].ravel() for k in piece.kernels])
+        norms = np.linalg.norm(flat, axis=1)
+        error = np.abs(gram - flat @ flat.T) / np.outer(norms, norms)
+        assert error.max() < (3 * (2 / 11) ** 0.5 if sketch_size else 1e-4)
 
 
 def test_an_unused_layer_is_reported():

@@ -9,6 +9,7 @@ import tensorflow as tf
 
 import keras_superweights as ksw
 from keras_superweights.search import find_clusters
+from keras_superweights.search.pretraining import pretrain
 
 # `eager` below does not reach into `tf.data`, and need not.
 pytestmark = pytest.mark.filterwarnings("ignore:Even though the `tf.config")
@@ -329,6 +330,46 @@ def test_data_that_holds_all_epochs_one_after_the_other(eager):
 def test_no_data_is_refused(eager):
     with pytest.raises(ValueError, match="`data`.*0 of 1 steps"):
         search(members_of((1, -1), (4, 4)), dataset().take(0))
+
+
+ARRAYS = np.ones((8, 5), "float32"), np.zeros(8, "int32")
+
+
+@pytest.mark.parametrize(
+    "data",
+    [None, ARRAYS, list(ARRAYS), ARRAYS[0], tf.ones((8, 5)), {"x": 1}, "train"],
+    ids=lambda data: type(data).__name__,
+)
+def test_what_gives_no_batches_is_refused_before_anything_is_built(data):
+    def build():
+        raise AssertionError("built")
+
+    with pytest.raises(
+        TypeError, match=f"type {type(data).__name__}.*from_tensor_slices"
+    ):
+        find_clusters(build, 2.0, data)
+    # Where it is trained, too, whoever asks for it.
+    with pytest.raises(TypeError, match="`data` must be a `tf.data.Dataset`"):
+        pretrain(None, data, epochs=1, steps_per_epoch=None)
+
+
+class Batches(keras.utils.PyDataset):
+    """The batches of `dataset()`."""
+
+    def __len__(self):
+        return len(dataset())
+
+    def __getitem__(self, index):
+        return list(dataset().as_numpy_iterator())[index]
+
+
+def test_whatever_gives_batches_to_fit_is_searched_with(eager):
+    members = members_of((1, -1, 1), (4, 6, 4))
+    expected = search(members).similarities[0]
+    two_epochs = (b for b in dataset().repeat(2).as_numpy_iterator())
+    for data, steps in ((Batches(), None), (two_epochs, 3)):
+        found = search(members, data, steps_per_epoch=steps).similarities[0]
+        np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
 @pytest.mark.parametrize(

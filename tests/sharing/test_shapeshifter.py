@@ -1,6 +1,7 @@
 import math
 import random
 
+import keras
 import numpy as np
 import pytest
 
@@ -8,6 +9,7 @@ from keras_superweights.allocation import Allocation
 from keras_superweights.allocation import KernelSpec
 from keras_superweights.allocation import MemberSpec
 from keras_superweights.banks import KernelGenerator
+from keras_superweights.share import share
 from keras_superweights.sharing import Shapeshifter
 
 MIXINGS = ("wavg", "emb", "rr", "avg")
@@ -277,6 +279,13 @@ def test_pretraining_mixes_four_templates_resized_to_each_layer():
         ({"stores": "many"}, "`stores` must be"),
         ({"max_templates": 0}, "`max_templates` must be"),
         ({"num_stores": 1.5}, "`num_stores` must be"),
+        ({"max_templates": True}, "`max_templates` must be"),
+        ({"seed": "x"}, "`seed` must be"),
+        ({"stores": 3}, "`stores` must be.*stores=3"),
+        ({"stores": None}, "`stores` must be.*stores=None"),
+        ({"stores": ()}, "`stores` must be"),
+        ({"stores": ["a*", 1]}, "`stores` must be"),
+        ({"stores": [0.5, 1.0]}, "`stores` must be"),
     ],
 )
 def test_bad_settings_are_refused(arguments, message):
@@ -290,3 +299,37 @@ def test_a_mapping_that_does_not_fit_is_refused():
         Shapeshifter(stores=(0, 1, 1)).allocate([member], 28)
     with pytest.raises(ValueError, match="'l1'. End with"):
         Shapeshifter(stores=("l0",)).allocate([member], 28)
+    with pytest.raises(ValueError, match=r"\['z\*'\] are of no layer"):
+        Shapeshifter(stores=("l0", "z*", "*")).allocate([member], 28)
+
+
+def test_a_budget_that_is_too_small_says_what_it_is_needed_for():
+    member = member_of((3, 3, 4, 4), (5, 5), other_params=60)
+    least = smallest(Shapeshifter(), member)
+    with pytest.raises(ValueError) as error:
+        Shapeshifter().allocate([member], 50)
+    assert "they keep 60 to themselves" in str(error.value)
+    assert f"{least / 229:.1%} of the 229" in str(error.value)
+    assert 'upsampling="repeat"' in str(error.value)
+    assert smallest(Shapeshifter(upsampling="repeat"), member) < least
+
+
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
+def test_upsampled_kernels_train_in_mixed_precision(policy):
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(policy)
+    try:
+        for upsampling in UPSAMPLINGS:
+            layers = [keras.layers.Dense(12) for _ in range(3)]
+            model = keras.Sequential([keras.Input((12,)), *layers])
+            network = share(model, 0.6, Shapeshifter(upsampling=upsampling))
+            (piece,) = network.allocation.superweights
+            assert piece.upsampling == upsampling
+            network.compile("sgd", "mse", run_eagerly=True)
+            data = np.ones((4, 12), "float32"), np.ones((4, 12), "float32")
+            losses = network.fit(*data, epochs=2, verbose=0).history["loss"]
+            assert np.isfinite(losses).all()
+            assert network.generator.banks[0].store.dtype == "float32"
+            assert np.isfinite(network(data[0])).all()
+    finally:
+        keras.config.set_dtype_policy(before)

@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import re
 import signal
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 
 import keras_superweights as ksw
+import trainers
 
 ROOT = pathlib.Path(__file__).parents[2]
 TINY = [
@@ -135,6 +137,50 @@ def test_plan_prints_totals_and_writes_the_allocation(tmp_path):
     assert f"{allocation.num_params:,} trainable scalars" in output
     assert "wide_resnet_76_12: 164,106,804 parameters" in output
     assert list(tmp_path.iterdir()) == [file]
+
+
+@pytest.mark.parametrize(
+    ("program", "arguments", "message"),
+    [
+        ("plan", ["--config=nowhere.py"], "No such file.*nowhere.py"),
+        ("plan", [*TINY, "--config.budget_params=0.01"], "smallest budget"),
+        ("train", ["--config=nowhere.py", "--workdir=x"], "No such file"),
+        ("evaluate", ["--workdir=nowhere"], "nowhere, which has no config"),
+        ("export", ["--workdir=nowhere"], "nowhere, which has no model.keras"),
+    ],
+)
+def test_what_is_refused_ends_with_its_message_alone(
+    program, arguments, message
+):
+    code, output, errors = finish(start(program, *arguments))
+    assert code == 1
+    assert re.search(message, errors)
+    assert "Traceback" not in errors
+    assert len(errors.splitlines()) <= 5
+    assert output == ""
+
+
+@pytest.mark.parametrize(
+    ("module", "error", "is_refusal"),
+    [
+        ("keras_superweights.export", ValueError("no"), True),
+        ("configs.digits", ValueError("no"), True),
+        ("ml_collections.config_flags", OSError("no"), True),
+        ("keras_superweights.export", KeyError("no"), False),
+        ("keras_superweights.export", OSError("no"), False),
+        ("keras.src.losses", ValueError("no"), False),
+        ("ml_collections.config_flags", ValueError("no"), False),
+    ],
+)
+def test_errors_that_refuse_nothing_keep_their_traceback(
+    module, error, is_refusal, monkeypatch
+):
+    names = {"__name__": module, "error": error}
+    exec("def fail(main):\n    raise error", names)
+    monkeypatch.setattr(trainers.app, "run", names["fail"])
+    expected = SystemExit if is_refusal else type(error)
+    with pytest.raises(expected, match="no"):
+        trainers.run(None)
 
 
 def test_an_unknown_key_on_the_command_line_names_a_near_one(tmp_path):

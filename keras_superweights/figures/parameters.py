@@ -1,0 +1,103 @@
+"""Where the parameters of an allocation are."""
+
+from keras_superweights.figures.labels import clusters_as_formed
+from keras_superweights.figures.labels import counted
+from keras_superweights.figures.style import BLUE
+from keras_superweights.figures.style import GREY
+from keras_superweights.figures.style import beside
+from keras_superweights.figures.style import new_figure
+from keras_superweights.figures.style import shortened
+from keras_superweights.figures.style import tidy
+
+# Bars of banks; of more, the smallest are one bar.
+MAX_BANKS = 60
+
+
+def allocation_bars(allocation):
+    """Draws where the parameters of an allocation are.
+
+    One bar a bank, with the number of its cluster, and on the right how many
+    templates are shared by how many kernels; then the coefficients, kernels
+    that share nothing, and the rest of the members (heads, biases, batch
+    norm). All bars together are the trainable scalars of the network. Of more
+    than 60 banks, the smallest are one bar.
+
+    Args:
+        allocation: A `keras_superweights.Allocation`.
+
+    Returns:
+        A `matplotlib.figure.Figure`.
+    """
+    bars = _bank_bars(allocation)
+    num_banks = len(bars)
+    private = sum(
+        allocation.kernels[k].size for k in allocation.private_kernels
+    )
+    other = sum(member.other_params for member in allocation.members)
+    masks = any(p.upsampling == "mask" for p in allocation.superweights)
+    bars += [
+        (name, size, f"{size:,} scalars")
+        for name, size in (
+            (
+                "coefficients" + " and masks" * masks,
+                allocation.num_coefficients,
+            ),
+            ("kernels not shared", private),
+            ("rest of the members", other),
+        )
+        if size
+    ]
+    divisor, unit = _count_unit(max(size for _, size, _ in bars))
+
+    figure = new_figure(7.2, 1.3 + 0.22 * len(bars))
+    axis = figure.subplots()
+    names, sizes, labels = zip(*bars, strict=True)
+    places = range(len(bars))
+    colors = [BLUE] * num_banks + [GREY] * (len(bars) - num_banks)
+    axis.barh(places, [size / divisor for size in sizes], color=colors)
+    axis.set_yticks(places, shortened(names), fontsize="small")
+    beside(axis, places, labels, fontsize="small")
+    axis.invert_yaxis()
+    axis.margins(x=0.03, y=0.01)
+    axis.set_xlabel(f"trainable scalars{unit}")
+    # Centred on the figure: the axes may be narrower than the title.
+    figure.suptitle(
+        f"{allocation.num_params:,} trainable scalars in a budget of "
+        f"{allocation.budget_params:,}"
+    )
+    tidy(axis)
+    axis.grid(visible=False, axis="y")
+    return figure
+
+
+def _bank_bars(allocation):
+    """Returns `(name, scalars, who shares it)` of the largest banks."""
+    clusters = clusters_as_formed(allocation)
+    number_of = {k: n for n, cluster in enumerate(clusters) for k in cluster}
+    bars = []
+    for bank, users in zip(allocation.banks, allocation.readers, strict=True):
+        kernels = {k for piece in users for k in piece.kernels}
+        counts = {piece.num_templates for piece in users}
+        most = max(counts)
+        label = "up to " if len(counts) > 1 else ""
+        label += f"{counted(most, 'template')}, "
+        label += counted(len(kernels), "kernel")
+        name = f"cluster {number_of[min(kernels)]}: {bank.name}"
+        bars.append((name, bank.size, label))
+    if len(bars) <= MAX_BANKS:
+        return bars
+    by_size = sorted(range(len(bars)), key=lambda i: -bars[i][1])
+    small = [bars[i] for i in by_size[MAX_BANKS:]]
+    rest = (
+        f"{len(small)} smaller banks",
+        sum(size for _, size, _ in small),
+        "",
+    )
+    return [bars[i] for i in sorted(by_size[:MAX_BANKS])] + [rest]
+
+
+def _count_unit(count):
+    for divisor, unit in ((10**6, " (millions)"), (10**3, " (thousands)")):
+        if count >= divisor:
+            return divisor, unit
+    return 1, ""

@@ -1,0 +1,202 @@
+"""Who shares what: cells, colours and labels against the allocation."""
+
+import numpy as np
+import pytest
+
+from keras_superweights import figures
+from keras_superweights.allocation import KernelSpec
+from keras_superweights.allocation import MemberSpec
+from keras_superweights.allocation.clusters import Cluster
+from keras_superweights.sharing import HardSharing
+from keras_superweights.sharing import Independent
+from keras_superweights.sharing import Shapeshifter
+from keras_superweights.sharing import SuperWeights
+
+
+def texts(labels):
+    return [label.get_text() for label in labels]
+
+
+def right_of(axis):
+    """The labels along the right edge of an axis."""
+    (column,) = axis.child_axes
+    return texts(column.get_yticklabels())
+
+
+def members_of(*depths, shape=(3, 3, 4, 4)):
+    return [
+        MemberSpec(
+            f"net{m}",
+            tuple(KernelSpec(m, f"l{i}", shape) for i in range(depth)),
+            other_params=5,
+        )
+        for m, depth in enumerate(depths)
+    ]
+
+
+def test_members_are_rows_of_kernels_in_the_colours_of_their_clusters():
+    depths = (3, 5)
+    members = members_of(*depths)
+    # Not in the order of their first kernels.
+    clusters = {0: (2, 4, 6, 7), 1: (1,), 2: (0, 3, 5)}
+    allocation = SuperWeights().allocate_clusters(
+        members, 10**5, [Cluster(f"c{n}", k) for n, k in clusters.items()]
+    )
+
+    figure = figures.cluster_membership(allocation)
+
+    (axis,) = figure.axes
+    assert texts(axis.get_yticklabels()) == ["0: net0", "1: net1"]
+    assert axis.yaxis_inverted()
+    places = [(m, i) for m, depth in enumerate(depths) for i in range(depth)]
+    colors, numbers = {}, {}
+    for bar in axis.patches:
+        center = bar.get_y() + bar.get_height() / 2
+        place = (round(center), int(bar.get_x()))
+        colors[places.index(place)] = bar.get_facecolor()
+    for text in axis.texts:
+        x, y = text.get_position()
+        numbers[places.index((int(y), int(x)))] = int(text.get_text())
+    assert colors.keys() == set(range(8))
+    assert numbers == {k: n for n, kernels in clusters.items() for k in kernels}
+    for kernels in clusters.values():
+        assert len({colors[k] for k in kernels}) == 1
+    assert len(set(colors.values())) == 3
+    red, green, blue, _ = colors[1]
+    assert max(red, green, blue) - min(red, green, blue) < 0.1  # grey
+    assert figure.get_suptitle().startswith("2 clusters")
+    assert figure.get_suptitle().endswith("; 1 kernel not shared")
+    bars = figures.allocation_bars(allocation).axes[0]
+    assert texts(bars.get_yticklabels())[:3] == [
+        f"cluster {n}: c{n} #0" for n in range(3)
+    ]
+
+
+def test_colours_of_many_clusters_are_all_different():
+    allocation = SuperWeights(clusters="position").allocate(
+        members_of(50, 50), 10**5
+    )
+    (axis,) = figures.cluster_membership(allocation).axes
+    colors = [bar.get_facecolor() for bar in axis.patches]
+    assert colors[:50] == colors[50:]
+    assert len(set(colors)) == 50
+
+
+@pytest.mark.parametrize("depths", [(51, 20), (130, 130, 77)])
+def test_deep_members_go_on_below(depths):
+    allocation = SuperWeights(clusters="position").allocate(
+        members_of(*depths), 10**5
+    )
+    figure = figures.cluster_membership(allocation)
+    assert len(figure.axes) == -(-max(depths) // 50)
+    drawn = []
+    for axis in figure.axes:
+        ticks = texts(axis.get_xticklabels())
+        assert len(ticks) <= 50
+        for bar in axis.patches:
+            row = round(bar.get_y() + bar.get_height() / 2)
+            drawn.append((row, int(ticks[round(bar.get_x())])))
+    assert sorted(drawn) == [
+        (m, i + 1) for m, depth in enumerate(depths) for i in range(depth)
+    ]
+    assert figure.get_size_inches()[0] * figure.dpi < 1800
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_the_kernels_of_a_network_say_how_they_read_their_store(seed):
+    draw = np.random.default_rng(seed)
+    sides = draw.integers(2, 30, 12).tolist()
+    kernels = tuple(
+        KernelSpec(0, f"net/{'abc'[i % 3]}{i}", (side, side))
+        for i, side in enumerate(sides)
+    )
+    member = MemberSpec("net", kernels, 5)
+    rule = Shapeshifter(max_templates=4, stores=("*b*", "*a*", "*c*"))
+    allocation = rule.allocate([member], int(member.num_params * 0.4))
+
+    figure = figures.cluster_membership(allocation)
+
+    (axis,) = figure.axes
+    names = texts(axis.get_yticklabels())
+    assert names == [f"{'abc'[i % 3]}{i}" for i in range(12)]
+    stores = [bank.size for bank in allocation.banks]
+    numbers = [1, 0, 2] * 4  # of the first pattern that matches
+    assert texts(axis.texts) == list(map(str, numbers))
+    hatches = set()
+    for row, side in enumerate(sides):
+        store = stores[numbers[row]]
+        rows = min(store // side**2, 4)
+        expected = ("", f"{rows} templates")
+        if rows == 1:
+            expected = ("....", "1 template")
+        if rows == 0:
+            times = side**2 / store
+            expected = ("////", f"1 template, upsampled {times:.3g} times")
+        hatches.add(expected[0])
+        bar = axis.patches[row]
+        assert (bar.get_hatch() or "", right_of(axis)[row]) == expected
+        assert round(bar.get_y() + bar.get_height() / 2) == row
+    (legend,) = figure.legends
+    assert texts(legend.get_texts()) == [
+        way
+        for hatch, way in (
+            ("", "mixed"),
+            ("....", "one template"),
+            ("////", "upsampled"),
+        )
+        if hatch in hatches
+    ]
+
+
+def test_one_store_needs_no_numbers():
+    kernels = tuple(KernelSpec(0, f"l{i}", (3, 3 + i)) for i in range(4))
+    allocation = Shapeshifter().allocate([MemberSpec("net", kernels, 5)], 60)
+    figure = figures.cluster_membership(allocation)
+    assert "".join(texts(figure.axes[0].texts)) == ""
+    assert figure.get_suptitle() == "4 kernels in one cluster, 0"
+
+
+def test_kernels_that_share_nothing_say_so():
+    figure = figures.cluster_membership(
+        Independent().allocate(members_of(3), 10**5)
+    )
+    assert right_of(figure.axes[0]) == ["not shared"] * 3
+    assert figure.get_suptitle() == "3 kernels, none shared"
+    assert figure.legends == []
+
+
+def test_kernels_of_several_pieces_say_how_many():
+    kernels = tuple(
+        KernelSpec(0, f"l{i}", (3, 3, 4, 4 + 4 * (i > 1))) for i in range(4)
+    )
+    allocation = SuperWeights(depth_bins=1).allocate(
+        [MemberSpec("net", kernels, 0)], 3 * 144 + 2 * 144 + 4 * 3 + 2 * 2
+    )
+    counts = [piece.num_templates for piece in allocation.superweights]
+    (axis,) = figures.cluster_membership(allocation).axes
+    low, high = sorted(counts)
+    assert low < high
+    assert (
+        right_of(axis)
+        == [f"{counts[0]} templates"] * 2
+        + [f"2 SuperWeights, {low}-{high} templates"] * 2
+    )
+
+
+def test_a_kernel_that_several_layers_are_is_one_template():
+    allocation = HardSharing().allocate(members_of(4), 10**5)
+    (axis,) = figures.cluster_membership(allocation).axes
+    shared = {k for cluster in allocation.clusters for k in cluster}
+    assert len(shared) > 1
+    for kernel, bar in enumerate(axis.patches):
+        assert (bar.get_hatch() == "....") == (kernel in shared)
+
+
+@pytest.mark.parametrize(("depth", "columns"), [(60, 1), (61, 2), (300, 3)])
+def test_a_deep_network_goes_on_beside(depth, columns):
+    allocation = Shapeshifter().allocate(members_of(depth), 10**4)
+    figure = figures.cluster_membership(allocation)
+    assert len(figure.axes) == columns
+    names = [n for axis in figure.axes for n in texts(axis.get_yticklabels())]
+    assert names == [f"l{i}" for i in range(depth)]
+    assert max(figure.get_size_inches()) * figure.dpi < 2000

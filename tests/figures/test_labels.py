@@ -1,0 +1,116 @@
+"""What is called how: numbers of clusters, names of kernels."""
+
+import numpy as np
+import pytest
+
+from keras_superweights.allocation import KernelSpec
+from keras_superweights.allocation import MemberSpec
+from keras_superweights.figures.labels import clusters_as_formed
+from keras_superweights.figures.labels import kernel_names
+from keras_superweights.sharing import Independent
+from keras_superweights.sharing import MixtureEnsembles
+from keras_superweights.sharing import Shapeshifter
+from keras_superweights.sharing import SuperWeights
+
+
+def allocation_of(*members):
+    """An allocation of members given as lists of `(layer, weight)`."""
+    return Independent().allocate(
+        [
+            MemberSpec(
+                "net",
+                tuple(
+                    KernelSpec(m, path, (3, 3), weight) for path, weight in of
+                ),
+                5,
+            )
+            for m, of in enumerate(members)
+        ],
+        10**6,
+    )
+
+
+def names_of(*paths):
+    return kernel_names(allocation_of([(path, "kernel") for path in paths]))
+
+
+def test_what_all_layers_lie_in_is_not_said():
+    assert names_of("a", "b") == ["a", "b"]
+    assert names_of("net/a", "net/b") == ["a", "b"]
+    assert names_of("net/x/a", "net/x/b", "net/y/a") == ["x/a", "x/b", "y"]
+    assert names_of("net/a", "head") == ["net", "head"]
+    assert names_of("net/dense") == ["dense"]
+
+
+def test_kernels_of_one_layer_are_told_apart():
+    kernels = [
+        (f"bidirectional/{way}/cell", weight)
+        for way in ("forward", "backward")
+        for weight in ("kernel", "recurrent_kernel")
+    ]
+    names = ["forward/kernel", "forward/recurrent_kernel"]
+    names += [name.replace("for", "back") for name in names]
+    assert kernel_names(allocation_of(kernels)) == names
+    with_others = [("embedding", "embeddings"), *kernels]
+    assert kernel_names(allocation_of(with_others)) == [
+        "embedding",
+        *(f"bidirectional/{name}" for name in names),
+    ]
+
+
+def test_the_member_is_said_where_there_are_several():
+    member = [("net/a", "kernel"), ("net/b", "kernel")]
+    assert kernel_names(allocation_of(member)) == ["a", "b"]
+    assert kernel_names(allocation_of(member, member)) == [
+        *("0: a", "0: b"),
+        *("1: a", "1: b"),
+    ]
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_no_two_kernels_have_one_name(seed):
+    draw = np.random.default_rng(seed)
+    kernels = {
+        ("/".join(draw.choice(list("abc"), draw.integers(1, 5))), str(weight))
+        for weight in draw.integers(0, 2, 12)
+    }
+    names = kernel_names(allocation_of(sorted(kernels)))
+    assert len(set(names)) == len(names) == len(kernels)
+    for name, (path, weight) in zip(names, sorted(kernels), strict=True):
+        rest = iter([*path.split("/"), weight])
+        assert all(part in rest for part in name.split("/"))  # in order
+
+
+def test_a_cluster_has_the_number_of_its_store():
+    layers = ("c", "b", "a", "b2", "a2")
+    kernels = tuple(KernelSpec(0, name, (3, 3, 4, 4)) for name in layers)
+    allocation = Shapeshifter(stores=("a*", "b*", "c*")).allocate(
+        [MemberSpec("net", kernels, 5)], 400
+    )
+    assert clusters_as_formed(allocation) == ((2, 4), (1, 3), (0,))
+    assert allocation.clusters != clusters_as_formed(allocation)
+    for number, users in enumerate(allocation.readers):
+        for piece in users:
+            assert set(piece.kernels) <= set(
+                clusters_as_formed(allocation)[number]
+            )
+
+
+@pytest.mark.parametrize(
+    "rule", [SuperWeights(depth_bins=2), MixtureEnsembles()], ids=str
+)
+def test_clusters_are_numbered_in_the_order_of_banks(rule):
+    kernels = tuple(
+        KernelSpec(0, f"l{i}", (3, 3, 4, 4) if i % 3 else (1, 1, 6, 6))
+        for i in range(9)
+    )
+    allocation = rule.allocate([MemberSpec("net", kernels, 5)], 1200)
+    clusters = clusters_as_formed(allocation)
+    assert sorted(clusters) == sorted(allocation.clusters)
+    numbers = [
+        number
+        for users in allocation.readers
+        for number, cluster in enumerate(clusters)
+        if users[0].kernels[0] in cluster
+    ]
+    assert numbers == sorted(numbers)
