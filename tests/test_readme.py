@@ -17,3 +17,5 @@ def test_the_snippets_run_as_pasted(tmp_path, monkeypatch, capsys):
     assert (tmp_path / "ensemble.keras").exists()
     assert names["network"].allocation.clusters
     assert list((tmp_path / "logs").iterdir())
+    assert names["slim"].allocation.num_params == 5286  # as the text says
+    assert (tmp_path / "parameters.png").exists()
