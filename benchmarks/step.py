@@ -12,6 +12,7 @@ Writes everything to --json and prints a table.
 """
 
 import argparse
+import functools
 import json
 import multiprocessing
 import os
@@ -38,12 +39,26 @@ def build(kind, arguments):
     from keras_superweights.members import skeletons
 
     keras.utils.set_random_seed(0)
-    shapes = [map(int, member.split("-")) for member in arguments.members]
-    builders = [
-        lambda depth=depth, width=width, index=index: ksw.models.wide_resnet(
-            depth, width, num_classes=100, name=f"member_{index}"
+    image_shape = (arguments.side, arguments.side, 3)
+
+    def member(index):
+        name = arguments.members[index]
+        if hasattr(keras.applications, name):
+            return getattr(keras.applications, name)(
+                weights=None,
+                input_shape=image_shape,
+                classes=100,
+                classifier_activation=None,
+                name=f"member_{index}",
+            )
+        depth, width = map(int, name.split("-"))
+        return ksw.models.wide_resnet(
+            depth, width, 100, image_shape, name=f"member_{index}"
         )
-        for index, (depth, width) in enumerate(shapes)
+
+    builders = [
+        functools.partial(member, index)
+        for index in range(len(arguments.members))
     ]
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     if kind == "shared":
@@ -61,7 +76,7 @@ def build(kind, arguments):
         )
         losses = loss
     else:
-        inputs = keras.Input((32, 32, 3))
+        inputs = keras.Input(image_shape)
         members = [builder() for builder in builders]
         model = keras.Model(inputs, [member(inputs) for member in members])
         losses = [loss] * len(members)
@@ -80,7 +95,8 @@ def measure(kind, batch, arguments, pipe):
     before = peak_mib()
     model = build(kind, arguments)
     rng = np.random.default_rng(0)
-    images = rng.normal(size=(batch, 32, 32, 3)).astype("float32")
+    shape = (batch, arguments.side, arguments.side, 3)
+    images = rng.normal(size=shape).astype("float32")
     labels = rng.integers(0, 100, batch)
     if kind == "plain":
         labels = [labels] * len(arguments.members)
@@ -155,7 +171,13 @@ def main():
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument("--members", nargs="+", default=["28-10", "28-10"])
+    parser.add_argument(
+        "--members",
+        nargs="+",
+        default=["28-10", "28-10"],
+        help="depth-width of wide ResNets, or names of keras.applications",
+    )
+    parser.add_argument("--side", type=int, default=32)
     parser.add_argument("--budget", type=float, default=0.6)
     parser.add_argument("--rule", default="SuperWeights")
     parser.add_argument("--rule_arguments", default='{"clusters": "position"}')
@@ -172,7 +194,7 @@ def main():
     with open(arguments.json, "w") as file:
         json.dump({"arguments": vars(arguments), "results": results}, file)
     print(
-        f"WRN {' '.join(arguments.members)}, budget {arguments.budget}, "
+        f"{' '.join(arguments.members)}, budget {arguments.budget}, "
         f"{arguments.rule}({arguments.rule_arguments})"
         f"{', pretraining' if arguments.pretraining else ''}, "
         f"{arguments.steps} steps"
