@@ -17,7 +17,7 @@ demo-quick: $(INSTALLED)
 	    --workdir "$$workdir/digits"
 
 test: $(INSTALLED)
-	$(RUN) -m pytest -q
+	$(RUN) -m pytest -q --numprocesses 2 --dist loadfile
 
 lint: $(INSTALLED)
 	.venv/bin/ruff check .

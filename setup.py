@@ -28,7 +28,12 @@ setuptools.setup(
         "tensorflow-datasets>=4.9.7",
     ],
     extras_require={
-        "tests": ["pytest>=8.0", "ruff>=0.9", "setuptools>=77"],
+        "tests": [
+            "pytest>=8.0",
+            "pytest-xdist>=3.5",
+            "ruff>=0.9",
+            "setuptools>=77",
+        ],
         "tuning": ["keras-tuner[bayesian]>=1.4.7"],
     },
 )
