@@ -138,7 +138,6 @@ def test_every_member_has_a_loss_and_a_copy_of_every_metric():
         keras.metrics.sparse_categorical_accuracy,
         keras.metrics.SparseCategoricalAccuracy(),
     ],
-    ids=repr,
 )
 def test_a_metric_may_be_a_name_a_function_or_an_object(metric):
     metrics = MemberMetrics(2, [metric])

@@ -791,7 +791,6 @@ def test_metrics_of_an_ensemble_in_a_dict_are_refused():
         {"head": "mse"},
         ["mse", "mse"],
     ],
-    ids=str,
 )
 def test_losses_of_probabilities_or_several_are_refused_of_ensembles(loss):
     network = shared([small_net(), small_net(6)])

@@ -148,7 +148,6 @@ def first_logit(y_true, y_pred):
         (1, "sparse_categorical_crossentropy"),
         (1, ["mse"]),
     ],
-    ids=str,
 )
 def test_a_network_is_loaded_with_its_loss(members, loss, tmp_path):
     network = ksw.SuperWeightNetwork([small_net()] * members)
