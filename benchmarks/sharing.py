@@ -38,7 +38,6 @@ import numpy as np
 import keras_superweights as ksw
 from keras_superweights.metrics import evaluate_members
 from trainers import experiment
-from trainers import report
 
 VARIANTS = ("plain", "shared", "searched", "independent", "parted")
 MEASURES = ("accuracy", "nll", "ece", "diversity", "params", "seconds")
@@ -108,7 +107,7 @@ def run(variant, seed, config):
         callbacks=callbacks,
         verbose=0,
     )
-    logits, labels = report.predict_members(network, images.test())
+    logits, labels = ksw.metrics.predict_members(network, images.test())
     measured = evaluate_members(logits, labels, [1] * len(logits))
     if callbacks:
         ties = [t for p in network.allocation.superweights for t in set(p.ties)]

@@ -24,6 +24,7 @@ from absl import logging
 from ml_collections import ConfigDict
 
 from keras_superweights.callbacks import write_figures
+from keras_superweights.metrics import predict_members
 from trainers import experiment
 from trainers import report
 from trainers import run
@@ -99,7 +100,7 @@ def evaluate(path, split=None, data_dir=None, interpolation=0, corruptions=()):
             figures_dir=workdir.figures,
         )
         write_json(workdir.metrics, {**read_json(workdir.metrics), **more})
-    logits, labels = report.predict_members(network, images.test())
+    logits, labels = predict_members(network, images.test())
     return {**report.measure(network, logits, labels), **more}
 
 

@@ -12,7 +12,6 @@ from keras_superweights.metrics import evaluate_corrupted
 from keras_superweights.metrics import evaluate_members
 from keras_superweights.metrics import interpolate_members
 from keras_superweights.metrics import pareto_frontier
-from keras_superweights.metrics import predict_members as predict_members
 from keras_superweights.metrics import same_architecture
 
 # Rows of the table of subsets; where there are more, some of the frontier.

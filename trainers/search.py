@@ -15,15 +15,14 @@ import dataclasses
 import json
 import zipfile
 
-import keras
 import numpy as np
 
 from keras_superweights.search import find_clusters
 from keras_superweights.search.refinement import Refinement
 from keras_superweights.search.refinement import fit_clusters
 from trainers import experiment
-from trainers.backup import Backup
-from trainers.logs import EpochLine
+from trainers.pretraining import begin
+from trainers.pretraining import check_measured
 from trainers.workdir import check_unchanged
 from trainers.workdir import read_json
 from trainers.workdir import replacing
@@ -52,12 +51,7 @@ def search(config, workdir, images, start):
     directory = workdir.search
     measured = directory / "similarities.npz"
     if not measured.exists():
-        if workdir.allocation.exists():
-            raise ValueError(
-                f"A run that has {workdir.allocation} must also have "
-                f"{measured}, from which it follows. Received: none. Put the "
-                "file back, or discard the run with `--start_over`."
-            )
+        check_measured(measured, workdir)
         _search(config, directory, images, start.budget_params)
     similarities = _read_similarities(config, measured, start)
     rule = experiment.sharing(config)
@@ -92,32 +86,18 @@ def search(config, workdir, images, start):
 
 def _search(config, directory, images, budget_params):
     """Pretrains, goes on with it, and writes what was found."""
-    keras.utils.set_random_seed(config.seed)
-    epochs = config.search.pretrain_epochs
     rule = experiment.sharing(config)
-    backup = PretrainingBackup(directory / "backup", epochs)
-    done = backup.epochs_done
+    arguments, backup = begin(config, directory, images, "search")
     found = find_clusters(
         experiment.members(config),
         budget_params,
-        images.train(epochs, first_epoch=done),
         tau=config.search.tau,
-        pretrain_epochs=epochs,
         depth_bins=rule.depth_bins,
         max_templates=rule.max_templates,
         kinds=rule.kinds,
         exclude=rule.exclude,
         sketch_size=config.search.sketch_size or None,
-        steps_per_epoch=images.steps_per_epoch,
-        # The recipe of the training that follows, of which these are the
-        # first epochs.
-        optimizer=experiment.optimizer(config, images.steps_per_epoch),
-        loss=experiment.loss(config),
-        weight_decay=config.optimizer.weight_decay,
-        decay_batch_norm=config.optimizer.decay_batch_norm,
-        callbacks=[EpochLine("search"), backup],
-        initial_epoch=done,
-        verbose=0,
+        **arguments,
     )
     directory.mkdir(exist_ok=True)
     write_json(
@@ -170,23 +150,3 @@ def _read_similarities(config, path, start):
 
 def _plain(tries):
     return [dataclasses.asdict(each) for each in tries]
-
-
-class PretrainingBackup(Backup):
-    """Restores the network that a search trains, when it begins.
-
-    There is no backup of the last epoch: what it measures would not be in it.
-    A run that is killed after it, before the end of the search, trains that
-    epoch again.
-    """
-
-    def __init__(self, directory, epochs):
-        super().__init__(directory)
-        self._epochs = epochs
-
-    def on_train_begin(self, logs=None):
-        self.restore(self.model)
-
-    def _save(self, epochs_done):
-        if epochs_done < self._epochs:
-            super()._save(epochs_done)

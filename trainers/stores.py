@@ -11,13 +11,11 @@ again, and so notices when the file was edited or damaged.
 
 import dataclasses
 
-import keras
-
 from keras_superweights.search import learn_stores
 from keras_superweights.search.stores import group_coefficients
 from trainers import experiment
-from trainers.logs import EpochLine
-from trainers.search import PretrainingBackup
+from trainers.pretraining import begin
+from trainers.pretraining import check_measured
 from trainers.workdir import check_unchanged
 from trainers.workdir import read_json
 from trainers.workdir import write_json
@@ -44,12 +42,7 @@ def learn(config, workdir, images, start):
     """
     learned = workdir.search / "stores.json"
     if not learned.exists():
-        if workdir.allocation.exists():
-            raise ValueError(
-                f"A run that has {workdir.allocation} must also have "
-                f"{learned}, from which it follows. Received: none. Put the "
-                "file back, or discard the run with `--start_over`."
-            )
+        check_measured(learned, workdir)
         _learn(config, workdir.search, images, start.budget_params)
     notes = read_json(learned)
     rule = experiment.sharing(config)
@@ -64,27 +57,15 @@ def learn(config, workdir, images, start):
 
 def _learn(config, directory, images, budget_params):
     """Pretrains, goes on with it, and writes what was learned."""
-    keras.utils.set_random_seed(config.seed)
-    epochs = config.search.pretrain_epochs
     rule = experiment.sharing(config)
-    backup = PretrainingBackup(directory / "backup", epochs)
-    done = backup.epochs_done
+    arguments, backup = begin(config, directory, images, "stores")
     found = learn_stores(
         experiment.members(config),
         budget_params,
-        images.train(epochs, first_epoch=done),
         num_stores=rule.num_stores,
         sharing=rule,
-        pretrain_epochs=epochs,
-        steps_per_epoch=images.steps_per_epoch,
-        optimizer=experiment.optimizer(config, images.steps_per_epoch),
-        loss=experiment.loss(config),
-        weight_decay=config.optimizer.weight_decay,
-        decay_batch_norm=config.optimizer.decay_batch_norm,
-        callbacks=[EpochLine("stores"), backup],
-        initial_epoch=done,
         seed=config.seed,
-        verbose=0,
+        **arguments,
     )
     directory.mkdir(exist_ok=True)
     write_json(

@@ -127,7 +127,7 @@ def train(config, path, start_over=False):
             network.save(unfinished)
         workdir.write_allocation(network.allocation)
 
-    logits, labels = report.predict_members(network, images.test())
+    logits, labels = ksw.metrics.predict_members(network, images.test())
     metrics = {
         **report.measure(network, logits, labels),
         "seed": config.seed,

@@ -14,12 +14,12 @@ from dataclasses import dataclass
 
 from keras_superweights.allocation import clusters as clustering
 from keras_superweights.allocation.allocation import Allocation
-from keras_superweights.allocation.allocation import Bank
-from keras_superweights.allocation.allocation import SuperWeight
 from keras_superweights.allocation.allocation import all_kernels
 from keras_superweights.allocation.kernels import MemberSpec
 from keras_superweights.allocation.pieces import Rectangle
 from keras_superweights.allocation.stores import deal
+from keras_superweights.allocation.superweight import Bank
+from keras_superweights.allocation.superweight import SuperWeight
 from keras_superweights.allocation.templates import Demand
 from keras_superweights.allocation.templates import minimum_cost
 from keras_superweights.allocation.templates import spend
@@ -108,17 +108,19 @@ class MixtureEnsembles(SelectiveRule):
             spent = sum(b.size for b in banks) + sum(
                 piece.num_coefficients for piece in superweights
             )
-            note = spent < scalars and (
-                f"{scalars - spent:,} scalars are left: with one more in the "
-                "store, layers would mix more templates."
-            )
+            note = ""
+            if spent < scalars:
+                note = (
+                    f"{scalars - spent:,} scalars are left: with one more in "
+                    "the store, layers would mix more templates."
+                )
         return Allocation(
             members=tuple(members),
             banks=tuple(banks),
             superweights=restore(superweights, indices),
             budget_params=budget_params,
             sharing=str(self),
-            note=note or "",
+            note=note,
         )
 
     def _groups(self, kernels, groups, counts):

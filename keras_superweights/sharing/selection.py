@@ -10,10 +10,10 @@ import fnmatch
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from keras_superweights.allocation.allocation import SuperWeight
 from keras_superweights.allocation.kernels import KINDS
 from keras_superweights.allocation.kernels import KernelSpec
 from keras_superweights.allocation.kernels import MemberSpec
+from keras_superweights.allocation.superweight import SuperWeight
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 from keras_superweights.allocation import clusters as clustering
 from keras_superweights.allocation.allocation import Allocation
-from keras_superweights.allocation.allocation import Bank
-from keras_superweights.allocation.allocation import SuperWeight
 from keras_superweights.allocation.allocation import all_kernels
 from keras_superweights.allocation.kernels import MemberSpec
 from keras_superweights.allocation.pieces import nested_regions
+from keras_superweights.allocation.superweight import Bank
+from keras_superweights.allocation.superweight import SuperWeight
 from keras_superweights.allocation.templates import Demand
 from keras_superweights.allocation.templates import minimum_cost
 from keras_superweights.allocation.templates import spend

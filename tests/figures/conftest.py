@@ -3,6 +3,9 @@
 import matplotlib.text
 import pytest
 
+from keras_superweights.allocation import KernelSpec
+from keras_superweights.allocation import MemberSpec
+
 
 @pytest.fixture
 def legend_of():
@@ -54,3 +57,37 @@ def overlaps():
         ]
 
     return overlaps_
+
+
+@pytest.fixture
+def texts():
+    def texts_(labels):
+        return [label.get_text() for label in labels]
+
+    return texts_
+
+
+@pytest.fixture
+def right_of(texts):
+    def right_of_(axis):
+        """Returns the labels along the right edge of an axis."""
+        (column,) = axis.child_axes
+        return texts(column.get_yticklabels())
+
+    return right_of_
+
+
+@pytest.fixture
+def members_of():
+    def members_of_(*depths, shape=(3, 3, 4, 4)):
+        """Returns members with so many kernels of one shape each."""
+        return [
+            MemberSpec(
+                f"net{m}",
+                tuple(KernelSpec(m, f"l{i}", shape) for i in range(depth)),
+                other_params=5,
+            )
+            for m, depth in enumerate(depths)
+        ]
+
+    return members_of_

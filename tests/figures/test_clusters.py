@@ -13,28 +13,9 @@ from keras_superweights.sharing import Shapeshifter
 from keras_superweights.sharing import SuperWeights
 
 
-def texts(labels):
-    return [label.get_text() for label in labels]
-
-
-def right_of(axis):
-    """The labels along the right edge of an axis."""
-    (column,) = axis.child_axes
-    return texts(column.get_yticklabels())
-
-
-def members_of(*depths, shape=(3, 3, 4, 4)):
-    return [
-        MemberSpec(
-            f"net{m}",
-            tuple(KernelSpec(m, f"l{i}", shape) for i in range(depth)),
-            other_params=5,
-        )
-        for m, depth in enumerate(depths)
-    ]
-
-
-def test_members_are_rows_of_kernels_in_the_colours_of_their_clusters():
+def test_members_are_rows_of_kernels_in_the_colours_of_their_clusters(
+    texts, members_of
+):
     depths = (3, 5)
     members = members_of(*depths)
     # Not in the order of their first kernels.
@@ -72,7 +53,7 @@ def test_members_are_rows_of_kernels_in_the_colours_of_their_clusters():
     ]
 
 
-def test_colours_of_many_clusters_are_all_different():
+def test_colours_of_many_clusters_are_all_different(members_of):
     allocation = SuperWeights(clusters="position").allocate(
         members_of(50, 50), 10**5
     )
@@ -83,7 +64,7 @@ def test_colours_of_many_clusters_are_all_different():
 
 
 @pytest.mark.parametrize("depths", [(51, 20), (130, 130, 77)])
-def test_deep_members_go_on_below(depths):
+def test_deep_members_go_on_below(depths, texts, members_of):
     allocation = SuperWeights(clusters="position").allocate(
         members_of(*depths), 10**5
     )
@@ -103,7 +84,9 @@ def test_deep_members_go_on_below(depths):
 
 
 @pytest.mark.parametrize("seed", range(8))
-def test_the_kernels_of_a_network_say_how_they_read_their_store(seed):
+def test_the_kernels_of_a_network_say_how_they_read_their_store(
+    seed, texts, right_of
+):
     draw = np.random.default_rng(seed)
     sides = draw.integers(2, 30, 12).tolist()
     kernels = tuple(
@@ -148,7 +131,7 @@ def test_the_kernels_of_a_network_say_how_they_read_their_store(seed):
     ]
 
 
-def test_one_store_needs_no_numbers():
+def test_one_store_needs_no_numbers(texts):
     kernels = tuple(KernelSpec(0, f"l{i}", (3, 3 + i)) for i in range(4))
     allocation = Shapeshifter().allocate([MemberSpec("net", kernels, 5)], 60)
     figure = figures.cluster_membership(allocation)
@@ -156,7 +139,7 @@ def test_one_store_needs_no_numbers():
     assert figure.get_suptitle() == "4 kernels in one cluster, 0"
 
 
-def test_kernels_that_share_nothing_say_so():
+def test_kernels_that_share_nothing_say_so(right_of, members_of):
     figure = figures.cluster_membership(
         Independent().allocate(members_of(3), 10**5)
     )
@@ -165,7 +148,7 @@ def test_kernels_that_share_nothing_say_so():
     assert figure.legends == []
 
 
-def test_kernels_of_several_pieces_say_how_many():
+def test_kernels_of_several_pieces_say_how_many(right_of):
     kernels = tuple(
         KernelSpec(0, f"l{i}", (3, 3, 4, 4 + 4 * (i > 1))) for i in range(4)
     )
@@ -183,7 +166,7 @@ def test_kernels_of_several_pieces_say_how_many():
     )
 
 
-def test_a_kernel_that_several_layers_are_is_one_template():
+def test_a_kernel_that_several_layers_are_is_one_template(members_of):
     allocation = HardSharing().allocate(members_of(4), 10**5)
     (axis,) = figures.cluster_membership(allocation).axes
     shared = {k for cluster in allocation.clusters for k in cluster}
@@ -193,7 +176,7 @@ def test_a_kernel_that_several_layers_are_is_one_template():
 
 
 @pytest.mark.parametrize(("depth", "columns"), [(60, 1), (61, 2), (300, 3)])
-def test_a_deep_network_goes_on_beside(depth, columns):
+def test_a_deep_network_goes_on_beside(depth, columns, texts, members_of):
     allocation = Shapeshifter().allocate(members_of(depth), 10**4)
     figure = figures.cluster_membership(allocation)
     assert len(figure.axes) == columns

@@ -11,28 +11,7 @@ from keras_superweights.sharing import Shapeshifter
 from keras_superweights.sharing import SuperWeights
 
 
-def texts(labels):
-    return [label.get_text() for label in labels]
-
-
-def right_of(axis):
-    """The labels along the right edge of an axis."""
-    (column,) = axis.child_axes
-    return texts(column.get_yticklabels())
-
-
-def members_of(*depths, shape=(3, 3, 4, 4)):
-    return [
-        MemberSpec(
-            f"net{m}",
-            tuple(KernelSpec(m, f"l{i}", shape) for i in range(depth)),
-            other_params=5,
-        )
-        for m, depth in enumerate(depths)
-    ]
-
-
-def test_the_bars_of_an_allocation_add_up_to_its_parameters():
+def test_the_bars_of_an_allocation_add_up_to_its_parameters(texts, right_of):
     kernels = tuple(
         KernelSpec(0, f"layer{index}", (3, 3, 8, 8)) for index in range(3)
     ) + (KernelSpec(0, "wide", (3, 3, 8, 16)),)
@@ -66,7 +45,7 @@ def test_the_bars_of_an_allocation_add_up_to_its_parameters():
         assert labels["rest of the members"] == "500 scalars"
 
 
-def test_labels_of_bars_stand_beside_the_axis():
+def test_labels_of_bars_stand_beside_the_axis(right_of, members_of):
     rule = SuperWeights(clusters="position")
     allocation = rule.allocate(members_of(9, 9), 2_000)
     figure = figures.allocation_bars(allocation)
@@ -82,7 +61,7 @@ def test_labels_of_bars_stand_beside_the_axis():
         assert label == f"{'1 template' if one else '2 templates'}, 2 kernels"
 
 
-def test_the_smallest_of_very_many_banks_are_one_bar():
+def test_the_smallest_of_very_many_banks_are_one_bar(texts):
     members = [
         MemberSpec(
             f"net{m}",

@@ -7,10 +7,6 @@ from matplotlib.patches import Rectangle
 from keras_superweights import figures
 
 
-def texts(labels):
-    return [label.get_text() for label in labels]
-
-
 def cells(axis):
     """The values of a heat map, as plotted."""
     (image,) = axis.get_images()
@@ -18,7 +14,7 @@ def cells(axis):
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_similarities_are_plotted_group_by_group(seed):
+def test_similarities_are_plotted_group_by_group(seed, texts):
     draw = np.random.default_rng(seed)
     count = draw.integers(2, 12).item()
     similarity = draw.uniform(-1, 1, (count, count))
@@ -59,7 +55,7 @@ def test_similarities_are_plotted_group_by_group(seed):
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_coefficients_are_plotted_block_by_block(seed):
+def test_coefficients_are_plotted_block_by_block(seed, texts):
     draw = np.random.default_rng(seed)
     count = draw.integers(1, 9).item()
     widths = draw.integers(1, 5, draw.integers(1, 4)).tolist()
@@ -110,7 +106,7 @@ def test_lines_part_rows_whose_templates_are_others(seed):
 
 
 @pytest.mark.parametrize("count", [100, 121, 500])
-def test_of_very_many_rows_evenly_spaced_ones_are_labelled(count):
+def test_of_very_many_rows_evenly_spaced_ones_are_labelled(count, texts):
     values = np.eye(count)
     names = [f"layer{index}" for index in range(count)]
     whole = [tuple(range(count))]

@@ -16,16 +16,13 @@ from keras_superweights.sharing import Shapeshifter
 from keras_superweights.sharing import SuperWeights
 
 
-def texts(labels):
-    return [label.get_text() for label in labels]
-
-
 def rows_of(figure):
     """The rows of a heat map, by the label of each."""
     axis = figure.axes[0]
     (image,) = axis.get_images()
     cells = np.ma.filled(image.get_array().astype(float), np.nan)
-    return dict(zip(texts(axis.get_yticklabels()), cells, strict=True))
+    labels = [label.get_text() for label in axis.get_yticklabels()]
+    return dict(zip(labels, cells, strict=True))
 
 
 def refinement_of(draw, tau):
@@ -61,7 +58,7 @@ def refinement_of(draw, tau):
 
 
 @pytest.mark.parametrize("tau", [-1, 0.1, 0.7, 1])
-def test_every_similarity_stands_between_its_two_kernels(tau):
+def test_every_similarity_stands_between_its_two_kernels(tau, texts):
     rule, found = refinement_of(np.random.default_rng(3), tau)
     drawn = dict(tagged.search_figures(found))
     assert "allocation/clusters_before" in drawn

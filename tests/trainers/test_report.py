@@ -7,6 +7,7 @@ import pytest
 import tensorflow as tf
 
 import keras_superweights as ksw
+from keras_superweights.metrics import predict_members
 from trainers import report
 
 CLASSES = 4
@@ -38,7 +39,7 @@ def test_one_pass_predicts_what_each_member_does(network, examples, one_hot):
     images, labels = examples
     targets = np.eye(CLASSES)[labels] if one_hot else labels
     batches = tf.data.Dataset.from_tensor_slices((images, targets)).batch(10)
-    logits, found = report.predict_members(network, batches)
+    logits, found = predict_members(network, batches)
     np.testing.assert_array_equal(found, labels)
     for plain, values in zip(network.materialize(), logits, strict=True):
         expected = plain.predict(images, verbose=0)
@@ -48,7 +49,7 @@ def test_one_pass_predicts_what_each_member_does(network, examples, one_hot):
 def test_what_is_measured_agrees_with_the_network(network, examples):
     images, labels = examples
     batches = tf.data.Dataset.from_tensor_slices((images, labels)).batch(10)
-    logits, labels = report.predict_members(network, batches)
+    logits, labels = predict_members(network, batches)
     metrics = report.measure(network, logits, labels)
     assert all(point["milliseconds"] > 0 for point in metrics["anytime"])
 
