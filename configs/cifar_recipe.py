@@ -17,55 +17,23 @@ same kind of ensemble made tiny, which trains one epoch on digits and needs no
 CIFAR.
 """
 
-from ml_collections import ConfigDict
-from ml_collections.config_dict import placeholder
+from configs import base
 
 
 def get_base():
     """The recipe, without members, budget and sharing."""
-    config = ConfigDict()
-
-    config.data = ConfigDict()
+    config = base.get_base()
     config.data.name = "cifar100"
-    config.data.data_dir = placeholder(str)  # where tfds keeps its sets
-    config.data.train_split = "train"
-    config.data.test_split = "test"
     config.data.batch_size = 128
     config.data.pad = 4
     config.data.flip = True
     config.data.cutout = 0
     config.data.label_smoothing = 0.0
 
-    config.members = ()
-    config.budget_params = 1.0  # up to 100 a fraction, above it a count
-    config.sharing = ConfigDict()
-
-    # No search and no decoupling unless an experiment says so; thresholds are
-    # the papers' for CIFAR-100.
-    config.search = ConfigDict()
-    config.search.pretrain_epochs = 0
-    config.search.tau = 0.1
-    config.search.sketch_size = 0  # whole gradients
-    config.decouple = ConfigDict()
-    config.decouple.epoch = 0
-    config.decouple.beta = 0.9
-    config.decouple.every = 0  # once
-
-    config.optimizer = ConfigDict()
-    config.optimizer.learning_rate = 0.1
-    config.optimizer.momentum = 0.9
-    config.optimizer.nesterov = True
     config.optimizer.schedule = "steps"
     config.optimizer.drop_epochs = (60, 120, 180)
     config.optimizer.drop_factor = 0.2
-    config.optimizer.weight_decay = 5e-4
-    config.optimizer.decay_batch_norm = True
-
     config.epochs = 200
-    config.seed = 0
-    config.strategy = "one_device"
-    config.num_cpus = 0
-    config.deterministic = False
     return config
 
 

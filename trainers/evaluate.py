@@ -28,6 +28,7 @@ from keras_superweights.metrics import predict_members
 from trainers import experiment
 from trainers import report
 from trainers import run
+from trainers import settings
 from trainers.workdir import Workdir
 from trainers.workdir import read_json
 from trainers.workdir import write_json
@@ -67,7 +68,7 @@ def evaluate(path, split=None, data_dir=None, interpolation=0, corruptions=()):
                 "finished. The command that started it continues it."
             )
     config = ConfigDict(read_json(workdir.config))
-    experiment.check(config)
+    settings.check(config)
     if split is not None:
         config.data.test_split = split
     if data_dir is not None:

@@ -16,6 +16,7 @@ from ml_collections import config_flags
 from keras_superweights.metrics import count_flops
 from trainers import experiment
 from trainers import run
+from trainers import settings
 from trainers.workdir import replacing
 
 
@@ -33,7 +34,7 @@ def plan(config):
         ValueError: If the config does not describe a run, or the budget is
             too small.
     """
-    experiment.check(config)
+    settings.check(config)
     members = experiment.members(config)
     allocation = experiment.allocate(config, members)
     return allocation, [count_flops(member) for member in members]

@@ -21,9 +21,11 @@ from ml_collections import config_flags
 
 import keras_superweights as ksw
 from keras_superweights import figures
+from trainers import devices
 from trainers import experiment
 from trainers import report
 from trainers import run
+from trainers import settings
 from trainers.backup import Backup
 from trainers.logs import EpochLine
 from trainers.search import search
@@ -49,14 +51,14 @@ def train(config, path, start_over=False):
         ValueError: If the config does not describe a run, or the directory
             belongs to something else. Nothing is written or deleted then.
     """
-    experiment.check(config)
+    settings.check(config)
     workdir = Workdir(path)
     workdir.check(None if start_over else config)
     if workdir.metrics.exists() and not start_over:
         return read_json(workdir.metrics)
 
     # Devices before anything else touches TensorFlow.
-    devices = experiment.devices(config)
+    scope = devices.scope(config)
     if config.deterministic:
         tf.config.experimental.enable_op_determinism()
     images = experiment.pipeline(config)
@@ -66,7 +68,7 @@ def train(config, path, start_over=False):
     allocation = experiment.allocate(config, experiment.members(config))
     workdir.open(config, start_over)
 
-    with devices:
+    with scope:
         found, search_seconds = None, 0.0
         if experiment.learns_stores(config):
             allocation, search_seconds = learn(

@@ -11,12 +11,13 @@ import pytest
 import keras_superweights as ksw
 from trainers import experiment
 from trainers import plan
+from trainers import settings
 
 CONFIGS = pathlib.Path(__file__).parents[2] / "configs"
 NAMES = sorted(
     path.stem
     for path in CONFIGS.glob("*.py")
-    if path.stem not in ("__init__", "cifar_recipe")
+    if path.stem not in ("__init__", "base", "cifar_recipe")
 )
 CIFAR = [name for name in NAMES if name.startswith("cifar")]
 
@@ -55,7 +56,7 @@ def test_its_quick_variant_takes_a_step_on_digits(name, tmp_path):
     full = module(name).get_config()
     assert config.sharing == full.sharing
     assert config.epochs <= 3
-    experiment.check(config)
+    settings.check(config)
     members = experiment.members(config)
     network = ksw.SuperWeightNetwork(
         members,

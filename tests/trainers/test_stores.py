@@ -7,6 +7,7 @@ import pytest
 
 from keras_superweights.allocation import Allocation
 from trainers import experiment
+from trainers import settings
 from trainers import train
 from trainers.workdir import read_json
 from trainers.workdir import write_json
@@ -86,8 +87,8 @@ def test_the_plan_is_that_of_the_pretraining(config):
 
 
 def test_stores_are_given_or_learned_not_both(config):
-    experiment.check(config)
+    settings.check(config)
     with config.unlocked():
         config.sharing = {"rule": "Shapeshifter", "stores": "shape"}
     with pytest.raises(ValueError, match="must not be given then"):
-        experiment.check(config)
+        settings.check(config)

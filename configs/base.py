@@ -1,0 +1,44 @@
+"""The keys that every config has, at the values that ask for the least."""
+
+from ml_collections import ConfigDict
+from ml_collections.config_dict import placeholder
+
+
+def get_base():
+    """A config without data, members, sharing and schedule.
+
+    No search and no decoupling unless an experiment says so; thresholds are
+    the papers' for CIFAR-100 (SWN, appendix).
+    """
+    config = ConfigDict()
+
+    config.data = ConfigDict()
+    config.data.data_dir = placeholder(str)  # where tfds keeps its sets
+    config.data.train_split = "train"
+    config.data.test_split = "test"
+
+    config.members = ()
+    config.budget_params = 1.0  # up to 100 a fraction, above it a count
+    config.sharing = ConfigDict()
+
+    config.search = ConfigDict()
+    config.search.pretrain_epochs = 0
+    config.search.tau = 0.1
+    config.search.sketch_size = 0  # whole gradients
+    config.decouple = ConfigDict()
+    config.decouple.epoch = 0
+    config.decouple.beta = 0.9
+    config.decouple.every = 0  # once
+
+    config.optimizer = ConfigDict()
+    config.optimizer.learning_rate = 0.1
+    config.optimizer.momentum = 0.9
+    config.optimizer.nesterov = True
+    config.optimizer.weight_decay = 5e-4
+    config.optimizer.decay_batch_norm = True
+
+    config.seed = 0
+    config.strategy = "one_device"
+    config.num_cpus = 0
+    config.deterministic = False
+    return config

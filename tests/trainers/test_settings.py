@@ -1,0 +1,125 @@
+"""What a config may say."""
+
+import keras
+import pytest
+
+from configs import cifar_recipe
+from configs import cifar_swn_ho
+from configs import digits
+from trainers import experiment
+from trainers import settings
+
+
+def unlocked(config):
+    return config.copy_and_resolve_references().unlock()
+
+
+@pytest.mark.parametrize(
+    "section, key, value, told",
+    [
+        ("", "budget", 3, "`config` .*budget_params.*unknown 'budget'"),
+        ("data", "mirror", 1, "`config.data` .*flip.*unknown 'mirror'"),
+        ("data", "seed", 1, "`config.data` .*unknown 'seed'"),
+        ("optimizer", "decay", 1, "`config.optimizer` .*unknown 'decay'"),
+        ("optimizer", "schedule", "stairs", "'cosine', 'steps'.*'stairs'"),
+        ("optimizer", "schedule", "steps", "without 'drop_epochs'"),
+        ("optimizer", "drop_epochs", (1,), "unknown 'drop_epochs'"),
+        ("sharing", "rule", "SuperWeight", "'SuperWeights'.*'SuperWeight'"),
+        ("sharing", "rule", "Independent", "unknown 'clusters'"),
+        ("sharing", "bins", 3, "'depth_bins'.*unknown 'bins'"),
+        ("", "members", (), "at least one member"),
+        ("", "members", ({"depth": 10},), r"members\[0\].model.*wide_resnet"),
+        (
+            "",
+            "members",
+            ({"model": "wide_resnet", "depth": 10},),
+            r"members\[0\].*without 'width'",
+        ),
+        (
+            "",
+            "members",
+            ({"model": "wide_resnet", "depth": 10, "width": 1, "size": 2},),
+            r"members\[0\].*unknown 'size'",
+        ),
+        (
+            "",
+            "members",
+            ({"model": "MobileNetV2", "weights": "imagenet"},),
+            r"members\[0\].*'alpha'.*unknown 'weights'",
+        ),
+        (
+            "",
+            "members",
+            ({"model": "gru_sentence_encoder", "vocabulary_size": 9},),
+            r"members\[0\].model.*'gru_sentence_encoder'",
+        ),
+        ("", "strategy", "two", "'mirrored', 'one_device'.*'two'"),
+        ("", "epochs", 0, "`config.epochs`.*at least 1"),
+        ("", "seed", "one", "`config.seed`.*integer"),
+        ("search", "epochs", 1, "`config.search`.*unknown 'epochs'"),
+        ("search", "pretrain_epochs", -1, "search.pretrain_epochs`.*least 0"),
+        ("search", "sketch_size", 0.5, "search.sketch_size`.*least 0.*0.5"),
+        ("search", "tau", 1.5, "search.tau`.*-1 to 1.*1.5"),
+        ("decouple", "at", 1, "`config.decouple`.*unknown 'at'"),
+        ("decouple", "epoch", 31, "decouple.epoch`.*at most.*30.*: 31"),
+        ("decouple", "every", -1, "decouple.every`.*least 0"),
+        ("decouple", "beta", -2.0, "decouple.beta`.*-1 to 1.*-2"),
+        ("sharing", "clusters", "position", "search starts.*'position'"),
+        ("", "sharing", {"rule": "Independent"}, "search starts.*Independent"),
+    ],
+)
+def test_a_bad_key_or_choice_is_refused(section, key, value, told):
+    config = unlocked(digits.get_config())
+    settings.check(config)
+    target = config[section] if section else config
+    with target.ignore_type():
+        target[key] = value
+    with pytest.raises(ValueError, match=f"(?s){told}"):
+        settings.check(config)
+
+
+@pytest.mark.parametrize("section", ["search", "decouple"])
+def test_a_phase_that_is_not_there_is_refused(section):
+    config = unlocked(digits.get_config())
+    del config[section]
+    with pytest.raises(ValueError, match=f"without '{section}'"):
+        settings.check(config)
+
+
+def test_without_a_search_any_rule_will_do():
+    config = unlocked(digits.get_config())
+    config.search.pretrain_epochs = 0
+    config.sharing = {"rule": "MixtureEnsembles"}
+    settings.check(config)
+
+
+def test_a_missing_key_is_refused():
+    config = unlocked(digits.get_config())
+    del config.epochs
+    with pytest.raises(ValueError, match="without 'epochs'"):
+        settings.check(config)
+
+
+def test_models_of_keras_are_found_by_name():
+    config = unlocked(cifar_swn_ho.get_config())
+    for name in ("ResNet50", "VGG16", "NASNetMobile", "MobileNetV3Small"):
+        config.members = ({"model": name},)
+        settings.check(config)
+    config.members = ({"model": "MobileNetV2", "alpha": 0.5, "name": "thin"},)
+    settings.check(config)
+    (member,) = experiment.members(config)
+    expected = keras.applications.MobileNetV2(
+        (32, 32, 3), 0.5, weights=None, classes=100
+    )
+    assert [v.shape for v in member.weights] == [
+        v.shape for v in expected.weights
+    ]
+    assert member.name == "thin"
+    assert member.layers[-1].activation is keras.activations.linear
+
+
+def test_the_base_alone_is_no_experiment():
+    config = cifar_recipe.get_base()
+    config.sharing.rule = "Independent"
+    with pytest.raises(ValueError, match="at least one member"):
+        settings.check(config)
