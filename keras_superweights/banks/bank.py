@@ -51,16 +51,81 @@ class Bank(keras.layers.Layer):
         Returns:
             A tensor `(num_templates, size)`.
         """
-        rows = self.size // size
-        store = ops.convert_to_tensor(self.store)
+        (templates,) = self.views([(num_templates, size, first)])
+        return templates
 
-        def read(start, stop):
-            if (start, stop * size) == (0, self.size):
-                return ops.reshape(store, (rows, size))
-            part = store[start * size : stop * size]
-            return ops.reshape(part, (stop - start, size))
+    def views(self, readers):
+        """The templates of several readers.
 
-        stop = first + num_templates
-        if stop <= rows:
-            return read(first, stop)
-        return ops.concatenate([read(first, rows), read(0, stop - rows)])
+        The gradient of a slice is a copy of the whole store, zero but for the
+        slice: as many as there are readers. Here what readers send back is
+        added up stretch by stretch, and nothing is written twice.
+
+        Args:
+            readers: For each, the arguments of `templates`, in a tuple.
+
+        Returns:
+            A list of tensors `(num_templates, size)`.
+        """
+        readers = [
+            (count, size, first, _stretches(self.size, count, size, first))
+            for count, size, first in readers
+        ]
+
+        @ops.custom_gradient
+        def read(store):
+            def gradient(*upstream):
+                flat = [ops.reshape(each, (-1,)) for each in upstream]
+                return self._sum_of_stretches(
+                    flat, [stretches for *_, stretches in readers]
+                )
+
+            templates = [
+                ops.reshape(_joined(store, stretches), (count, size))
+                for count, size, _, stretches in readers
+            ]
+            return templates, gradient
+
+        # A tensor: Keras would pass the variable on, whose gradient is not
+        # that of an argument.
+        return read(ops.reshape(self.store, (self.size,)))
+
+    def _sum_of_stretches(self, vectors, readers):
+        """The gradient of the store from those of what readers have read."""
+        pieces = []  # (start, stop, where it comes from)
+        for vector, stretches in zip(vectors, readers, strict=True):
+            offset = 0
+            for start, stop in stretches:
+                pieces.append((start, stop, vector, offset - start))
+                offset += stop - start
+        ends = {0, self.size}
+        for start, stop, *_ in pieces:
+            ends |= {start, stop}
+        ends = sorted(ends)
+        sums = []
+        for left, right in zip(ends, ends[1:], strict=False):
+            parts = [
+                vector[left + shift : right + shift]
+                for start, stop, vector, shift in pieces
+                if start <= left and right <= stop
+            ]
+            sums.append(
+                sum(parts[1:], parts[0])
+                if parts
+                else ops.zeros((right - left,), self.store.dtype)
+            )
+        return ops.concatenate(sums)
+
+
+def _stretches(scalars, count, size, first):
+    """Where templates lie in a store, `(start, stop)`; two if they go round."""
+    rows = scalars // size
+    stop = first + count
+    if stop <= rows:
+        return [(first * size, stop * size)]
+    return [(first * size, rows * size), (0, (stop - rows) * size)]
+
+
+def _joined(store, stretches):
+    parts = [store[start:stop] for start, stop in stretches]
+    return parts[0] if len(parts) == 1 else ops.concatenate(parts)

@@ -141,26 +141,44 @@ class KernelGenerator(keras.layers.Layer):
             For each SuperWeight a tensor `(kernels, size)`, or `(1, size)`
             where all its kernels use the single template as it is.
         """
-        return [self._superweight(i) for i in range(len(self.mixtures))]
+        return [
+            templates if mixture is None else mixture.mix(templates)
+            for templates, mixture in zip(
+                self.all_templates(), self.mixtures, strict=True
+            )
+        ]
 
-    def templates(self, index):
-        """The templates that one SuperWeight mixes, `(templates, size)`."""
-        piece = self._allocation.superweights[index]
-        templates = self.banks[piece.bank].templates(
-            piece.num_templates, piece.size, piece.first
-        )
-        if piece.upsampling == "bilinear":
-            shape = self._allocation.kernels[piece.kernels[0]].shape
-            return interpolate(templates, shape)
-        return templates
+    def all_templates(self):
+        """The templates that each SuperWeight mixes, `(templates, size)`."""
+        return self._templates(range(len(self.mixtures)))
 
-    def _superweight(self, index):
-        templates = self.templates(index)
-        mixture = self.mixtures[index]
-        return templates if mixture is None else mixture.mix(templates)
+    def _templates(self, indices):
+        """The templates of some SuperWeights, each bank read once."""
+        pieces = self._allocation.superweights
+        by_bank = {}
+        for index in indices:
+            by_bank.setdefault(pieces[index].bank, []).append(index)
+        templates = {}
+        for bank, readers in by_bank.items():
+            views = self.banks[bank].views(
+                [
+                    (piece.num_templates, piece.size, piece.first)
+                    for piece in (pieces[index] for index in readers)
+                ]
+            )
+            templates.update(zip(readers, views, strict=True))
+        return [
+            self._resized(pieces[index], templates[index]) for index in indices
+        ]
+
+    def _resized(self, piece, templates):
+        if piece.upsampling != "bilinear":
+            return templates
+        shape = self._allocation.kernels[piece.kernels[0]].shape
+        return interpolate(templates, shape)
 
     def _row(self, index, row):
-        templates = self.templates(index)
+        (templates,) = self._templates([index])
         mixture = self.mixtures[index]
         if mixture is None:
             return templates[row]

@@ -53,8 +53,8 @@ class Mixture(AveragedMixture):
     kernel uses, so that tying and untying change no shape. Where a kernel
     mixes only some of the templates, its row of `C` is zero elsewhere.
 
-    At the start rows are orthogonal where there are no more rows than
-    templates, and have the given norms.
+    At the start rows have the given norms, and those that mix the same
+    templates are orthogonal, where they are no more than these.
 
     Args:
         norms: Norm of each row at the start, one per kernel.
@@ -74,15 +74,23 @@ class Mixture(AveragedMixture):
     def __init__(self, norms, num_templates, ties, choices=(), name=None):
         super().__init__(norms, num_templates, name=name)
         num_mixed = len(choices[0]) if choices else num_templates
-        self._add_rows(norms, num_mixed, ties)
+        self._add_rows(norms, num_mixed, ties, choices)
         self.num_templates = num_templates
         self._choices = tuple(choices)
 
-    def _add_rows(self, norms, width, ties):
+    def _add_rows(self, norms, width, ties, choices=()):
         """Adds `coefficients`, of one row per kernel, and `ties`."""
+        alike = {}  # positions of rows that mix the same templates
+        for row, choice in enumerate(choices or [()] * len(norms)):
+            alike.setdefault(tuple(choice), []).append(row)
+        order = np.argsort(sum(alike.values(), []))
 
         def rows_of_given_norm(shape, dtype=None):
-            rows = keras.initializers.Orthogonal()(shape, dtype=dtype)
+            draws = [
+                keras.initializers.Orthogonal()((len(group), width), dtype)
+                for group in alike.values()
+            ]
+            rows = ops.take(ops.concatenate(draws), order, axis=0)
             scale = ops.convert_to_tensor(norms, dtype=dtype)
             return rows * ops.expand_dims(scale / ops.norm(rows, axis=1), 1)
 

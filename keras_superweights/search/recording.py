@@ -95,10 +95,10 @@ class GradientRecorder:
         if loss_scale is not None:
             gradients = [gradient / loss_scale for gradient in gradients]
         projected = [
-            tf.matmul(
-                gradient, self._generator.templates(index), transpose_b=True
+            tf.matmul(gradient, templates, transpose_b=True)
+            for gradient, templates in zip(
+                gradients, self._generator.all_templates(), strict=True
             )
-            for index, gradient in enumerate(gradients)
         ]
         if loss_scale is None:
             self._add(gradients, projected)

@@ -26,6 +26,8 @@ from keras_superweights.allocation.templates import spend
 from keras_superweights.sharing.budget import SMALLER
 from keras_superweights.sharing.budget import refuse
 from keras_superweights.sharing.budget import unused_note
+from keras_superweights.sharing.flat import flat
+from keras_superweights.sharing.flat import joined
 from keras_superweights.sharing.selection import SelectiveRule
 from keras_superweights.sharing.selection import keep
 from keras_superweights.sharing.selection import restore
@@ -215,19 +217,10 @@ class MixtureEnsembles(SelectiveRule):
         sizes = [kernels[indices[0]].size for indices in layers.values()]
         views = deal(sizes, store, self.max_templates)
         superweights = [
-            SuperWeight(
-                bank=0,
-                window=(),
-                region=(),
-                kernels=tuple(indices),
-                num_templates=view.num_templates,
-                ties=tuple(range(len(indices))),
-                first=view.first,
-                length=view.length,
-            )
+            flat(0, indices, view)
             for indices, view in zip(layers.values(), views, strict=True)
         ]
-        return [Bank(group.name, store)], superweights
+        return [Bank(group.name, store)], joined(superweights, store)
 
 
 def _largest(holds, low: int, high: int) -> int:

@@ -15,8 +15,9 @@ from keras_superweights.allocation.stores import largest_total
 from keras_superweights.allocation.stores import read
 from keras_superweights.allocation.superweight import UPSAMPLINGS
 from keras_superweights.allocation.superweight import Bank
-from keras_superweights.allocation.superweight import SuperWeight
 from keras_superweights.sharing.budget import refuse
+from keras_superweights.sharing.flat import flat
+from keras_superweights.sharing.flat import joined
 from keras_superweights.sharing.selection import SelectiveRule
 from keras_superweights.sharing.selection import matches
 from keras_superweights.sharing.selection import others_params
@@ -248,10 +249,17 @@ class Shapeshifter(SelectiveRule):
                 shape = upsampling == "bilinear" and kernels[kernel].shape
             users.setdefault((view, upsampling, shape), []).append(kernel)
         superweights = [
-            _flat(bank, indices, view, self.mixing, upsampling)
+            flat(
+                bank,
+                indices,
+                view,
+                # A single template is used as it is.
+                "avg" if view.num_templates == 1 else self.mixing,
+                upsampling,
+            )
             for (view, upsampling, _), indices in users.items()
         ]
-        return read(views, store), superweights
+        return read(views, store), joined(superweights, store)
 
     def allocate_pretraining(
         self, members: Sequence[MemberSpec], budget_params: int
@@ -275,7 +283,7 @@ class Shapeshifter(SelectiveRule):
         def superweights(length):
             view = View(length, 0, PRETRAINING_TEMPLATES)
             return tuple(
-                _flat(0, indices, view, mixing, "bilinear")
+                flat(0, indices, view, mixing, "bilinear")
                 for indices in shapes.values()
             )
 
@@ -300,21 +308,3 @@ class Shapeshifter(SelectiveRule):
 
 def _is_integer(value) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _flat(bank, indices, view, mixing, upsampling) -> SuperWeight:
-    """The SuperWeight of kernels that mix the same templates of a store."""
-    if view.num_templates == 1:  # used as it is
-        mixing = "avg"
-    return SuperWeight(
-        bank=bank,
-        window=(),
-        region=(),
-        kernels=tuple(indices),
-        num_templates=view.num_templates,
-        ties=() if mixing == "avg" else tuple(range(len(indices))),
-        first=view.first,
-        length=view.length,
-        mixing=mixing,
-        upsampling=upsampling,
-    )

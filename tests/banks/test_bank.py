@@ -1,5 +1,8 @@
+import random
+
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from keras_superweights.banks import Bank
 
@@ -17,6 +20,40 @@ def test_templates_are_rows_of_the_bank_dealt_round_robin(
     expected = rows[[(first + t) % len(rows) for t in range(num_templates)]]
     templates = bank.templates(num_templates, size, first)
     np.testing.assert_array_equal(templates, expected)
+
+
+def random_readers(draw, scalars):
+    readers = []
+    for _ in range(draw.randint(1, 5)):
+        size = draw.randint(1, scalars)
+        rows = scalars // size
+        readers.append((draw.randint(1, rows), size, draw.randint(0, rows - 1)))
+    return readers
+
+
+def test_the_gradient_of_all_readers_is_what_each_scalar_is_given():
+    draw = random.Random(0)
+    untouched = 0
+    for _ in range(60):
+        bank = Bank(draw.randint(1, 40), variance=1.0)
+        readers = random_readers(draw, bank.size)
+        # Where each scalar of each template lies, by reading places.
+        values = bank.store.numpy()
+        bank.store.assign(np.arange(bank.size))
+        places = [np.array(view, int) for view in bank.views(readers)]
+        bank.store.assign(values)
+        given = [np.random.randn(*p.shape).astype("float32") for p in places]
+        with tf.GradientTape() as tape:
+            views = bank.views(readers)
+        for view, place in zip(views, places, strict=True):
+            np.testing.assert_array_equal(view, values[place])
+        expected = np.zeros(bank.size)
+        for place, gradient in zip(places, given, strict=True):
+            np.add.at(expected, place, gradient)
+        untouched += (expected == 0).any()
+        found = tape.gradient(views, bank.store.value, given)
+        np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
+    assert untouched  # some scalars that nobody has read
 
 
 @pytest.mark.parametrize("variance", [0.01, 1.0, 4.0])

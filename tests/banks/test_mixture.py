@@ -60,6 +60,15 @@ def test_rows_start_orthogonal_where_there_are_no_more_than_templates(
     )
 
 
+def test_rows_that_mix_the_same_templates_start_orthogonal():
+    choices = [(0, 1), (2, 3), (0, 1), (2, 3), (1, 2)]
+    mixture = Mixture([1.0] * 5, 4, ties=range(5), choices=choices)
+    rows = np.array(mixture.coefficients)
+    for one, other in ((0, 2), (1, 3)):
+        assert rows[one] @ rows[other] == pytest.approx(0, abs=1e-6)
+    np.testing.assert_allclose(np.linalg.norm(rows, axis=1), 1, rtol=1e-5)
+
+
 @pytest.mark.parametrize("num_templates", [1, 2, 3])
 def test_rows_start_with_the_given_norms(num_templates):
     norms = [0.3, 1.0, 2.0, 0.7, 5.0]

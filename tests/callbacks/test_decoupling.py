@@ -445,7 +445,7 @@ def test_mixture_ensembles_decouple_too(max_templates):
     assert any(piece.ties == () for piece in pieces)
     assert any(piece.choices for piece in pieces)
     before, after = Around(0), Around(0)
-    fit(network, 1, before, CoefficientDecoupling(0.0, epoch=1), after)
+    fit(network, 1, before, CoefficientDecoupling(0.9, epoch=1), after)
     assert any(
         len(set(parted)) > len(set(tied))
         for tied, parted in zip(before.ties, after.ties, strict=True)

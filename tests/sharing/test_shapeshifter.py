@@ -65,6 +65,8 @@ def kernel_of_the_paper(allocation, generator, index):
     templates = [
         rows[(piece.first + t) % len(rows)] for t in range(piece.num_templates)
     ]
+    if piece.choices:
+        templates = [templates[t] for t in piece.choices[row]]
     mixture = generator.mixtures[number]
     if piece.mixing == "wavg":
         weights = np.array(mixture.coefficients)[row]
@@ -188,6 +190,21 @@ def test_kernels_that_mix_the_same_templates_are_one_product():
     member = member_of((3, 3, 8, 8), (24, 24), (3, 3, 64, 1), (7, 7))
     allocation = Shapeshifter(max_templates=4).allocate([member], 2000)
     assert [p.kernels for p in allocation.superweights] == [(0, 1, 2), (3,)]
+
+
+def test_kernels_that_mix_overlapping_templates_are_one_product():
+    member = member_of(*[(24, 24)] * 5, (7, 7))
+    for mixing, expected in (("wavg", 2), ("emb", 6)):
+        rule = Shapeshifter(mixing, max_templates=4)
+        allocation = rule.allocate([member], 10 * 576 + 600)
+        assert len(allocation.superweights) == expected
+        generator = KernelGenerator(allocation)
+        kernels = generator.kernels_from(generator.superweights())
+        for index in range(5):
+            found = np.ravel(kernels[index])
+            paper = np.array(kernel_of_the_paper(allocation, generator, index))
+            cosine = found @ paper / np.linalg.norm(found)
+            assert cosine == pytest.approx(np.linalg.norm(paper), rel=1e-4)
 
 
 def test_kernels_start_with_the_variance_of_their_layer():
