@@ -16,6 +16,7 @@ def get_base():
     config.data.data_dir = placeholder(str)  # where tfds keeps its sets
     config.data.train_split = "train"
     config.data.test_split = "test"
+    config.data.validation_fraction = 0.0  # of train_split, held out
 
     config.members = ()
     config.budget_params = 1.0  # up to 100 a fraction, above it a count

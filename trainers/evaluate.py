@@ -3,9 +3,10 @@
     python -m trainers.evaluate --workdir runs/digits
 
 Prints the table that the run ended with, of the model as it was saved, and
-writes nothing; `--split` measures it on other images of the same set,
-`--data_dir` looks for the set elsewhere. What takes longer is measured when it
-is asked for:
+writes nothing. It is measured on the test split, which a run that holds out a
+part of its training split has never seen; `--split` names other images of the
+same set, `--data_dir` looks for the set elsewhere. What takes longer is
+measured when it is asked for:
 
     python -m trainers.evaluate --workdir runs/digits --corruptions all
     python -m trainers.evaluate --workdir DIR --interpolation 11
@@ -47,8 +48,8 @@ def evaluate(path, split=None, data_dir=None, interpolation=0, corruptions=()):
         corruptions: Names of corruptions, or `["all"]`. None by default.
 
     Returns:
-        The dict of `report.measure`, with `"interpolation"` and
-        `"corruptions"` where they were asked for.
+        The dict of `report.measure`, with `"split"`, and `"interpolation"`
+        and `"corruptions"` where they were asked for.
 
     Raises:
         ValueError: If there is no run, or it is not finished; if no two
@@ -102,7 +103,8 @@ def evaluate(path, split=None, data_dir=None, interpolation=0, corruptions=()):
         )
         write_json(workdir.metrics, {**read_json(workdir.metrics), **more})
     logits, labels = predict_members(network, images.test())
-    return {**report.measure(network, logits, labels), **more}
+    measured = report.measure(network, logits, labels)
+    return {"split": images.test_split, **measured, **more}
 
 
 def main(argv):

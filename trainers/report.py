@@ -149,7 +149,8 @@ def extra_figures(metrics):
 def table(metrics):
     """The table of what was measured, as text."""
     members = metrics["members"]
-    rows = [("", "accuracy", "NLL", "ECE", "parameters", "MFLOPs")]
+    head = ("accuracy", "NLL", "ECE", "parameters", "MFLOPs")
+    rows = [(metrics.get("split", ""), *head)]
     for index, member in enumerate(members):
         label = f"member {index}, {member['name']}"
         rows.append((label, *_numbers(member, member["parameters"])))

@@ -62,6 +62,7 @@ def train(config, path, start_over=False):
     if config.deterministic:
         tf.config.experimental.enable_op_determinism()
     images = experiment.pipeline(config)
+    measured, split = images.measured()
 
     # Whatever is wrong with data, members or budget has shown itself before
     # the first file is written.
@@ -105,7 +106,7 @@ def train(config, path, start_over=False):
                 initial_epoch=done,
                 epochs=config.epochs,
                 steps_per_epoch=images.steps_per_epoch,
-                validation_data=images.test(),
+                validation_data=measured,
                 # Shuffled by the pipeline, as a function of the epoch.
                 shuffle=False,
                 # Ties change first: the others tell and keep what an epoch
@@ -129,8 +130,9 @@ def train(config, path, start_over=False):
             network.save(unfinished)
         workdir.write_allocation(network.allocation)
 
-    logits, labels = ksw.metrics.predict_members(network, images.test())
+    logits, labels = ksw.metrics.predict_members(network, measured)
     metrics = {
+        "split": split,
         **report.measure(network, logits, labels),
         "seed": config.seed,
         "epochs": config.epochs,

@@ -47,15 +47,19 @@ class ImagePipeline:
             variable `TFDS_DATA_DIR`, or else `~/tensorflow_datasets`.
         train_split, test_split: tfds splits, slices such as `"train[:10000]"`
             included.
-        batch_size: int, of training and test. Training drops the examples
-            left over at the end of an epoch, other ones in every epoch;
-            nothing is dropped in the test.
+        validation_fraction: float in [0, 1), the part of `train_split` that
+            is not trained on but held out, for choices that must not see the
+            test split. Which examples these are depends on the split and the
+            fraction only, not on the seed.
+        batch_size: int, of training, validation and test. Training drops the
+            examples left over at the end of an epoch, other ones in every
+            epoch; nothing is dropped elsewhere.
         seed: int from 0 on, of order and augmentation.
         pad: int, pixels of the border cropped from; 0 for no cropping.
         flip: whether to mirror half of the images left to right.
         cutout: int, side in pixels of the square set to the mean; 0 for none.
-        label_smoothing: float in [0, 1), of the training labels. Above 0 the
-            labels of both splits are vectors.
+        label_smoothing: float in [0, 1), of the training labels. Above 0 all
+            labels are vectors.
 
     Raises:
         TypeError, ValueError: when made, for an argument that does not fit,
@@ -83,6 +87,7 @@ class ImagePipeline:
     data_dir: str | os.PathLike | None = None
     train_split: str = "train"
     test_split: str = "test"
+    validation_fraction: float = 0.0
     batch_size: int = 128
     seed: int = 0
     pad: int = 0
@@ -102,19 +107,12 @@ class ImagePipeline:
                 f"`flip` must be True or False. Received: flip={self.flip!r}."
             )
         _check_integer("seed", self.seed, 0, 2**63 - 1)
-        if not isinstance(self.label_smoothing, numbers.Real):
-            raise TypeError(
-                "`label_smoothing` must be a number. "
-                f"Received: label_smoothing={self.label_smoothing!r}."
-            )
-        if not 0 <= self.label_smoothing < 1:
-            raise ValueError(
-                "`label_smoothing` must be at least 0 and below 1. "
-                f"Received: label_smoothing={self.label_smoothing}."
-            )
+        for field in ("label_smoothing", "validation_fraction"):
+            _check_fraction(field, getattr(self, field))
         self._check_features()
         for field in ("train_split", "test_split"):
             self._check_split(field)
+        self._check_validation()
         _check_integer("batch_size", self.batch_size, 1, self.num_train)
         side = min(self.image_shape[:2])
         _check_integer("pad", self.pad, 0, side)
@@ -135,7 +133,7 @@ class ImagePipeline:
         """
         _check_integer("epochs", epochs, 0)
         _check_integer("first_epoch", first_epoch, 0, epochs)
-        images, labels = self._train_examples
+        images, labels = self._train_split_examples
         mean, deviation = self._normalization
 
         def make_batch(indices, draws):
@@ -161,6 +159,39 @@ class ImagePipeline:
 
     def test(self):
         """Returns the batches of the test split, in order, nothing dropped."""
+        return self._plain_batches(self._test_examples)
+
+    def validation(self):
+        """Returns the batches that are held out, as `test` does its own.
+
+        Raises:
+            ValueError: if nothing is held out.
+        """
+        if not self.num_validation:
+            raise ValueError(
+                "`validation_fraction` must be above 0 for a part to validate "
+                f"on. Received: validation_fraction={self.validation_fraction}."
+            )
+        images, labels = self._train_split_examples
+        _, held_out = self._parts
+        return self._plain_batches(
+            (tf.gather(images, held_out), tf.gather(labels, held_out))
+        )
+
+    def measured(self):
+        """Returns what a training run is measured on, and its name.
+
+        Returns:
+            `(batches, name)`: `validation()` and `"validation"` where a part
+            is held out, so that the test split is left for the very end; else
+            `test()` and the name of the test split.
+        """
+        if self.num_validation:
+            return self.validation(), "validation"
+        return self.test(), self.test_split
+
+    def _plain_batches(self, examples):
+        """Batches of `(images, labels)`, in order, nothing dropped."""
         mean, deviation = self._normalization
 
         def make_batch(images, labels):
@@ -168,7 +199,7 @@ class ImagePipeline:
             return images, self._encode_labels(labels, smoothing=0.0)
 
         return (
-            tf.data.Dataset.from_tensor_slices(self._test_examples)
+            tf.data.Dataset.from_tensor_slices(examples)
             .batch(self.batch_size)
             .map(make_batch, tf.data.AUTOTUNE, deterministic=True)
             .prefetch(tf.data.AUTOTUNE)
@@ -181,8 +212,13 @@ class ImagePipeline:
 
     @property
     def num_train(self):
-        """Examples in the training split."""
-        return self._builder.info.splits[self.train_split].num_examples
+        """Examples that are trained on, those held out not counted."""
+        return len(self._parts[0])
+
+    @property
+    def num_validation(self):
+        """Examples that are held out of the training split."""
+        return len(self._parts[1])
 
     @property
     def num_test(self):
@@ -204,7 +240,7 @@ class ImagePipeline:
         """Mean of the pixels per channel, on the scale 0..1.
 
         Of the whole training split for the sets this module knows (CIFAR and
-        digits); of `train_split` as given for any other.
+        digits); of what is trained on for any other.
         """
         return self._normalization[0]
 
@@ -218,7 +254,19 @@ class ImagePipeline:
         return prepared.open_builder(self.name, self.data_dir)
 
     @functools.cached_property
-    def _train_examples(self):
+    def _parts(self):
+        """`(trained, held_out)`: indices into the training split, in order."""
+        total = self._builder.info.splits[self.train_split].num_examples
+        num_validation = round(self.validation_fraction * total)
+        # `RandomState` is frozen: every version of NumPy draws the same.
+        order = np.random.RandomState(0).permutation(total)
+        return (
+            np.sort(order[num_validation:]),
+            np.sort(order[:num_validation]),
+        )
+
+    @functools.cached_property
+    def _train_split_examples(self):
         return self._load(self.train_split)
 
     @functools.cached_property
@@ -230,7 +278,7 @@ class ImagePipeline:
         known = _NORMALIZATION.get(self._builder.name)
         if known is not None:
             return known
-        pixels = self._train_examples[0].numpy()
+        pixels = self._train_split_examples[0].numpy()[self._parts[0]]
         values = np.arange(256) / 255
         mean, deviation = [], []
         for channel in range(pixels.shape[-1]):
@@ -268,13 +316,15 @@ class ImagePipeline:
         """Returns the batches of one epoch as example indices and draws."""
         key = tf.random.fold_in([self.seed, 0], epoch)
         order_key, augment_key = tf.unstack(tf.random.split(key, 2))
-        order = tf.random.experimental.stateless_shuffle(
-            tf.range(self.num_train), order_key
-        )
+        trained, held_out = self._parts
+        order = tf.random.experimental.stateless_shuffle(trained, order_key)
         # Drawn in the order of the split, then put in that of the epoch: what
         # an example gets does not depend on its place.
         draws = augment.draw(
-            self.num_train, self.image_shape, self.pad, augment_key
+            len(trained) + len(held_out),
+            self.image_shape,
+            self.pad,
+            augment_key,
         )
         order = order[: self.steps_per_epoch * self.batch_size]
 
@@ -325,6 +375,30 @@ class ImagePipeline:
                 f"`{field}` must have at least one example. "
                 f"Received: {field}={split!r}, which has none."
             )
+
+    def _check_validation(self):
+        if self.validation_fraction and not (
+            self.num_train and self.num_validation
+        ):
+            raise ValueError(
+                "`validation_fraction` must leave at least one example to "
+                "train on and one to validate on. Received: "
+                f"validation_fraction={self.validation_fraction} of the "
+                f"{self.num_train + self.num_validation} examples in "
+                f"train_split={self.train_split!r}."
+            )
+
+
+def _check_fraction(name, value):
+    if not isinstance(value, numbers.Real) or isinstance(value, bool):
+        raise TypeError(
+            f"`{name}` must be a number. Received: {name}={value!r}."
+        )
+    if not 0 <= value < 1:
+        raise ValueError(
+            f"`{name}` must be at least 0 and below 1. "
+            f"Received: {name}={value}."
+        )
 
 
 def _check_integer(name, value, minimum, maximum=None):

@@ -4,6 +4,7 @@ import pytest
 import tensorflow_datasets as tfds
 
 from configs import digits
+from keras_superweights.datasets import ImagePipeline
 
 
 @pytest.fixture(scope="session")
@@ -26,11 +27,18 @@ def finished_run(digits_dir, tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def searched_run(digits_dir, tmp_path_factory):
-    """The same of a run that searches and decouples."""
+    """The same of one that searches, decouples, and holds images out."""
+
+    def refuse(self):
+        raise AssertionError("The test split was looked at.")
+
     config = make_tiny_config(digits_dir)
+    config.data.validation_fraction = 0.25
     config.search.pretrain_epochs = 2
     config.decouple.epoch = 1
-    return finish(config, tmp_path_factory)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ImagePipeline, "test", refuse)
+        return finish(config, tmp_path_factory)
 
 
 def finish(config, tmp_path_factory):

@@ -39,6 +39,7 @@ def test_a_run_leaves_the_files_of_the_design(finished_run):
     }
     assert json.loads((path / "metrics.json").read_text()) == metrics
     assert metrics.keys() == {
+        "split",
         "accuracy",
         "nll",
         "ece",
@@ -53,6 +54,7 @@ def test_a_run_leaves_the_files_of_the_design(finished_run):
         "seconds",
         "search",
     }
+    assert metrics["split"] == "test[:100]"
     assert metrics["search"] is None
     assert [p["members"] for p in metrics["anytime"]] == [[0], [1], [0, 1]]
 
@@ -215,6 +217,29 @@ def test_at_the_end_the_allocation_has_the_ties_of_the_network(searched_run):
     assert found == network.allocation
     ties = [piece.ties for piece in found.superweights if piece.ties]
     assert any(set(rows) != {0} for rows in ties)  # something has parted
+
+
+def test_what_is_held_out_is_measured_and_then_the_test_split(searched_run):
+    config, path, metrics = searched_run
+    assert metrics["split"] == "validation"
+    network = keras.saving.load_model(path / "model.keras")
+    images = experiment.pipeline(config)
+
+    def accuracy(batches):
+        x, y = (np.concatenate(part) for part in zip(*batches, strict=True))
+        return np.mean(network.predict(x, verbose=0).argmax(1) == y)
+
+    assert metrics["accuracy"] == pytest.approx(accuracy(images.validation()))
+    history = json.loads(
+        (path / "backup/epoch-000002/history.json").read_text()
+    )
+    assert history["val_accuracy"][-1] == pytest.approx(metrics["accuracy"])
+    found = evaluate.evaluate(path)
+    assert found["split"] == "test[:100]"
+    assert found["accuracy"] == pytest.approx(accuracy(images.test()))
+    table = evaluate.report.table
+    assert table(metrics).split()[0] == "validation"
+    assert table(found).split()[0] == "test[:100]"
 
 
 def test_killed_at_its_end_a_search_is_not_done_again(searched_run, tmp_path):
