@@ -118,14 +118,21 @@ class ImagePipeline:
         _check_integer("pad", self.pad, 0, side)
         _check_integer("cutout", self.cutout, 0, side)
 
-    def train(self, epochs, first_epoch=0):
+    def train(self, epochs, first_epoch=0, num_shards=1, shard=0):
         """Returns the training batches of several epochs, one after the other.
+
+        A batch is the same however many workers share it: of its rows,
+        `batch_size` in all, each shard has the same number, those of shard 0
+        first. A worker computes its own rows only.
 
         Args:
             epochs: int, the epoch to stop before, as in `fit`.
             first_epoch: int, the epoch to begin with, `initial_epoch` of
                 `fit`. `train(10, first_epoch=7)` is the last three epochs of
                 `train(10)`.
+            num_shards: int, the workers that share each batch; divides
+                `batch_size`.
+            shard: int from 0 to `num_shards - 1`, whose rows are returned.
 
         Returns:
             A `tf.data.Dataset` of `(epochs - first_epoch) * steps_per_epoch`
@@ -133,6 +140,8 @@ class ImagePipeline:
         """
         _check_integer("epochs", epochs, 0)
         _check_integer("first_epoch", first_epoch, 0, epochs)
+        self._check_shards(num_shards, shard)
+        rows = self.batch_size // num_shards
         images, labels = self._train_split_examples
         mean, deviation = self._normalization
 
@@ -151,21 +160,41 @@ class ImagePipeline:
         num_batches = (epochs - first_epoch) * self.steps_per_epoch
         return (
             tf.data.Dataset.range(first_epoch, epochs)
-            .flat_map(self._plan_epoch)
+            .flat_map(
+                lambda epoch: self._plan_epoch(
+                    epoch, slice(shard * rows, (shard + 1) * rows)
+                )
+            )
             .apply(tf.data.experimental.assert_cardinality(num_batches))
             .map(make_batch, tf.data.AUTOTUNE, deterministic=True)
             .prefetch(tf.data.AUTOTUNE)
         )
 
-    def test(self):
-        """Returns the batches of the test split, in order, nothing dropped."""
-        return self._plain_batches(self._test_examples)
+    def test(self, num_shards=1, shard=0):
+        """Returns the batches of the test split, in order, nothing dropped.
 
-    def validation(self):
-        """Returns the batches that are held out, as `test` does its own.
+        Every shard has as many batches, and every batch at least one row:
+        workers step together, and the mean of no rows is not defined. So each
+        batch is cut as evenly as it goes, and a last one of fewer rows than
+        there are shards goes to the one before. No row is seen twice, and
+        none needs a weight: sums over the shards are those of one worker.
+
+        Args:
+            num_shards, shard: as in `train`.
 
         Raises:
-            ValueError: if nothing is held out.
+            ValueError: if there are fewer examples than shards.
+        """
+        return self._plain_batches(self._test_examples, num_shards, shard)
+
+    def validation(self, num_shards=1, shard=0):
+        """Returns the batches that are held out, as `test` does its own.
+
+        Args:
+            num_shards, shard: as in `test`.
+
+        Raises:
+            ValueError: if nothing is held out, or less than there are shards.
         """
         if not self.num_validation:
             raise ValueError(
@@ -175,11 +204,16 @@ class ImagePipeline:
         images, labels = self._train_split_examples
         _, held_out = self._parts
         return self._plain_batches(
-            (tf.gather(images, held_out), tf.gather(labels, held_out))
+            (tf.gather(images, held_out), tf.gather(labels, held_out)),
+            num_shards,
+            shard,
         )
 
-    def measured(self):
+    def measured(self, num_shards=1, shard=0):
         """Returns what a training run is measured on, and its name.
+
+        Args:
+            num_shards, shard: as in `test`.
 
         Returns:
             `(batches, name)`: `validation()` and `"validation"` where a part
@@ -187,20 +221,22 @@ class ImagePipeline:
             `test()` and the name of the test split.
         """
         if self.num_validation:
-            return self.validation(), "validation"
-        return self.test(), self.test_split
+            return self.validation(num_shards, shard), "validation"
+        return self.test(num_shards, shard), self.test_split
 
-    def _plain_batches(self, examples):
+    def _plain_batches(self, examples, num_shards, shard):
         """Batches of `(images, labels)`, in order, nothing dropped."""
+        self._check_shards(num_shards, shard)
+        images, labels = examples
         mean, deviation = self._normalization
+        rows = _cut_batches(len(labels), self.batch_size, num_shards, shard)
 
-        def make_batch(images, labels):
-            images = augment.normalize(images, mean, deviation)
-            return images, self._encode_labels(labels, smoothing=0.0)
+        def make_batch(start, stop):
+            batch = augment.normalize(images[start:stop], mean, deviation)
+            return batch, self._encode_labels(labels[start:stop], 0.0)
 
         return (
-            tf.data.Dataset.from_tensor_slices(examples)
-            .batch(self.batch_size)
+            tf.data.Dataset.from_tensor_slices(rows)
             .map(make_batch, tf.data.AUTOTUNE, deterministic=True)
             .prefetch(tf.data.AUTOTUNE)
         )
@@ -312,8 +348,8 @@ class ImagePipeline:
             )
             return examples["image"], examples["label"]
 
-    def _plan_epoch(self, epoch):
-        """Returns the batches of one epoch as example indices and draws."""
+    def _plan_epoch(self, epoch, rows):
+        """Returns those rows of an epoch's batches, as indices and draws."""
         key = tf.random.fold_in([self.seed, 0], epoch)
         order_key, augment_key = tf.unstack(tf.random.split(key, 2))
         trained, held_out = self._parts
@@ -328,9 +364,9 @@ class ImagePipeline:
         )
         order = order[: self.steps_per_epoch * self.batch_size]
 
-        def to_batches(values):  # (n, ...) -> (steps, batch, ...)
+        def to_batches(values):  # (n, ...) -> (steps, rows, ...)
             shape = (self.steps_per_epoch, self.batch_size, *values.shape[1:])
-            return tf.reshape(values, shape)
+            return tf.reshape(values, shape)[:, rows]
 
         indices = to_batches(order)
         draws = augment.Draws(*(to_batches(tf.gather(d, order)) for d in draws))
@@ -376,6 +412,15 @@ class ImagePipeline:
                 f"Received: {field}={split!r}, which has none."
             )
 
+    def _check_shards(self, num_shards, shard):
+        _check_integer("num_shards", num_shards, 1, self.batch_size)
+        _check_integer("shard", shard, 0, num_shards - 1)
+        if self.batch_size % num_shards:
+            raise ValueError(
+                "`num_shards` must divide the batch size, "
+                f"{self.batch_size}. Received: num_shards={num_shards}."
+            )
+
     def _check_validation(self):
         if self.validation_fraction and not (
             self.num_train and self.num_validation
@@ -387,6 +432,25 @@ class ImagePipeline:
                 f"{self.num_train + self.num_validation} examples in "
                 f"train_split={self.train_split!r}."
             )
+
+
+def _cut_batches(num_examples, batch_size, num_shards, shard):
+    """`(starts, stops)` of a shard's rows of batches that come in order."""
+    if num_examples < num_shards:
+        raise ValueError(
+            "`num_shards` must be at most the number of examples, "
+            f"{num_examples}. Received: num_shards={num_shards}."
+        )
+    stops = np.arange(batch_size, num_examples + batch_size, batch_size)
+    stops = np.minimum(stops, num_examples)
+    if num_examples - (len(stops) - 1) * batch_size < num_shards:
+        stops = np.append(stops[:-2], num_examples)
+    starts = np.append(0, stops[:-1])
+    sizes = stops - starts
+    return (
+        starts + sizes * shard // num_shards,
+        starts + sizes * (shard + 1) // num_shards,
+    )
 
 
 def _check_fraction(name, value):

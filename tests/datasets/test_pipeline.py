@@ -247,6 +247,86 @@ def test_without_a_fraction_nothing_is_held_out(make_pipeline):
         make_pipeline().validation()
 
 
+@pytest.mark.parametrize("num_shards", [1, 2, 3, 6])
+def test_the_shards_of_a_batch_are_the_batch(make_pipeline, num_shards):
+    pipeline = make_pipeline(batch_size=6, **AUGMENTED)
+    whole = list(pipeline.train(2).as_numpy_iterator())
+    shards = [
+        list(pipeline.train(2, 0, num_shards, shard).as_numpy_iterator())
+        for shard in range(num_shards)
+    ]
+    assert {len(batches) for batches in shards} == {len(whole)}
+    for step, (images, labels) in enumerate(whole):
+        parts = [batches[step] for batches in shards]
+        assert {len(part[1]) for part in parts} == {6 // num_shards}
+        for expected, index in ((images, 0), (labels, 1)):
+            joined = np.concatenate([part[index] for part in parts])
+            np.testing.assert_array_equal(joined, expected)
+
+
+@pytest.mark.parametrize("num_shards", [1, 2, 4])
+@pytest.mark.parametrize("num_examples", [4, 5, 7, 8, 9, 10, 11, 12, 13])
+def test_shards_see_every_test_example_once_and_step_together(
+    make_pipeline, num_examples, num_shards
+):
+    pipeline = make_pipeline(
+        batch_size=4, train_split="test", test_split=f"train[:{num_examples}]"
+    )
+    expected_images, expected_labels = _collect(pipeline.test())
+    shards = [
+        list(pipeline.test(num_shards, shard).as_numpy_iterator())
+        for shard in range(num_shards)
+    ]
+    steps = list(zip(*shards, strict=True))  # as many for every shard
+    for step in steps:
+        sizes = [len(labels) for _, labels in step]
+        assert min(sizes) >= 1 and max(sizes) - min(sizes) <= 1
+    parts = [part for step in steps for part in step]
+    images, labels = (np.concatenate(part) for part in zip(*parts, strict=True))
+    np.testing.assert_array_equal(images, expected_images)
+    np.testing.assert_array_equal(labels, expected_labels)
+    # No more rows than a batch has, but for a last one that would be too small.
+    assert all(sum(len(y) for _, y in step) == 4 for step in steps[:-1])
+    assert sum(len(y) for _, y in steps[-1]) < 4 + num_shards
+
+
+def test_what_is_held_out_has_shards_too(make_pipeline):
+    pipeline = make_pipeline(validation_fraction=0.25)
+    whole, _ = _collect(pipeline.validation())
+    parts = [_collect(pipeline.measured(2, shard)[0])[0] for shard in (0, 1)]
+    np.testing.assert_array_equal(parts[0][:4], whole[:4])
+    np.testing.assert_array_equal(parts[1][:4], whole[4:8])
+    assert [len(part) for part in parts] == [5, 5]
+
+
+@pytest.mark.parametrize(
+    ("num_shards", "shard", "error", "message"),
+    [
+        (3, 0, ValueError, "`num_shards` must divide the batch size, 8.*=3"),
+        (0, 0, ValueError, "`num_shards` must be at least 1"),
+        (16, 0, ValueError, "`num_shards` must be .* at most 8"),
+        (2, 2, ValueError, "`shard` must be at least 0 and at most 1"),
+        (2, -1, ValueError, "`shard` must be"),
+        (2, 0.5, TypeError, "`shard` must be an integer"),
+    ],
+)
+def test_shards_must_fit_the_batch(
+    make_pipeline, num_shards, shard, error, message
+):
+    pipeline = make_pipeline(validation_fraction=0.5)
+    for batches in (pipeline.test, pipeline.validation, pipeline.measured):
+        with pytest.raises(error, match=message):
+            batches(num_shards, shard)
+    with pytest.raises(error, match=message):
+        pipeline.train(1, 0, num_shards, shard)
+
+
+def test_no_shard_may_be_empty(make_pipeline):
+    pipeline = make_pipeline(test_split="test[:3]")
+    with pytest.raises(ValueError, match="number of examples, 3.*num_shards=4"):
+        pipeline.test(4, 0)
+
+
 def test_label_smoothing_is_for_training_only(make_pipeline):
     plain = make_pipeline()
     smooth = dataclasses.replace(plain, label_smoothing=0.2)
