@@ -141,48 +141,65 @@ class KernelGenerator(keras.layers.Layer):
             For each SuperWeight a tensor `(kernels, size)`, or `(1, size)`
             where all its kernels use the single template as it is.
         """
+        indices = range(len(self.mixtures))
         return [
-            templates if mixture is None else mixture.mix(templates)
-            for templates, mixture in zip(
-                self.all_templates(), self.mixtures, strict=True
+            self._mixed(index, templates)
+            for index, templates in zip(
+                indices, self._views(indices), strict=True
             )
         ]
 
     def all_templates(self):
         """The templates that each SuperWeight mixes, `(templates, size)`."""
-        return self._templates(range(len(self.mixtures)))
+        indices = range(len(self.mixtures))
+        return [
+            self._resized(index, templates)
+            for index, templates in zip(
+                indices, self._views(indices), strict=True
+            )
+        ]
 
-    def _templates(self, indices):
-        """The templates of some SuperWeights, each bank read once."""
+    def _views(self, indices):
+        """What some SuperWeights read, each bank read once for all."""
         pieces = self._allocation.superweights
         by_bank = {}
         for index in indices:
             by_bank.setdefault(pieces[index].bank, []).append(index)
-        templates = {}
+        views = {}
         for bank, readers in by_bank.items():
-            views = self.banks[bank].views(
+            read = self.banks[bank].views(
                 [
                     (piece.num_templates, piece.size, piece.first)
                     for piece in (pieces[index] for index in readers)
                 ]
             )
-            templates.update(zip(readers, views, strict=True))
-        return [
-            self._resized(pieces[index], templates[index]) for index in indices
-        ]
+            views.update(zip(readers, read, strict=True))
+        return [views[index] for index in indices]
 
-    def _resized(self, piece, templates):
-        if piece.upsampling != "bilinear":
-            return templates
-        shape = self._allocation.kernels[piece.kernels[0]].shape
-        return interpolate(templates, shape)
-
-    def _row(self, index, row):
-        (templates,) = self._templates([index])
+    def _mixed(self, index, templates):
         mixture = self.mixtures[index]
         if mixture is None:
-            return templates[row]
-        return mixture.mix_row(templates, row)
+            return self._resized(index, templates)
+        # The same in either order; what is fewer is resized.
+        piece = self._allocation.superweights[index]
+        if len(piece.kernels) < piece.num_templates:
+            return self._resized(index, mixture.mix(templates))
+        return mixture.mix(self._resized(index, templates))
+
+    def _resized(self, index, vectors):
+        piece = self._allocation.superweights[index]
+        if piece.upsampling != "bilinear":
+            return vectors
+        shape = self._allocation.kernels[piece.kernels[0]].shape
+        return interpolate(vectors, shape)
+
+    def _row(self, index, row):
+        (templates,) = self._views([index])
+        mixture = self.mixtures[index]
+        if mixture is None:
+            return self._resized(index, templates)[row]
+        mixed = mixture.mix_row(templates, row)
+        return self._resized(index, mixed[None])[0]
 
     def kernels_from(self, superweights):
         """Puts the generated kernels together from all pieces.
