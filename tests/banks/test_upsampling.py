@@ -4,6 +4,7 @@ import random
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from keras_superweights.banks.upsampling import Mask
 from keras_superweights.banks.upsampling import Repeat
@@ -87,10 +88,30 @@ def test_interpolation_equals_a_written_out_one():
         ]
         found = interpolate(keras.ops.stack([template, 2 * template]), shape)
         assert found.shape == (2, math.prod(shape))
-        np.testing.assert_allclose(found[0], expected, rtol=1e-3, atol=1e-4)
+        np.testing.assert_allclose(found[0], expected, rtol=1e-4, atol=1e-5)
         np.testing.assert_allclose(
             found[1], 2 * np.array(found[0]), rtol=1e-4, atol=1e-6
         )
+
+
+@pytest.mark.parametrize(
+    ("length", "shape"), [(241, (50, 12)), (18, (10, 2)), (300, (3, 2, 7))]
+)
+def test_compiled_interpolation_and_its_gradient_equal_the_eager_ones(
+    length, shape
+):
+    """Also where centres of both grids meet: 6 rows to 10, 30 to 50."""
+    templates = tf.Variable([template_of(length), template_of(length)[::-1]])
+    weights = tf.stack([template_of(math.prod(shape))] * 2)
+
+    def run():
+        with tf.GradientTape() as tape:
+            resized = interpolate(tf.convert_to_tensor(templates), shape)
+        return resized, tape.gradient(resized, templates, weights)
+
+    compiled = tf.function(run, jit_compile=True)
+    for one, other in zip(run(), compiled(), strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-5)
 
 
 @pytest.mark.parametrize(
