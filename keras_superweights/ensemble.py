@@ -5,6 +5,8 @@ import math
 
 import keras
 from keras import ops
+from keras.src.backend import get_keras_mask
+from keras.src.backend import set_keras_mask
 
 
 def log_mean_probabilities(logits):
@@ -24,6 +26,26 @@ def log_mean_probabilities(logits):
     stacked = ops.stack([ops.cast(each, dtype) for each in logits])
     log_probabilities = ops.log_softmax(stacked, axis=-1)
     return ops.logsumexp(log_probabilities, axis=0) - math.log(len(logits))
+
+
+def at_least_float32(outputs):
+    """Outputs for metrics, which round labels to the dtype of predictions.
+
+    Args:
+        outputs: What a member returns, a tensor or a structure of them.
+
+    Returns:
+        The same, masks included; float16 and bfloat16 as float32.
+    """
+
+    def widened(output):
+        if output.dtype not in ("float16", "bfloat16"):
+            return output
+        wide = ops.cast(output, "float32")
+        set_keras_mask(wide, get_keras_mask(output))
+        return wide
+
+    return keras.tree.map_structure(widened, outputs)
 
 
 def check_loss(loss):

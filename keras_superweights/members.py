@@ -217,6 +217,17 @@ def _check_ensemble(models):
                 )
 
 
+def dtype_policy(models):
+    """The policy of the members, and so whether their loss is to be scaled.
+
+    Layers have policies of their own, and keep them. Of models that differ,
+    that of the first, unless one needs its loss scaled.
+    """
+    policies = [model.dtype_policy for model in models]
+    scaled = [each for each in policies if each.name == "mixed_float16"]
+    return (scaled or policies)[0]
+
+
 def describe(models) -> tuple[MemberSpec, ...]:
     """The specs of checked models, which is all that sharing rules see."""
     specs = []

@@ -9,6 +9,7 @@ from keras_superweights import members as member_models
 from keras_superweights.allocation.allocation import Allocation
 from keras_superweights.banks import KernelGenerator
 from keras_superweights.ensemble import MemberMetrics
+from keras_superweights.ensemble import at_least_float32
 from keras_superweights.ensemble import check_loss
 from keras_superweights.ensemble import log_mean_probabilities
 from keras_superweights.gradients import add_weight_decay
@@ -44,6 +45,13 @@ class SuperWeightNetwork(keras.Model):
     in the network, `network.members[0].get_layer("conv").trainable = False`,
     stops teaching: its kernel passes no gradient to the bank, which goes on
     learning from the layers that share it, and the kernel follows.
+
+    Members compute in the dtypes that their own layers have, whatever the
+    global dtype policy is when the network is made: a float32 model stays
+    one, and a `mixed_bfloat16` model computes in bfloat16. Banks and what is
+    generated from them are float32 (float64 for members of float64); a layer
+    casts its kernel where it reads it, as it casts its variables. Losses, the
+    ensemble's average and metrics are computed in float32.
 
     In the logs of an ensemble, `loss` is the sum of the members' losses in
     training, and the loss of the ensemble's prediction in evaluation;
@@ -111,7 +119,6 @@ class SuperWeightNetwork(keras.Model):
         name=None,
         **kwargs,
     ):
-        super().__init__(name=name, **kwargs)
         if not isinstance(weight_decay, (int, float)) or not weight_decay >= 0:
             raise ValueError(
                 "`weight_decay` must be a number and not negative. Received: "
@@ -121,11 +128,20 @@ class SuperWeightNetwork(keras.Model):
         allocation = member_models.allocation_for(
             models, budget_params, sharing, allocation
         )
+        dtype = member_models.dtype_policy(models)
+        super().__init__(name=name, **{"dtype": dtype, **kwargs})
+        # Members convert what they are given, as any Functional model does:
+        # the network's own policy must not round it before.
+        self._convert_input_args = False
+        self._allow_non_tensor_positional_args = True
         self.weight_decay = weight_decay
         self.decay_batch_norm = decay_batch_norm
         # Text: attributes that are dicts are wrapped by Keras' tracking.
         self._member_texts = tuple(map(cloning.to_json, models))
-        self.generator = KernelGenerator(allocation)
+        self.generator = KernelGenerator(
+            allocation,
+            dtype=keras.backend.result_type(self.variable_dtype, "float32"),
+        )
         self.members = cloning.generated_clones(models, self.generator)
         self._member_metrics = None
         self._recorder = None
@@ -389,6 +405,7 @@ class SuperWeightNetwork(keras.Model):
         replicas = tf.distribute.get_strategy().num_replicas_in_sync
         batch = ops.shape(keras.tree.flatten(outputs)[0])[0]
         self._loss_tracker.update_state(loss * replicas, sample_weight=batch)
+        outputs = at_least_float32(outputs)
         prediction = outputs[0]
         if self._member_metrics:
             self._member_metrics.update(

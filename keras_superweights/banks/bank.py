@@ -18,7 +18,7 @@ class Bank(keras.layers.Layer):
         size: Scalars in the bank.
         variance: Variance of the scalars at the start, that of a kernel mixed
             from them with coefficients of unit norm.
-        name: Name of the layer.
+        **kwargs: As for `keras.layers.Layer`, its `name` and `dtype`.
 
     Example:
 
@@ -27,8 +27,8 @@ class Bank(keras.layers.Layer):
     TensorShape([2, 3])
     """
 
-    def __init__(self, size, variance, name=None):
-        super().__init__(name=name)
+    def __init__(self, size, variance, **kwargs):
+        super().__init__(**kwargs)
         self.size = size
         self.store = self.add_weight(
             name="templates",

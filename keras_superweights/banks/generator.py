@@ -31,10 +31,12 @@ class KernelGenerator(keras.layers.Layer):
         allocation: The `Allocation` to build. No variable is made for kernels
             that it leaves to their layers.
         name: Name of the layer.
+        dtype: Dtype of banks, of all that mixes them, and of what is
+            generated. Defaults to `"float32"`, whatever the global policy.
     """
 
-    def __init__(self, allocation, name="generator"):
-        super().__init__(name=name)
+    def __init__(self, allocation, name="generator", dtype="float32"):
+        super().__init__(name=name, dtype=dtype)
         self._allocation = allocation
         kernels = allocation.kernels
         variance = [kernel.variance for kernel in kernels]
@@ -43,7 +45,7 @@ class KernelGenerator(keras.layers.Layer):
             for readers in allocation.readers
         ]
         self.banks = [
-            Bank(bank.size, sum(v) / len(v), name=f"bank_{index}")
+            Bank(bank.size, sum(v) / len(v), name=f"bank_{index}", dtype=dtype)
             for index, (bank, v) in enumerate(
                 zip(allocation.banks, served, strict=True)
             )
@@ -100,6 +102,7 @@ class KernelGenerator(keras.layers.Layer):
             piece.length,
             self._allocation.kernels[index].shape,
             name=f"upsampler_{index}",
+            dtype=self.variable_dtype,
         )
 
     def _mixture(self, index, piece, variance, bank_variances):
@@ -123,15 +126,15 @@ class KernelGenerator(keras.layers.Layer):
             math.sqrt(sum(users[tie]) / len(users[tie]) / of_bank)
             for tie in ties
         ]
-        name = f"mixture_{index}"
+        layer = {"name": f"mixture_{index}", "dtype": self.variable_dtype}
         if piece.mixing == "avg":
-            return AveragedMixture(norms, piece.num_templates, name=name)
+            return AveragedMixture(norms, piece.num_templates, **layer)
         if piece.mixing == "emb":
             return EmbeddedMixture(
-                norms, piece.num_templates, piece.ties, name=name
+                norms, piece.num_templates, piece.ties, **layer
             )
         return Mixture(
-            norms, piece.num_templates, piece.ties, piece.choices, name=name
+            norms, piece.num_templates, piece.ties, piece.choices, **layer
         )
 
     def superweights(self):

@@ -21,13 +21,13 @@ class AveragedMixture(keras.layers.Layer):
         norms: For each kernel, what its scalars' standard deviation is to be
             divided by that of the templates'.
         num_templates: Templates in `T`.
-        name: Name of the layer.
+        **kwargs: As for `keras.layers.Layer`, its `name` and `dtype`.
     """
 
     ties = None
 
-    def __init__(self, norms, num_templates, name=None):
-        super().__init__(name=name)
+    def __init__(self, norms, num_templates, **kwargs):
+        super().__init__(**kwargs)
         # The mean of n templates varies as 1 / n of one.
         scales = np.reshape(norms, (-1, 1)) / num_templates**0.5
         self._matrix = np.repeat(scales, num_templates, axis=1)
@@ -62,7 +62,7 @@ class Mixture(AveragedMixture):
         ties: For each kernel, the row that it uses.
         choices: For each row, the templates that it mixes, equally many. All
             of them by default.
-        name: Name of the layer.
+        **kwargs: As for `keras.layers.Layer`, its `name` and `dtype`.
 
     Example:
 
@@ -71,8 +71,8 @@ class Mixture(AveragedMixture):
     TensorShape([2, 5])
     """
 
-    def __init__(self, norms, num_templates, ties, choices=(), name=None):
-        super().__init__(norms, num_templates, name=name)
+    def __init__(self, norms, num_templates, ties, choices=(), **kwargs):
+        super().__init__(norms, num_templates, **kwargs)
         num_mixed = len(choices[0]) if choices else num_templates
         self._add_rows(norms, num_mixed, ties, choices)
         self.num_templates = num_templates
@@ -170,11 +170,11 @@ class EmbeddedMixture(Mixture):
             divided by that of the templates'.
         num_templates: Templates in `T`.
         ties: For each kernel, the embedding that it uses.
-        name: Name of the layer.
+        **kwargs: As for `keras.layers.Layer`, its `name` and `dtype`.
     """
 
-    def __init__(self, norms, num_templates, ties, name=None):
-        keras.layers.Layer.__init__(self, name=name)
+    def __init__(self, norms, num_templates, ties, **kwargs):
+        keras.layers.Layer.__init__(self, **kwargs)
         self._add_rows([1.0] * len(norms), EMBEDDING_SIZE, ties)
         self.projection = self.add_weight(
             name="projection",

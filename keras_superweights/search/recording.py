@@ -17,8 +17,8 @@ class GradientRecorder:
     what goes back into the banks. Recording adds it to accumulators, and
     projects it on the templates for the gradient that each kernel, tied or
     not, has for coefficients of its own. No second backward pass is needed.
-    Accumulators are per replica and summed when read: nothing is communicated
-    in a step.
+    Accumulators are float32, one for each replica, and summed when read:
+    nothing is communicated in a step.
 
     Where several kernels use one piece as it is, nothing mixed, they have one
     gradient, the sum of theirs, and are recorded as one.
@@ -92,10 +92,11 @@ class GradientRecorder:
                 A step whose gradients then overflow is left out: loss scaling
                 tries such steps, and does not apply them.
         """
+        gradients = [tf.cast(each, "float32") for each in gradients]
         if loss_scale is not None:
             gradients = [gradient / loss_scale for gradient in gradients]
         projected = [
-            tf.matmul(gradient, templates, transpose_b=True)
+            tf.matmul(gradient, tf.cast(templates, "float32"), transpose_b=True)
             for gradient, templates in zip(
                 gradients, self._generator.all_templates(), strict=True
             )

@@ -87,6 +87,26 @@ def test_planted_structure_is_found(widths, sketch_size, eager):
     assert [t.tau for t in found.tries] == [0.1]
 
 
+@pytest.mark.parametrize("sketch_size", [None, 8])
+def test_in_bfloat16_the_clusters_are_those_of_float32(sketch_size, eager):
+    signs, widths = (1, -1, 1, -1, -1), (4, 6, 4, 3, 6)
+    single = search(members_of(signs, widths), sketch_size=sketch_size)
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        members = members_of(signs, widths)
+    finally:
+        keras.config.set_dtype_policy(before)
+    assert members[0].get_layer("shared").compute_dtype == "bfloat16"
+    half = search(members, sketch_size=sketch_size)
+    assert half.allocation.clusters == single.allocation.clusters
+    assert one_layer_deep(half) == {(0, 2), (1, 3, 4)}
+    np.testing.assert_allclose(
+        half.similarities[0], single.similarities[0], atol=0.05
+    )
+    assert not np.array_equal(half.similarities, single.similarities)
+
+
 def test_planted_structure_is_found_by_compiled_steps():
     found = search(members_of((1, -1, 1), (4, 6, 4)), sketch_size=8)
     assert one_layer_deep(found) == {(0, 2), (1,)}
