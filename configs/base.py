@@ -42,4 +42,6 @@ def get_base():
     config.strategy = "one_device"
     config.num_cpus = 0
     config.deterministic = False
+    config.precision = "float32"  # the dtype policy of the members' layers
+    config.jit_compile = False  # by XLA: a small network trains in less time
     return config

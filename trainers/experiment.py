@@ -1,5 +1,7 @@
 """From a config to what it describes: data, members, sharing, training."""
 
+import contextlib
+
 import keras
 
 import keras_superweights as ksw
@@ -52,7 +54,23 @@ def members(config):
             arguments["num_classes"] = num_classes
         return lambda: MODELS[model](input_shape=image_shape, **arguments)
 
-    return skeletons([builder(**member) for member in config.members])
+    with policy(config.precision):
+        return skeletons([builder(**member) for member in config.members])
+
+
+@contextlib.contextmanager
+def policy(name):
+    """Models built inside compute by this dtype policy; then it is as before.
+
+    A network takes it over from its members. A run must not leave it to the
+    next one in the process.
+    """
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(name)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
 
 
 def allocate(config, members):

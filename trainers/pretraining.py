@@ -49,6 +49,7 @@ def begin(config, directory, images, name):
         "loss": experiment.loss(config),
         "weight_decay": config.optimizer.weight_decay,
         "decay_batch_norm": config.optimizer.decay_batch_norm,
+        "jit_compile": config.jit_compile,
         "callbacks": [EpochLine(name), backup],
         "initial_epoch": done,
         "verbose": 0,

@@ -47,6 +47,8 @@ RULES = {
     )
 }
 
+PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
+
 # The keys of a config, section by section; `sharing` has `rule` and the
 # arguments of that rule, each of `members` has `model` and those of its model.
 _KEYS = {
@@ -62,6 +64,8 @@ _KEYS = {
     "strategy",
     "num_cpus",
     "deterministic",
+    "precision",
+    "jit_compile",
 }
 _DATA_KEYS = {f.name for f in dataclasses.fields(ImagePipeline)} - {"seed"}
 # `pretrain_epochs` 0 is no search; `sketch_size` 0 keeps whole gradients.
@@ -115,6 +119,17 @@ def check(config):
         keys = {"model", *arguments} - _NOT_SAID
         _check_keys(f"config.{name}", member, keys, {"model"} | needed)
     _check_choice("strategy", config, "strategy", STRATEGIES)
+    _check_choice("precision", config, "precision", PRECISIONS)
+    if config.jit_compile and (
+        config.strategy != "one_device" or config.deterministic
+    ):
+        raise ValueError(
+            "`config.jit_compile` must be False with a strategy of several "
+            "devices, whose steps XLA cannot compile, and with "
+            "`config.deterministic`, for which Keras turns it off. Received: "
+            f"True with strategy={config.strategy!r}, "
+            f"deterministic={config.deterministic}."
+        )
     for section, known in (
         ("search", _SEARCH_KEYS),
         ("decouple", _DECOUPLE_KEYS),

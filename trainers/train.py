@@ -93,9 +93,7 @@ def train(config, path, start_over=False):
             experiment.optimizer(config, images.steps_per_epoch),
             experiment.loss(config),
             metrics=["accuracy"],
-            # XLA does not go with MirroredStrategy, and to compile a small
-            # network takes longer than to train it.
-            jit_compile=False,
+            jit_compile=config.jit_compile,
         )
         backup = Backup(workdir.backup)
         done = backup.restore(network)

@@ -28,7 +28,10 @@ def predict_members(network, batches):
 
 
 def member_predictor(network):
-    """`predict_members` of one network, compiled once for several splits."""
+    """`predict_members` of one network, traced once for several splits.
+
+    Compiled by XLA where the network's own steps are.
+    """
     if hasattr(network, "member_outputs"):
         forward = network.member_outputs
     else:
@@ -36,12 +39,14 @@ def member_predictor(network):
         def forward(inputs):
             return [network(inputs, training=False)]
 
-    compiled = tf.function(forward, reduce_retracing=True)
+    traced = tf.function(
+        forward, reduce_retracing=True, jit_compile=network.jit_compile
+    )
 
     def predict(batches):
         logits, labels = [], []
         for inputs, targets in batches:
-            logits.append([each.numpy() for each in compiled(inputs)])
+            logits.append([each.numpy() for each in traced(inputs)])
             targets = np.asarray(targets)
             labels.append(targets.argmax(1) if targets.ndim == 2 else targets)
         of_members = zip(*logits, strict=True)

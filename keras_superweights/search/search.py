@@ -31,6 +31,7 @@ def find_clusters(
     loss=None,
     weight_decay=5e-4,
     decay_batch_norm=True,
+    jit_compile="auto",
     callbacks=(),
     initial_epoch=0,
     verbose="auto",
@@ -67,6 +68,7 @@ def find_clusters(
         weight_decay: As for `SuperWeightNetwork`. Defaults to the papers'
             5e-4.
         decay_batch_norm: As for `SuperWeightNetwork`.
+        jit_compile: As for `compile`: whether steps are compiled by XLA.
         callbacks: Keras callbacks for the pretraining, such as
             `BackupAndRestore`, with which a search that was interrupted goes
             on at its last finished epoch.
@@ -115,6 +117,7 @@ def find_clusters(
     network.compile(
         optimizer or keras.optimizers.SGD(0.1, momentum=0.9, nesterov=True),
         loss or keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        jit_compile=jit_compile,
     )
     pretrain(
         network,

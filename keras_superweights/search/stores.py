@@ -45,6 +45,7 @@ def learn_stores(
     optimizer=None,
     weight_decay=5e-4,
     decay_batch_norm=True,
+    jit_compile="auto",
     callbacks=(),
     initial_epoch=0,
     seed=0,
@@ -76,6 +77,7 @@ def learn_stores(
         weight_decay: As for `SuperWeightNetwork`. Defaults to the papers'
             5e-4.
         decay_batch_norm: As for `SuperWeightNetwork`.
+        jit_compile: As for `compile`: whether steps are compiled by XLA.
         callbacks: Keras callbacks for the pretraining.
         initial_epoch: As for `fit`, for callbacks that restore the network.
         seed: Seed of k-means. Defaults to 0.
@@ -128,6 +130,7 @@ def learn_stores(
     network.compile(
         optimizer or keras.optimizers.SGD(0.1, momentum=0.9, nesterov=True),
         loss,
+        jit_compile=jit_compile,
     )
     pretrain(
         network,

@@ -54,6 +54,8 @@ def unlocked(config):
             r"members\[0\].model.*'gru_sentence_encoder'",
         ),
         ("", "strategy", "two", "'mirrored', 'one_device'.*'two'"),
+        ("", "precision", "half", "'mixed_float16'.*Received: 'half'"),
+        ("", "jit_compile", True, "jit_compile`.*False.*deterministic=True"),
         ("", "epochs", 0, "`config.epochs`.*at least 1"),
         ("", "seed", "one", "`config.seed`.*integer"),
         ("search", "epochs", 1, "`config.search`.*unknown 'epochs'"),
@@ -75,6 +77,16 @@ def test_a_bad_key_or_choice_is_refused(section, key, value, told):
     with target.ignore_type():
         target[key] = value
     with pytest.raises(ValueError, match=f"(?s){told}"):
+        settings.check(config)
+
+
+def test_steps_of_several_devices_are_not_compiled():
+    config = unlocked(digits.get_config())
+    config.deterministic = False
+    config.jit_compile = True
+    settings.check(config)
+    config.strategy = "mirrored"
+    with pytest.raises(ValueError, match="jit_compile`.*'mirrored'"):
         settings.check(config)
 
 
