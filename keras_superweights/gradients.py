@@ -86,7 +86,8 @@ def average_over_replicas(variables):
         return
     means = tf.distribute.get_replica_context().all_reduce(
         tf.distribute.ReduceOp.MEAN,
-        [tf.convert_to_tensor(variable) for variable in variables],
+        # The value alone has no device, which a collective has to know.
+        [tf.identity(variable) for variable in variables],
     )
     for variable, mean in zip(variables, means, strict=True):
         variable.assign(mean)

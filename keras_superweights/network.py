@@ -8,6 +8,7 @@ from keras_superweights import cloning
 from keras_superweights import members as member_models
 from keras_superweights.allocation.allocation import Allocation
 from keras_superweights.banks import KernelGenerator
+from keras_superweights.distribution import DistributedFit
 from keras_superweights.ensemble import MemberMetrics
 from keras_superweights.ensemble import at_least_float32
 from keras_superweights.ensemble import check_loss
@@ -19,7 +20,7 @@ from keras_superweights.gradients import two_stage_gradients
 
 
 @keras.saving.register_keras_serializable(package="keras_superweights")
-class SuperWeightNetwork(keras.Model):
+class SuperWeightNetwork(DistributedFit, keras.Model):
     """Networks that are trained together inside a number of parameters.
 
     Members are ordinary Keras models. Their layers share weights as an

@@ -13,15 +13,17 @@ def run(main):
     """Runs a program's `main(argv)` and exits, by `absl.app`.
 
     What this project refuses ends it with the message alone and exit code 1,
-    and so does a config file that cannot be loaded. Other errors, such as
-    those that TensorFlow raises, show where they come from.
+    and so do a config file that cannot be loaded and a worker that is lost.
+    Other errors, such as those that TensorFlow raises, show where they come
+    from.
     """
     try:
         app.run(main)
     except (ValueError, OSError) as error:
         package = _raised_in(error)
         is_config = isinstance(error, OSError) and package == "ml_collections"
-        is_refusal = isinstance(error, ValueError) and package in _OURS
+        ours = isinstance(error, (ValueError, ConnectionError))
+        is_refusal = ours and package in _OURS
         if not (is_config or is_refusal):
             raise
         sys.exit(str(error))

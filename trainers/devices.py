@@ -1,34 +1,175 @@
-"""The devices that a run trains on."""
+"""The devices that a run trains on: one, several, or several machines."""
 
 import contextlib
+import functools
+import os
+import signal
+import threading
 
 import tensorflow as tf
 
-STRATEGIES = ("one_device", "mirrored")
+from keras_superweights.datasets import ImagePipeline
+from keras_superweights.distribution import is_multi_worker
+from trainers.cluster import check_port
+from trainers.cluster import read_cluster
+
+STRATEGIES = ("one_device", "mirrored", "multi_worker", "tpu")
 
 
-def scope(config):
-    """Returns the context to build and train in; to be called first of all.
+def strategy(config):
+    """Returns the strategy to build and train in; to be called first of all.
 
     `"mirrored"` uses every GPU of the machine, or, with `num_cpus`, as many
     logical CPUs, which show on any machine that replicas work.
+    `"multi_worker"` uses every GPU, or the CPU, of each of the workers in
+    TF_CONFIG, and waits until all of them have been started. `"tpu"` uses the
+    cores of the TPU of this machine, or of the one in TPU_NAME.
 
     Raises:
-        ValueError: If there is nothing to mirror on.
+        ValueError: If there are no such devices, or TF_CONFIG does not fit.
     """
-    if config.strategy == "one_device":
-        return contextlib.nullcontext()
-    if config.num_cpus:
+    if config.num_cpus and config.strategy != "mirrored":
+        raise ValueError(
+            "`config.num_cpus` is for `config.strategy` 'mirrored', which it "
+            f"gives replicas to try out. Received: {config.num_cpus} with "
+            f"'{config.strategy}'. Set it to 0."
+        )
+    if config.strategy == "multi_worker":
+        _check_workers(config)
+    return _strategy(config.strategy, config.num_cpus)
+
+
+# A process holds one strategy of a kind, however many runs it trains.
+@functools.cache
+def _strategy(name, num_cpus):
+    if name == "mirrored":
+        return _mirrored(num_cpus)
+    if name == "multi_worker":
+        return _multi_worker()
+    if name == "tpu":
+        return _tpu()
+    return tf.distribute.get_strategy()
+
+
+def _mirrored(num_cpus):
+    if num_cpus:
         tf.config.set_logical_device_configuration(
             tf.config.list_physical_devices("CPU")[0],
-            [tf.config.LogicalDeviceConfiguration()] * config.num_cpus,
+            [tf.config.LogicalDeviceConfiguration()] * num_cpus,
         )
-        names = [f"CPU:{index}" for index in range(config.num_cpus)]
-        return tf.distribute.MirroredStrategy(names).scope()
+        names = [f"CPU:{index}" for index in range(num_cpus)]
+        return tf.distribute.MirroredStrategy(names)
     if not tf.config.list_physical_devices("GPU"):
         raise ValueError(
             "`config.strategy` 'mirrored' needs GPUs, and TensorFlow finds "
             "none here. Received: num_cpus=0. To try it out on the CPU, add "
             "`--config.num_cpus=2`."
         )
-    return tf.distribute.MirroredStrategy().scope()
+    return tf.distribute.MirroredStrategy()
+
+
+def _check_workers(config):
+    """Refuses what would only show when all workers wait for one another."""
+    cluster = read_cluster(os.environ.get("TF_CONFIG"))
+    replicas = len(cluster.addresses) * max(
+        1, len(tf.config.list_physical_devices("GPU"))
+    )
+    batch_size = config.data.get("batch_size", ImagePipeline.batch_size)
+    if batch_size % replicas:
+        raise ValueError(
+            "`config.data.batch_size` must be a multiple of the replicas that "
+            f"share a batch, {replicas}: `TF_CONFIG` lists "
+            f"{len(cluster.addresses)} workers. Received: {batch_size}."
+        )
+
+
+def _multi_worker():
+    cluster = read_cluster(os.environ["TF_CONFIG"])
+    check_port(cluster)
+    others = list(cluster.addresses)
+    del others[cluster.index]
+    print(
+        f"worker {cluster.index} of {len(cluster.addresses)} waits for "
+        f"{', '.join(others) or 'none'}",
+        flush=True,
+    )
+    try:
+        with _killable():
+            return tf.distribute.MultiWorkerMirroredStrategy()
+    except tf.errors.OpError as error:
+        raise ConnectionError(
+            "The workers of `TF_CONFIG` did not come together. TensorFlow "
+            f"says: {str(error).splitlines()[0]} End those that still run, "
+            "and start all of them again by the same command."
+        ) from error
+
+
+@contextlib.contextmanager
+def _killable():
+    """Lets Ctrl-C and SIGTERM end a process while TensorFlow waits, and later.
+
+    Python hears of Ctrl-C only when TensorFlow has returned, and TensorFlow
+    takes SIGTERM for itself, to no purpose here.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    term = signal.getsignal(signal.SIGTERM)
+    interrupt = signal.signal(signal.SIGINT, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, interrupt)
+        signal.signal(signal.SIGTERM, term)
+
+
+def _tpu():
+    name = os.environ.get("TPU_NAME", "local")
+    try:
+        resolver = tf.distribute.cluster_resolver.TPUClusterResolver.connect(
+            name
+        )
+    except (ValueError, OSError, ImportError, tf.errors.OpError) as error:
+        raise ValueError(
+            "`config.strategy` 'tpu' needs a TPU, of this machine or named by "
+            "the environment variable `TPU_NAME`, and TensorFlow reaches none. "
+            f"Received: TPU_NAME={name!r}, of which it says: "
+            f"{str(error).splitlines()[0][:200]}"
+        ) from error
+    return tf.distribute.TPUStrategy(resolver)
+
+
+def shared(batches_of):
+    """The batches that the replicas of a run share, as `fit` takes them.
+
+    To be called inside the scope of the strategy. Each of several workers
+    computes the rows of its own replicas only.
+
+    Args:
+        batches_of: Function of `num_shards` and `shard` that returns a
+            `tf.data.Dataset`, such as `ImagePipeline.test`.
+
+    Returns:
+        `(batches, steps)`: how many steps they last, or `None` where `fit`
+        finds out itself.
+    """
+    current = tf.distribute.get_strategy()
+    if not is_multi_worker(current):
+        return batches_of(num_shards=1, shard=0), None
+    batches = current.distribute_datasets_from_function(
+        functools.partial(_of_worker, batches_of)
+    )
+    one = batches_of(num_shards=current.num_replicas_in_sync, shard=0)
+    return batches, int(one.cardinality())
+
+
+def _of_worker(batches_of, context):
+    """What the replicas of one worker get, one batch each in turn."""
+    replicas = context.num_replicas_in_sync // context.num_input_pipelines
+    first = context.input_pipeline_id * replicas
+    shards = [
+        batches_of(num_shards=context.num_replicas_in_sync, shard=shard)
+        for shard in range(first, first + replicas)
+    ]
+    turns = tf.data.Dataset.range(replicas).repeat()
+    return tf.data.Dataset.choose_from_datasets(shards, turns)

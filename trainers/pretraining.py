@@ -1,7 +1,10 @@
 """What the phases have in common of which only a measurement is kept."""
 
+from functools import partial
+
 import keras
 
+from trainers import devices
 from trainers import experiment
 from trainers.backup import Backup
 from trainers.logs import EpochLine
@@ -39,8 +42,9 @@ def begin(config, directory, images, name):
     epochs = config.search.pretrain_epochs
     backup = PretrainingBackup(directory / "backup", epochs)
     done = backup.epochs_done
+    data, _ = devices.shared(partial(images.train, epochs, first_epoch=done))
     arguments = {
-        "data": images.train(epochs, first_epoch=done),
+        "data": data,
         "pretrain_epochs": epochs,
         "steps_per_epoch": images.steps_per_epoch,
         # The recipe of the training that follows, of which these are the

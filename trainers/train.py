@@ -12,6 +12,8 @@ prints the report of one that is finished; with `deterministic`, a run ends with
 the same weights whether it was interrupted or not.
 """
 
+from functools import partial
+
 import keras
 import tensorflow as tf
 from absl import app
@@ -34,6 +36,7 @@ from trainers.workdir import Workdir
 from trainers.workdir import read_json
 from trainers.workdir import replacing
 from trainers.workdir import write_json
+from trainers.workers import own_workdir
 
 
 def train(config, path, start_over=False):
@@ -58,18 +61,23 @@ def train(config, path, start_over=False):
         return read_json(workdir.metrics)
 
     # Devices before anything else touches TensorFlow.
-    scope = devices.scope(config)
+    strategy = devices.strategy(config)
     if config.deterministic:
         tf.config.experimental.enable_op_determinism()
     images = experiment.pipeline(config)
-    measured, split = images.measured()
+    images.measured()
 
     # Whatever is wrong with data, members or budget has shown itself before
     # the first file is written.
     allocation = experiment.allocate(config, experiment.members(config))
-    workdir.open(config, start_over)
+    with own_workdir(strategy, workdir, config, start_over) as own:
+        return _train(config, own, strategy, images, allocation)
 
-    with scope:
+
+def _train(config, workdir, strategy, images, allocation):
+    """Trains in an open directory, from an allocation to start with."""
+    measured, split = images.measured()
+    with strategy.scope():
         found, search_seconds = None, 0.0
         if experiment.learns_stores(config):
             allocation, search_seconds = learn(
@@ -99,12 +107,19 @@ def train(config, path, start_over=False):
         done = backup.restore(network)
         workdir.keep_allocation(allocation, network.allocation)
         if done < config.epochs:
+            training, _ = devices.shared(
+                partial(images.train, config.epochs, first_epoch=done)
+            )
+            validation, steps = devices.shared(
+                lambda **shard: images.measured(**shard)[0]
+            )
             network.fit(
-                images.train(config.epochs, first_epoch=done),
+                training,
                 initial_epoch=done,
                 epochs=config.epochs,
                 steps_per_epoch=images.steps_per_epoch,
-                validation_data=measured,
+                validation_data=validation,
+                validation_steps=steps,
                 # Shuffled by the pipeline, as a function of the epoch.
                 shuffle=False,
                 # Ties change first: the others tell and keep what an epoch

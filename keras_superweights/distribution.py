@@ -1,0 +1,85 @@
+"""What training on several replicas needs of a model besides Keras' own.
+
+`tf.distribute.MultiWorkerMirroredStrategy` runs one process a worker, and each
+sees only the values of its own replicas. Keras 3 takes some of its answers for
+those of a strategy that sees all replicas.
+"""
+
+import keras
+import tensorflow as tf
+
+
+class DistributedFit:
+    """Lets `fit`, `evaluate` and `predict` run on several replicas and workers.
+
+    For a `keras.Model` whose layers are built when it is made. On one replica
+    nothing differs from Keras.
+    """
+
+    def _maybe_symbolic_build(self, iterator=None, data_batch=None):
+        if self._distribute_strategy is None or iterator is None:
+            super()._maybe_symbolic_build(iterator, data_batch)
+            return
+        compiled = (self._compile_loss, self._compile_metrics, self.optimizer)
+        if all(each is None or each.built for each in compiled):
+            return
+        # Keras would average the first batches of all replicas, of which only
+        # shapes and types are asked for, and which may differ in rows.
+        for _, _, batches in iterator:
+            batch = next(batches)
+            break
+        with self.distribute_strategy.scope():
+            self._symbolic_build(
+                data_batch=keras.tree.map_structure(self._first_replica, batch)
+            )
+
+    def _first_replica(self, values):
+        return self.distribute_strategy.experimental_local_results(values)[0]
+
+    def _make_function(self, step_function):
+        if not is_multi_worker(self.distribute_strategy):
+            return super()._make_function(step_function)
+
+        def step(data):
+            # Keras averages logs over workers along a first axis.
+            return keras.tree.map_structure(
+                lambda value: tf.expand_dims(value, 0), step_function(data)
+            )
+
+        return super()._make_function(step)
+
+    def make_test_function(self, force=False):
+        if self.test_function is None or force:
+            self.test_function = self._make_function(self._test_step_of_rows)
+
+    def _test_step_of_rows(self, data):
+        """A test step, of a replica that may have no row of the last batch."""
+        if self.distribute_strategy.num_replicas_in_sync == 1:
+            return self.test_step(data)
+        rows = tf.shape(keras.tree.flatten(data)[0])[0]
+        return tf.cond(
+            rows > 0, lambda: self.test_step(data), self.get_metrics_result
+        )
+
+    def predict_step(self, data):
+        if self.distribute_strategy.num_replicas_in_sync == 1:
+            return super().predict_step(data)
+        rows = tf.shape(keras.tree.flatten(data)[0])[0]
+        missing = tf.maximum(1 - rows, 0)
+        outputs = super().predict_step(
+            keras.tree.map_structure(lambda v: _with_a_row(v, missing), data)
+        )
+        return keras.tree.map_structure(lambda v: v[:rows], outputs)
+
+
+def _with_a_row(values, missing):
+    """Zeros after the rows there are."""
+    return tf.pad(values, [[0, missing]] + [[0, 0]] * (values.shape.rank - 1))
+
+
+def is_multi_worker(strategy):
+    """Whether a strategy has workers that this process does not see."""
+    return (
+        isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy)
+        and strategy.extended._in_multi_worker_mode()
+    )

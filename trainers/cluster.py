@@ -1,0 +1,139 @@
+"""The workers of a run on several machines, as TF_CONFIG names them.
+
+    TF_CONFIG='{"cluster": {"worker": ["10.0.0.1:2222", "10.0.0.2:2222"]},
+                "task": {"type": "worker", "index": 0}}'
+
+Every worker is given the same cluster and an index of its own; they start by
+the same command, each on its machine. The first is the chief, or the one that
+the cluster lists as `"chief"`.
+"""
+
+import dataclasses
+import json
+import socket
+
+_EXAMPLE = (
+    '{"cluster": {"worker": ["10.0.0.1:2222", "10.0.0.2:2222"]}, '
+    '"task": {"type": "worker", "index": 0}}'
+)
+_JOBS = ("chief", "worker")
+
+
+@dataclasses.dataclass(frozen=True)
+class Cluster:
+    """Who trains together, and who this process is.
+
+    Attributes:
+        addresses: `"host:port"` of every worker, the chief first.
+        index: The place of this process among them.
+    """
+
+    addresses: tuple[str, ...]
+    index: int
+
+
+def read_cluster(text) -> Cluster:
+    """Reads what TF_CONFIG says.
+
+    Args:
+        text: The value of the environment variable; `None` or empty if it is
+            not set.
+
+    Raises:
+        ValueError: If it does not name the workers and this one among them.
+
+    Example:
+
+    >>> read_cluster(
+    ...     '{"cluster": {"worker": ["a:1", "b:1"]},'
+    ...     ' "task": {"type": "worker", "index": 1}}'
+    ... )
+    Cluster(addresses=('a:1', 'b:1'), index=1)
+    """
+    if not text:
+        raise _refusal("be set on every worker", "nothing")
+    try:
+        config = json.loads(text)
+    except ValueError as error:
+        raise _refusal("be JSON", f"{text!r} ({error})") from error
+    if not isinstance(config, dict):
+        raise _refusal("be a JSON object", text)
+    jobs = config.get("cluster")
+    if (
+        not isinstance(jobs, dict)
+        or not jobs
+        or not set(jobs) <= set(_JOBS)
+        or not all(isinstance(jobs[job], list) and jobs[job] for job in jobs)
+        or len(jobs.get("chief", [""])) > 1
+    ):
+        raise _refusal(
+            "list the addresses of all workers in `cluster.worker`, and if "
+            "wanted one in `cluster.chief`",
+            f"cluster={json.dumps(jobs)}",
+        )
+    addresses = [address for job in _JOBS for address in jobs.get(job, [])]
+    for address in addresses:
+        if _port(address) is None or addresses.count(address) > 1:
+            raise _refusal(
+                "give every worker an address 'host:port' of its own",
+                f"{address!r} among {addresses}",
+            )
+    task = config.get("task")
+    task = task if isinstance(task, dict) else {}
+    job, index = task.get("type"), task.get("index")
+    if (
+        job not in jobs
+        or not isinstance(index, int)
+        or not 0 <= index < len(jobs[job])
+    ):
+        raise _refusal(
+            "say in `task` which worker of the cluster this is, by type "
+            "(of "
+            + " and ".join(
+                f"{len(jobs[job])} {job}" for job in _JOBS if job in jobs
+            )
+            + ") and index from 0",
+            f"task={json.dumps(config.get('task'))}",
+        )
+    before = len(jobs.get("chief", [])) if job == "worker" else 0
+    return Cluster(tuple(addresses), before + index)
+
+
+def check_port(cluster):
+    """Refuses a port of this worker that is in use.
+
+    Raises:
+        ValueError: Names the port.
+    """
+    address = cluster.addresses[cluster.index]
+    with socket.socket() as attempt:
+        # One that was in use a moment ago is free.
+        attempt.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            attempt.bind(("", _port(address)))
+        except OSError as error:
+            raise ValueError(
+                "The port that `TF_CONFIG` gives this worker must be free on "
+                f"its machine. Received: {address} for worker "
+                f"{cluster.index}, of which TCP says: {error.strerror}. End "
+                "what uses it (another worker with this index?), or give "
+                "another port to all workers."
+            ) from error
+
+
+def _port(address):
+    """The port of `"host:port"`, or `None` if it is no address."""
+    if not isinstance(address, str):
+        return None
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdecimal() or not 0 < int(port) < 2**16:
+        return None
+    return int(port)
+
+
+def _refusal(expected, received):
+    return ValueError(
+        "With `config.strategy` 'multi_worker', the environment variable "
+        f"`TF_CONFIG` must {expected}. Received: {received}. For the first of "
+        f"two workers it is {_EXAMPLE}."
+    )

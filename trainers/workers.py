@@ -1,0 +1,146 @@
+"""One run of several workers: one directory, and an end when one is lost.
+
+All workers run the same program, since reading a variable that is summed over
+replicas needs every one of them. Only the chief works in the run's directory;
+each of the others does in a copy, made when all begin and removed at the end.
+So they resume from the same backup, write nothing that is kept, and no program
+asks who it is.
+
+TensorFlow tells a worker that another one is gone: at once if its process has
+ended, after some ten seconds if its machine has.
+"""
+
+import contextlib
+import pathlib
+import re
+import shutil
+import tempfile
+import zlib
+
+import tensorflow as tf
+
+from keras_superweights.distribution import is_multi_worker
+from trainers.backup import Backup
+from trainers.workdir import Workdir
+
+# What resuming reads.
+_COPIED = ("config", "allocation", "search", "backup")
+
+
+@contextlib.contextmanager
+def own_workdir(strategy, workdir, config, start_over=False):
+    """Opens a run's directory for the chief, and a copy for other workers.
+
+    Args:
+        strategy: The run's, of `devices.strategy`.
+        workdir: The `Workdir` of the run, which every worker has to see.
+        config: The run's `ConfigDict`.
+        start_over: As for `Workdir.open`.
+
+    Returns:
+        A context that gives the `Workdir` to work in.
+
+    Raises:
+        ValueError: As `Workdir.open` does; or if a worker does not see the
+            directory of the chief.
+        ConnectionError: If a worker is lost.
+    """
+    if not is_multi_worker(strategy):
+        workdir.open(config, start_over)
+        yield workdir
+        return
+    is_chief = strategy.extended.should_checkpoint
+    with _told_of_losses(workdir):
+        # Whoever refuses the config has ended before the chief writes.
+        _of_all_workers(strategy, 0)
+        if is_chief:
+            workdir.open(config, start_over)
+        _of_all_workers(strategy, 0)
+        with contextlib.ExitStack() as stack:
+            own = workdir
+            if not is_chief:
+                directory = stack.enter_context(tempfile.TemporaryDirectory())
+                own = _copy(workdir, config, pathlib.Path(directory))
+            seen = _of_all_workers(strategy, _digest(own))
+            different = [i for i, each in enumerate(seen) if each != seen[0]]
+            if different:
+                raise ValueError(
+                    "`--workdir` must be one directory that all workers see. "
+                    f"Received: {workdir.path}, in which workers {different} "
+                    "find other files than the chief. Give them the same, or "
+                    "wait until its file system shows what the last run wrote."
+                )
+            yield own
+
+
+def _copy(workdir, config, directory):
+    if not workdir.config.exists():
+        raise ValueError(
+            "`--workdir` must be one directory that all workers see. "
+            f"Received: {workdir.path}, in which this worker does not find "
+            "the config.json of the chief."
+        )
+    workdir.check(config)
+    copy = Workdir(directory)
+    for name in _COPIED:
+        source, target = getattr(workdir, name), getattr(copy, name)
+        if source.is_dir():
+            shutil.copytree(source, target)
+        elif source.exists():
+            shutil.copyfile(source, target)
+    return copy
+
+
+def _digest(workdir):
+    """A number that says which files there are to resume from."""
+    files = []
+    for name in _COPIED:
+        path = getattr(workdir, name)
+        for file in [path, *path.rglob("*")]:
+            if file.is_file():
+                place = file.relative_to(workdir.path)
+                files.append((str(place), file.stat().st_size))
+    # Exact as float32, which collectives of all devices take.
+    return zlib.crc32(repr(sorted(files)).encode()) % 2**24
+
+
+def _of_all_workers(strategy, number):
+    """The numbers of all workers, in order; waits for every one of them."""
+
+    def gather():
+        replica = tf.distribute.get_replica_context()
+        return replica.all_gather(tf.constant([float(number)]), axis=0)
+
+    gathered = tf.function(strategy.run)(gather)
+    numbers = strategy.experimental_local_results(gathered)[0].numpy()
+    return numbers[:: len(strategy.extended.worker_devices)].tolist()
+
+
+@contextlib.contextmanager
+def _told_of_losses(workdir):
+    """Says in a plain error that a worker is gone, and what to do."""
+    try:
+        yield
+    except tf.errors.OpError as error:
+        reason = re.search("Collective ops is aborted by: (.*)", str(error))
+        if reason is None:
+            raise
+        named = re.findall("/job:(.*?)/replica:0/task:([0-9]+)", str(error))
+        raise ConnectionError(
+            "A worker is gone"
+            + "".join(f", {job} {index}" for job, index in named[:1])
+            + f", and without it none can train: {reason[1].strip()}. "
+            f"{_kept(workdir)} Start all workers again, by the same command, "
+            "and they go on there."
+        ) from error
+
+
+def _kept(workdir):
+    for name, path in (
+        ("training", workdir.backup),
+        ("search", workdir.search / "backup"),
+    ):
+        done = Backup(path).epochs_done
+        if done:
+            return f"The backup of epoch {done} of the {name} is kept."
+    return "There was no backup yet."
