@@ -29,6 +29,7 @@ from keras_superweights import metrics
 from keras_superweights import models
 from keras_superweights import search
 from keras_superweights import sharing
+from keras_superweights import tuning
 from keras_superweights.allocation import Allocation
 from keras_superweights.members import allocate
 from keras_superweights.network import SuperWeightNetwork

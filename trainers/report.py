@@ -159,7 +159,7 @@ def table(metrics):
         trainable = metrics["trainable_parameters"]
         total = _numbers({**metrics, "flops": flops}, trainable)
         rows.append((f"ensemble of {len(members)}", *total))
-    lines = _aligned(rows)
+    lines = aligned(rows)
     if len(members) > 1:
         lines.insert(-1, lines[1])
         lines += ["", *_anytime(metrics["anytime"])]
@@ -170,7 +170,7 @@ def table(metrics):
     return "\n".join([*lines, "", *_remarks(metrics)])
 
 
-def _aligned(rows):
+def aligned(rows):
     """Rows of cells as lines, the first one underlined."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = [
@@ -205,7 +205,7 @@ def _anytime(points):
                 f"{point['milliseconds']:,.2f}",
             )
         )
-    yield from _aligned(rows)
+    yield from aligned(rows)
     yield "* more accurate than all that need no more FLOPs (ms: one example)"
 
 
@@ -239,7 +239,7 @@ def _corruptions(report):
                 f"{mean['nll']:.3f}",
             )
         )
-    yield from _aligned(table)
+    yield from aligned(table)
 
 
 def _interpolation(ways):
@@ -259,7 +259,7 @@ def _interpolation(ways):
                 f"{max(point['nll'] for point in points):.3f}",
             )
         )
-    yield from _aligned(rows)
+    yield from aligned(rows)
     yield "weights in a straight line, batch norm by the statistics of batches"
 
 

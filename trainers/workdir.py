@@ -63,7 +63,7 @@ class Workdir:
             )
         if not files or config is None:
             return
-        changes = list(_changes(read_json(self.config), _plain(config)))
+        changes = differences(self.config, config.to_dict())
         if changes:
             raise ValueError(
                 f"`--workdir` {self.path} belongs to a run with another "
@@ -87,7 +87,7 @@ class Workdir:
             self._discard()
         self.path.mkdir(parents=True, exist_ok=True)
         if not self.config.exists():
-            write_json(self.config, _plain(config))
+            write_json(self.config, config.to_dict())
 
     def keep_allocation(self, allocation, in_force):
         """Writes allocation.json, or refuses one that is not of this run.
@@ -184,7 +184,7 @@ def check_unchanged(path, expected):
     Raises:
         ValueError: Names what does not fit.
     """
-    changes = list(_changes(read_json(path), expected))
+    changes = differences(path, expected)
     if changes:
         raise ValueError(
             f"{path} does not fit its run; it, or what it follows from, was "
@@ -195,9 +195,10 @@ def check_unchanged(path, expected):
         )
 
 
-def _plain(config):
-    """A config as JSON gives it back: lists for tuples."""
-    return json.loads(json.dumps(config.to_dict()))
+def differences(path, data):
+    """Lines `place: old -> new`, of the parts of a JSON file that differ."""
+    # As JSON gives it back: lists for tuples.
+    return list(_changes(read_json(path), json.loads(json.dumps(data))))
 
 
 def _changes(old, new, place=""):

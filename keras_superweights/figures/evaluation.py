@@ -5,13 +5,12 @@ import numpy as np
 from keras_superweights.figures.style import BLUE
 from keras_superweights.figures.style import GREY
 from keras_superweights.figures.style import INK
+from keras_superweights.figures.style import METRIC_LABELS
 from keras_superweights.figures.style import RED
 from keras_superweights.figures.style import new_figure
 from keras_superweights.figures.style import tidy
 from keras_superweights.metrics.calibration import calibration_bins
 from keras_superweights.metrics.calibration import expected_calibration_error
-
-_LABELS = {"accuracy": "accuracy (fraction)", "nll": "NLL (nats)"}
 
 
 def reliability(probabilities, labels, num_bins=15):
@@ -121,7 +120,7 @@ def interpolation_curve(points, first="first", second="second"):
         )
         axis.set(
             xlabel=f"position (0: {first}, 1: {second})",
-            ylabel=_LABELS[metric],
+            ylabel=METRIC_LABELS[metric],
             xlim=(0, 1),
             ylim=(0, 1 if metric == "accuracy" else None),
         )
@@ -197,7 +196,9 @@ def corruption_curves(report):
     for axis, metric in zip(
         (each, *both), ("accuracy", "accuracy", "nll"), strict=True
     ):
-        axis.set(xlabel="severity", ylabel=_LABELS[metric], xticks=severities)
+        axis.set(
+            xlabel="severity", ylabel=METRIC_LABELS[metric], xticks=severities
+        )
         beside = {"loc": "center left", "bbox_to_anchor": (1.0, 0.5)}
         axis.legend(frameon=False, fontsize="small", **beside)
         tidy(axis)

@@ -5,6 +5,8 @@ BLUE = "#5b92c9"
 RED = "#c0392b"
 GREY = "#9aa0a6"
 
+METRIC_LABELS = {"accuracy": "accuracy (fraction)", "nll": "NLL (nats)"}
+
 # Of the row of a kernel, the height in inches and the points of its letters.
 ROW = 0.14
 SMALL = 7

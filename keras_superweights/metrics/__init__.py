@@ -6,6 +6,7 @@ from keras_superweights.metrics.classification import accuracy
 from keras_superweights.metrics.classification import negative_log_likelihood
 from keras_superweights.metrics.ensembles import diversity
 from keras_superweights.metrics.ensembles import ensemble_probabilities
+from keras_superweights.metrics.evaluation import best_within
 from keras_superweights.metrics.evaluation import evaluate_members
 from keras_superweights.metrics.evaluation import evaluate_probabilities
 from keras_superweights.metrics.evaluation import pareto_frontier

@@ -131,11 +131,28 @@ def pareto_frontier(anytime, cost="flops"):
             f"`evaluate_members`. Received: cost={cost!r} and a subset with "
             f"{sorted(lacking[0])}."
         )
-    frontier = []
-    for point in sorted(anytime, key=lambda p: (p[cost], -p["accuracy"])):
-        if not frontier or point["accuracy"] > frontier[-1]["accuracy"]:
-            frontier.append(point)
-    return frontier
+    return best_within(anytime, cost, "accuracy")
+
+
+def best_within(points, cost, quality):
+    """The points that are better than all that cost no more.
+
+    Args:
+        points: List of dicts.
+        cost: Key of the cost.
+        quality: Key of the quality: `"accuracy"`, or one of which less is
+            better, such as `"nll"`.
+
+    Returns:
+        Some of the dicts, by ascending cost. The last that fits a limit is
+        the best that fits it.
+    """
+    sign = 1 if quality == "accuracy" else -1
+    best = []
+    for point in sorted(points, key=lambda p: (p[cost], -sign * p[quality])):
+        if not best or sign * point[quality] > sign * best[-1][quality]:
+            best.append(point)
+    return best
 
 
 def _anytime(members, labels, costs, ratios):

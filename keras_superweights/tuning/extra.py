@@ -1,0 +1,9 @@
+"""KerasTuner, which is an extra, or what to install for it."""
+
+try:
+    import keras_tuner as keras_tuner
+except ImportError as error:
+    raise ImportError(
+        "A search over hyperparameters needs KerasTuner. Install it with "
+        'pip install "keras_superweights[tuning]".'
+    ) from error

@@ -1,0 +1,209 @@
+"""Members of the user's own, for KerasTuner to search over."""
+
+import hashlib
+import json
+import pathlib
+
+import keras
+
+from keras_superweights.allocation.allocation import Allocation
+from keras_superweights.callbacks.decoupling import CoefficientDecoupling
+from keras_superweights.members import allocate
+from keras_superweights.members import skeletons
+from keras_superweights.network import SuperWeightNetwork
+from keras_superweights.search.search import find_clusters
+from keras_superweights.sharing.superweights import SuperWeights
+from keras_superweights.tuning.extra import keras_tuner
+
+
+class HyperModel(keras_tuner.HyperModel):
+    """Networks of a search space: each trial runs all phases of the method.
+
+    A trial finds what may share (`search.find_clusters`), trains the network
+    from scratch, and decouples coefficients on the way. A budget that cannot
+    be met is a failed trial, not a crash. To be given to any tuner of
+    KerasTuner; the data given to `tuner.search` must be batches.
+
+    What a trial has found is kept in `directory`, by the values of its
+    hyperparameters: one that is run again, by a tuner that was killed or a
+    later round of Hyperband, does not search again, and
+    `tuner.get_best_models()` knows what to load.
+
+    Args:
+        members: Dict from a name to a Keras model or a function that returns
+            one. All of them are members; with `space.num_members` each member
+            is one of them.
+        space: The `SearchSpace`.
+        directory: Directory for what was found, of one search only. The
+            directory of the tuner will do.
+        loss: As for `SuperWeightNetwork.compile`. Defaults to
+            `SparseCategoricalCrossentropy(from_logits=True)`.
+        metrics: As for `SuperWeightNetwork.compile`. Defaults to accuracy.
+        optimizer: Function from a learning rate to an optimizer. Defaults to
+            the papers' SGD with Nesterov momentum 0.9.
+        learning_rate, tau, beta: What the space does not search. Default to
+            0.1, 0.1 and 0.9.
+        pretrain_epochs: Epochs of the pretraining of a search. Defaults to 20.
+        decouple_epoch: Epochs to train before decoupling. Defaults to 10.
+        weight_decay: As for `SuperWeightNetwork`. Defaults to the papers'
+            5e-4.
+        decay_batch_norm: As for `SuperWeightNetwork`.
+        **kwargs: As for `keras_tuner.HyperModel`.
+
+    Raises:
+        TypeError, ValueError: If `members` is no dict, or `space` no
+            `SearchSpace` with a range of budgets.
+
+    Example:
+
+    ```python
+    hypermodel = ksw.tuning.HyperModel(
+        {
+            "wide": lambda: ksw.models.wide_resnet(10, 2, 10, (8, 8, 1)),
+            "narrow": lambda: ksw.models.wide_resnet(10, 1, 10, (8, 8, 1)),
+        },
+        ksw.tuning.SearchSpace(budget_params=(0.4, 1.0), tau=(-0.2, 0.4)),
+        directory="runs/tuned",
+    )
+    tuner = keras_tuner.RandomSearch(
+        hypermodel, "val_loss", max_trials=8, directory="runs/tuned"
+    )
+    tuner.search(train, validation_data=validation, epochs=30)
+    ```
+    """
+
+    def __init__(
+        self,
+        members,
+        space,
+        directory,
+        loss=None,
+        metrics=("accuracy",),
+        optimizer=None,
+        learning_rate=0.1,
+        tau=0.1,
+        beta=0.9,
+        pretrain_epochs=20,
+        decouple_epoch=10,
+        weight_decay=5e-4,
+        decay_batch_norm=True,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        if not isinstance(members, dict) or not members:
+            raise TypeError(
+                "`members` must be a dict from names to Keras models, or "
+                f"functions that return them. Received: members={members!r}."
+            )
+        if getattr(space, "budget_params", None) is None:
+            raise ValueError(
+                "`space` must be a `SearchSpace` with `budget_params`. "
+                f"Received: space={space!r}."
+            )
+        self.members = members
+        self.space = space
+        self.directory = pathlib.Path(directory)
+        self.loss = loss or keras.losses.SparseCategoricalCrossentropy(
+            from_logits=True
+        )
+        self.metrics = list(metrics)
+        self.optimizer = optimizer or _sgd
+        self.defaults = {
+            "learning_rate": learning_rate,
+            "tau": tau,
+            "beta": beta,
+            "depth_bins": SuperWeights.depth_bins,
+            "max_templates": SuperWeights.max_templates,
+            "members": tuple(members),
+        }
+        self.pretrain_epochs = pretrain_epochs
+        self.decouple_epoch = decouple_epoch
+        self.decay = {
+            "weight_decay": weight_decay,
+            "decay_batch_norm": decay_batch_norm,
+        }
+
+    def build(self, hp):
+        """A compiled network: of what was found, or of depth bins so far."""
+        settings = self._settings(hp)
+        models = self._models(settings)
+        path = self._path(settings)
+        if path.exists():
+            return self._network(
+                models, settings, Allocation.from_json(path.read_text())
+            )
+        rule = SuperWeights(
+            depth_bins=settings["depth_bins"],
+            max_templates=settings["max_templates"],
+            tied=True,
+        )
+        try:
+            allocation = allocate(models, settings["budget_params"], rule)
+        except ValueError as error:
+            raise keras_tuner.errors.FailedTrialError(str(error)) from error
+        return self._network(models, settings, allocation)
+
+    def fit(self, hp, model, x, *args, callbacks=(), **kwargs):
+        """Searches, unless that was done, and trains with decoupling.
+
+        Returns:
+            The `keras.callbacks.History` of the training.
+        """
+        settings = self._settings(hp)
+        path = self._path(settings)
+        if not path.exists():
+            models = self._models(settings)
+            found = find_clusters(
+                models,
+                settings["budget_params"],
+                x,
+                tau=settings["tau"],
+                pretrain_epochs=self.pretrain_epochs,
+                depth_bins=settings["depth_bins"],
+                max_templates=settings["max_templates"],
+                optimizer=self.optimizer(settings["learning_rate"]),
+                loss=self.loss,
+                verbose=kwargs.get("verbose", "auto"),
+                **self.decay,
+            )
+            path.parent.mkdir(parents=True, exist_ok=True)
+            unfinished = path.with_suffix(".unfinished")
+            unfinished.write_text(found.allocation.to_json())
+            unfinished.replace(path)
+            model = self._network(models, settings, found.allocation)
+        decoupling = CoefficientDecoupling(
+            settings["beta"], self.decouple_epoch
+        )
+        # Ties change first: the tuner keeps what an epoch ends with.
+        return model.fit(x, *args, callbacks=[decoupling, *callbacks], **kwargs)
+
+    def _settings(self, hp):
+        candidates = ()
+        if self.space.num_members is not None:
+            candidates = tuple(self.members)
+        self.space.declare(hp, candidates)
+        return self.defaults | self.space.settings(hp.values)
+
+    def _models(self, settings):
+        # The checks of a function build it without memory.
+        return skeletons([self.members[name] for name in settings["members"]])
+
+    def _path(self, settings):
+        text = json.dumps(settings, sort_keys=True)
+        key = hashlib.sha256(text.encode()).hexdigest()[:16]
+        return self.directory / f"allocation-{key}.json"
+
+    def _network(self, models, settings, allocation):
+        network = SuperWeightNetwork(
+            models, allocation=allocation, **self.decay
+        )
+        network.compile(
+            self.optimizer(settings["learning_rate"]),
+            self.loss,
+            metrics=self.metrics,
+        )
+        return network
+
+
+def _sgd(learning_rate):
+    return keras.optimizers.SGD(learning_rate, momentum=0.9, nesterov=True)

@@ -1,0 +1,180 @@
+"""KerasTuner's algorithms, with files that a kill at any moment leaves whole.
+
+KerasTuner writes a trial and the state of the algorithm to two files, in
+place. Killed inside a write, it cannot read them again; killed between the
+two, it counts a trial that nobody will ever run. Here a file appears by one
+rename, and a trial counts once the state knows of it: one that it does not
+know has not begun, and its number is given anew.
+"""
+
+import contextlib
+import json
+import math
+import os
+
+from keras_superweights.tuning.extra import keras_tuner
+
+# So many trials in a row that end in an error, and no further one begins.
+MAX_FAILURES = 3
+
+
+def make_oracle(
+    algorithm,
+    objective,
+    direction,
+    hyperparameters,
+    max_trials=None,
+    max_epochs=None,
+    seed=1,
+):
+    """Returns a KerasTuner oracle that survives being killed at any moment.
+
+    A trial whose budget cannot be met ends with `keras_tuner.FailedTrialError`;
+    that does not count as an error, of which three in a row end a search. Give
+    the oracle to `keras_tuner.Tuner`.
+
+    Args:
+        algorithm: `"random"`, `"hyperband"` or `"bayesian"`.
+        objective: Name of the metric.
+        direction: `"min"` or `"max"`.
+        hyperparameters: A `keras_tuner.HyperParameters`, the space.
+        max_trials: Trials of `"random"` and `"bayesian"`. The latter draws the
+            first third of them, at least three, at random.
+        max_epochs: Epochs of the longest trials of `"hyperband"`.
+        seed: Positive integer.
+
+    Raises:
+        ValueError: If the algorithm is none of these.
+
+    Example:
+
+    ```python
+    hp = keras_tuner.HyperParameters()
+    space.declare(hp)
+    oracle = ksw.tuning.make_oracle("random", "val_loss", "min", hp, 8)
+    tuner = keras_tuner.Tuner(oracle, hypermodel, directory="runs")
+    ```
+    """
+    arguments = {
+        "objective": keras_tuner.Objective(objective, direction),
+        "hyperparameters": hyperparameters,
+        "seed": seed,
+        # Ends by itself, see `_Resumable.populate_space`.
+        "max_consecutive_failed_trials": math.inf,
+    }
+    if algorithm == "random":
+        return RandomSearchOracle(max_trials=max_trials, **arguments)
+    if algorithm == "hyperband":
+        return HyperbandOracle(max_epochs=max_epochs, **arguments)
+    if algorithm == "bayesian":
+        return BayesianOptimizationOracle(
+            max_trials=max_trials,
+            # By default thrice the number of hyperparameters: in a short
+            # search that would be all of it.
+            num_initial_points=max(3, max_trials // 3),
+            **arguments,
+        )
+    raise ValueError(
+        '`algorithm` must be "random", "hyperband" or "bayesian". Received: '
+        f"algorithm={algorithm!r}."
+    )
+
+
+class _Resumable:
+    """What the oracles have in common."""
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self._failures = 0  # in a row
+        self.verbose = 0
+
+    def populate_space(self, trial_id):
+        # KerasTuner would raise an error, which leaves a chief locked.
+        if self.has_given_up:
+            return {"status": "STOPPED"}
+        with self._failed_as_worst():
+            return super().populate_space(trial_id)
+
+    @contextlib.contextmanager
+    def _failed_as_worst(self):
+        """Lets trials that failed count as the worst one that did not.
+
+        KerasTuner leaves them out: a Gaussian process goes on asking for what
+        cannot be, and Hyperband waits for them before it goes on with others.
+        """
+        trials = self.trials.values()
+        failed = [t for t in trials if t.status == "FAILED"]
+        scores = [t.score for t in trials if t.status == "COMPLETED"]
+        if not scores:
+            yield
+            return
+        worst = (
+            max(scores) if self.objective.direction == "min" else min(scores)
+        )
+        for trial in failed:
+            trial.status, trial.score = "COMPLETED", worst
+        try:
+            yield
+        finally:
+            for trial in failed:
+                trial.status, trial.score = "FAILED", None
+
+    @keras_tuner.synchronized
+    def end_trial(self, trial):
+        if trial.status == "INVALID":
+            self._failures += 1
+        elif trial.status == "COMPLETED":
+            self._failures = 0
+        super().end_trial(trial)
+
+    @property
+    def has_given_up(self):
+        """Whether too many trials in a row have ended in an error."""
+        return self._failures >= MAX_FAILURES
+
+    @property
+    def is_finished(self):
+        """Whether all trials that were asked for have ended."""
+        return (
+            self.max_trials is not None
+            and len(self.trials) >= self.max_trials
+            and all(
+                trial.status in ("COMPLETED", "FAILED")
+                for trial in self.trials.values()
+            )
+        )
+
+    def save(self):
+        _write(self._get_oracle_fname(), self.get_state())
+
+    def _save_trial(self, trial):
+        path = os.path.join(self._get_trial_dir(trial.trial_id), "trial.json")
+        _write(path, trial.get_state())
+
+    def reload(self):
+        super().reload()
+        begun = set(self.start_order)
+        for trial_id in set(self.trials) - begun:
+            del self.trials[trial_id]
+
+
+class RandomSearchOracle(_Resumable, keras_tuner.oracles.RandomSearchOracle):
+    """Draws every trial at random."""
+
+
+class HyperbandOracle(_Resumable, keras_tuner.oracles.HyperbandOracle):
+    """Trains many for few epochs, and the best of them for more."""
+
+
+class BayesianOptimizationOracle(
+    _Resumable, keras_tuner.oracles.BayesianOptimizationOracle
+):
+    """Asks where a Gaussian process expects the best, or knows least."""
+
+
+def _write(path, state):
+    """Writes a file whole or not at all."""
+    unfinished = f"{path}.unfinished"
+    with open(unfinished, "w") as file:
+        json.dump(state, file)
+    os.replace(unfinished, path)

@@ -1,0 +1,202 @@
+"""What a search over budgets and thresholds varies, as pure data."""
+
+import math
+import numbers
+from collections.abc import Sequence
+from dataclasses import dataclass
+from dataclasses import fields
+
+from keras_superweights.search.clustering import check_threshold
+
+# Up to here a budget is a fraction, above a count (`resolve_budget`).
+_LARGEST_FRACTION = 100
+
+_LOG_RANGES = ("budget_params", "learning_rate")
+_RANGES = (*_LOG_RANGES, "tau", "beta")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchSpace:
+    """Ranges and choices of a search; what is not given is not searched.
+
+    Ranges `(low, high)` of equal ends are a fixed value; so is a single
+    choice.
+
+    Args:
+        budget_params: Range of the budget, on a log scale: fractions of what
+            the members have when they share nothing, or, above 100, numbers
+            of scalars.
+        learning_rate: Range of the learning rate, on a log scale.
+        tau: Range of the threshold that decides clusters, inside [-1, 1].
+        beta: Range of the threshold that decides ties, inside [-1, 1].
+        depth_bins: Numbers of depth bins to choose from.
+        max_templates: Largest numbers of templates in a bank to choose from.
+        num_members: Numbers of members to choose from. Each member is then
+            one of the candidates that `declare` is given.
+
+    Raises:
+        TypeError: If a range or a choice is not of numbers.
+        ValueError: If one is empty or out of bounds, or nothing is given.
+
+    Example:
+
+    >>> space = SearchSpace(budget_params=(0.2, 0.8), depth_bins=(1, 2, 4))
+    >>> space.names
+    ('budget_params', 'depth_bins')
+    >>> space.settings({"budget_params": 0.2345678, "depth_bins": 2})
+    {'budget_params': 0.2346, 'depth_bins': 2}
+    """
+
+    budget_params: Sequence[float] | None = None
+    learning_rate: Sequence[float] | None = None
+    tau: Sequence[float] | None = None
+    beta: Sequence[float] | None = None
+    depth_bins: Sequence[int] | None = None
+    max_templates: Sequence[int] | None = None
+    num_members: Sequence[int] | None = None
+
+    def __post_init__(self):
+        if not self.names:
+            known = [field.name for field in fields(self)]
+            raise ValueError(
+                "A search space must vary something. Received: none of "
+                f"{known}."
+            )
+        for name in self.names:
+            values = getattr(self, name)
+            if name in _RANGES:
+                _check_range(name, values)
+            else:
+                _check_choices(name, values)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What is searched, in the order of the arguments."""
+        return tuple(
+            field.name
+            for field in fields(self)
+            if getattr(self, field.name) is not None
+        )
+
+    def declare(self, hp, candidates: Sequence[str] = ()):
+        """Declares the hyperparameters of the space.
+
+        They have the names of the arguments, and with `num_members` also
+        `member_0`, `member_1`, ..., each active where there are so many
+        members. Their defaults ask for the least: few members, bins and
+        templates, in the largest budget.
+
+        Args:
+            hp: A `keras_tuner.HyperParameters`.
+            candidates: Names of what each member may be.
+
+        Raises:
+            ValueError: If there are candidates, and no numbers of members, or
+                the other way round.
+        """
+        if bool(candidates) != (self.num_members is not None):
+            raise ValueError(
+                "`num_members` and what the members may be must be given "
+                f"together. Received: num_members={self.num_members} and "
+                f"{len(candidates)} candidates."
+            )
+        for name in self.names:
+            values = getattr(self, name)
+            if name in _RANGES:
+                low, high = map(float, values)
+                hp.Float(
+                    name,
+                    low,
+                    high,
+                    sampling="log" if name in _LOG_RANGES else "linear",
+                    default=high if name == "budget_params" else low,
+                )
+            else:
+                hp.Choice(name, sorted(values), default=min(values))
+        for index in range(max(self.num_members or (0,))):
+            hp.Choice(
+                f"member_{index}",
+                list(candidates),
+                parent_name="num_members",
+                parent_values=[n for n in self.num_members if n > index],
+            )
+
+    def settings(self, values) -> dict:
+        """What the values of hyperparameters say, ready to be used.
+
+        Args:
+            values: Dict from the name of a hyperparameter to its value, as
+                `keras_tuner.HyperParameters.values`; others are ignored.
+
+        Returns:
+            A dict with the same names: numbers to four significant digits, a
+            budget in scalars as an integer; and instead of the hyperparameters
+            of members `"members"`, a tuple of candidates' names.
+        """
+        settings = {name: _rounded(values[name]) for name in self.names}
+        if self.num_members is not None:
+            settings["members"] = tuple(
+                values[f"member_{index}"]
+                for index in range(settings.pop("num_members"))
+            )
+        return settings
+
+
+def _rounded(value):
+    if isinstance(value, int):
+        return value
+    value = float(f"{value:.4g}")
+    return int(value) if value > _LARGEST_FRACTION else value
+
+
+def _check_range(name, values):
+    numbers_only = _is_sequence(values) and all(
+        isinstance(value, numbers.Real) and not isinstance(value, bool)
+        for value in values
+    )
+    if not numbers_only or len(values) != 2:
+        raise TypeError(
+            f"`{name}` must be a range, two numbers (low, high). Received: "
+            f"{name}={values!r}."
+        )
+    low, high = values
+    if not low <= high or not all(map(math.isfinite, values)):
+        raise ValueError(
+            f"`{name}` must be a range (low, high) with low <= high, both "
+            f"finite. Received: {name}={values!r}, which is empty."
+        )
+    if name in ("tau", "beta"):
+        check_threshold(name, low)
+        check_threshold(name, high)
+    elif low <= 0:
+        raise ValueError(
+            f"`{name}` is searched on a log scale and must be above 0. "
+            f"Received: {name}={values!r}."
+        )
+    if name == "budget_params" and low <= _LARGEST_FRACTION < high:
+        raise ValueError(
+            f"`{name}` must be a range of fractions, up to "
+            f"{_LARGEST_FRACTION}, or of numbers of scalars, above it. "
+            f"Received: {name}={values!r}."
+        )
+
+
+def _check_choices(name, values):
+    integers_only = _is_sequence(values) and all(
+        isinstance(value, int) and not isinstance(value, bool)
+        for value in values
+    )
+    if not integers_only:
+        raise TypeError(
+            f"`{name}` must hold the integers to choose from, such as "
+            f"(1, 2, 4). Received: {name}={values!r}."
+        )
+    if not values or min(values) < 1 or len(set(values)) < len(values):
+        raise ValueError(
+            f"`{name}` must hold at least one integer to choose from, each at "
+            f"least 1 and only once. Received: {name}={values!r}."
+        )
+
+
+def _is_sequence(values):
+    return isinstance(values, (tuple, list))

@@ -1,0 +1,79 @@
+"""Trials in TensorBoard's HParams.
+
+tensorboard --logdir DIR
+"""
+
+import tensorflow as tf
+from tensorboard.plugins.hparams import api
+from tensorboard.plugins.hparams import api_pb2
+from tensorboard.plugins.hparams import summary
+
+_SUFFIX = ".hparams"
+
+# In the order of their columns, by the names of metrics.json.
+METRICS = {
+    "accuracy": "accuracy",
+    "nll": "NLL",
+    "ece": "ECE",
+    "trainable_parameters": "parameters",
+    "budget_params": "budget",
+}
+
+
+def write_columns(directory, values, searched):
+    """Says which hyperparameters and metrics are shown, in which order.
+
+    Args:
+        directory: `pathlib.Path` of the search's logs.
+        values: The hyperparameters, each with a value such as a trial has.
+        searched: Names of those that differ between trials.
+    """
+    columns = [
+        api_pb2.HParamInfo(
+            name=name,
+            type="DATA_TYPE_STRING"
+            if isinstance(value, str)
+            else "DATA_TYPE_FLOAT64",
+            differs=name in searched,
+        )
+        for name, value in values.items()
+    ]
+    metrics = [
+        api_pb2.MetricInfo(
+            name=api_pb2.MetricName(tag=name), display_name=shown
+        )
+        for name, shown in METRICS.items()
+    ]
+    with _writer(directory):
+        _write(summary.experiment_pb(columns, metrics))
+
+
+def write_trial(directory, name, values, metrics):
+    """Adds a trial, or replaces it.
+
+    Args:
+        directory: `pathlib.Path` of the trial, inside the search's.
+        name: What it is called.
+        values: Dict from hyperparameter to a number or text.
+        metrics: Dict with the names of `METRICS`; empty for a trial that
+            failed.
+    """
+    status = api_pb2.STATUS_SUCCESS if metrics else api_pb2.STATUS_FAILURE
+    with _writer(directory):
+        api.hparams(values, trial_id=name)
+        for metric, value in metrics.items():
+            tf.summary.scalar(metric, value, step=0)
+        _write(summary.session_end_pb(status))
+
+
+def _write(message):
+    tf.summary.experimental.write_raw_pb(message.SerializeToString(), step=0)
+
+
+def _writer(directory):
+    """The default writer of a block, to a file instead of any before it."""
+    for file in directory.glob(f"*{_SUFFIX}"):
+        file.unlink()
+    return tf.summary.create_file_writer(
+        str(directory), filename_suffix=_SUFFIX
+    ).as_default()

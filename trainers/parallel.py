@@ -1,0 +1,117 @@
+"""The part of this process in a search that several share.
+
+KerasTuner's environment variables say it. Of a search of one process none is
+set; otherwise each process has all three:
+
+    KERASTUNER_TUNER_ID     chief for the one that gives out trials, a name of
+                            its own for each worker
+    KERASTUNER_ORACLE_IP    the chief's address
+    KERASTUNER_ORACLE_PORT  the chief's port
+"""
+
+import contextlib
+import fcntl
+import os
+import socket
+import time
+
+_ID = "KERASTUNER_TUNER_ID"
+_IP = "KERASTUNER_ORACLE_IP"
+_PORT = "KERASTUNER_ORACLE_PORT"
+
+# How long a worker waits for its chief, which may start later.
+PATIENCE_SECONDS = 300
+
+
+def role():
+    """Returns `"alone"`, `"chief"` or `"worker"`.
+
+    Raises:
+        ValueError: If variables are missing, or the port is no port; of a
+            chief, if it cannot be had.
+    """
+    values = {name: os.environ.get(name) for name in (_ID, _IP, _PORT)}
+    missing = [name for name, value in values.items() if not value]
+    if len(missing) == 3:
+        return "alone"
+    if missing:
+        raise ValueError(
+            f"A search that several processes share needs {_ID}, {_IP} and "
+            f"{_PORT} in the environment of each; one of a single process "
+            f"none of them. Received: {values}, without {', '.join(missing)}."
+        )
+    port = values[_PORT]
+    if not port.isdecimal() or not 0 < int(port) < 2**16:
+        raise ValueError(
+            f"{_PORT} must be a port, from 1 to 65535. Received: {port!r}."
+        )
+    # As KerasTuner decides.
+    if "chief" not in values[_ID]:
+        return "worker"
+    _check_free(_address())
+    return "chief"
+
+
+def wait_for_chief():
+    """Returns when the chief can be reached.
+
+    Raises:
+        ValueError: If it cannot after five minutes.
+    """
+    end = time.monotonic() + PATIENCE_SECONDS
+    told = False
+    while True:
+        try:
+            socket.create_connection(_address(), timeout=5).close()
+            return
+        except OSError as error:
+            if time.monotonic() > end:
+                raise ValueError(
+                    f"No chief answers at {_shown()} ({error}). One process "
+                    f"must be started with {_ID}=chief, and {_IP} and {_PORT} "
+                    "must be the same for all. Received: "
+                    f"{_ID}={os.environ[_ID]}."
+                ) from error
+        if not told:
+            print(f"waiting for the chief at {_shown()}", flush=True)
+            told = True
+        time.sleep(1)
+
+
+@contextlib.contextmanager
+def only_process(path, otherwise=None):
+    """Holds a file that one process at a time can hold; a kill lets go.
+
+    Args:
+        path: `pathlib.Path` of the file, made if it is not there.
+        otherwise: What to say, in a `ValueError`, if another process holds it.
+            Defaults to waiting for it.
+    """
+    with path.open("a") as file:
+        try:
+            fcntl.flock(
+                file, fcntl.LOCK_EX | (fcntl.LOCK_NB if otherwise else 0)
+            )
+        except BlockingIOError as error:
+            raise ValueError(otherwise) from error
+        yield file
+
+
+def _address():
+    return os.environ[_IP], int(os.environ[_PORT])
+
+
+def _shown():
+    return "{}:{}".format(*_address())
+
+
+def _check_free(address):
+    """gRPC would share a port with whoever has it, and each get some calls."""
+    try:
+        socket.create_server(address).close()
+    except OSError as error:
+        raise ValueError(
+            f"The chief must be able to listen at {_shown()}: {_IP} must be an "
+            f"address of this machine, and {_PORT} a port that nobody uses. "
+            f"Received: {error}."
+        ) from error

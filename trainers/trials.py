@@ -1,0 +1,254 @@
+"""The trials of a search: what each is, and running one.
+
+    trials/3/config.py       its config, which `trainers.train --config` takes
+    trials/3/run/            the workdir of its run, see `workdir.py`
+    trials/3/output.txt      what the run has printed
+    trials/3/failure.json    instead, why there is no result
+    trials/3/events*         TensorBoard's HParams
+
+A trial that was interrupted continues as its run does; one that was done is
+not done again.
+"""
+
+import contextlib
+import gc
+import math
+import numbers
+import pprint
+import traceback
+
+import keras
+
+from keras_superweights.tuning.extra import keras_tuner
+from trainers import experiment
+from trainers import hparams
+from trainers.parallel import only_process
+from trainers.train import train
+from trainers.workdir import Workdir
+from trainers.workdir import read_json
+from trainers.workdir import replacing
+from trainers.workdir import write_json
+
+_CONFIG_FILE = '''\
+"""Trial {name} of the search in {search}.
+
+    python -m trainers.train --config {file} --workdir DIR
+"""
+
+from ml_collections import ConfigDict
+from ml_collections.config_dict import placeholder
+
+
+def get_config():
+    return ConfigDict(
+{values}
+    ).lock()
+'''
+
+
+def trial_config(base, settings, members, epochs=None):
+    """The config of a trial.
+
+    Args:
+        base: The `ConfigDict` of the search.
+        settings: What `SearchSpace.settings` has returned.
+        members: Dict from a candidate's name to an entry of `config.members`.
+        epochs: How long to train, if not as long as `base` says. The whole
+            run is shortened then: search, decoupling and drops of the rate in
+            proportion.
+    """
+    config = base.copy_and_resolve_references().unlock()
+    with config.ignore_type():
+        for name, value in settings.items():
+            if name == "members":
+                config.members = tuple(dict(members[each]) for each in value)
+            else:
+                section, key = place(config, name)
+                section[key] = value
+    if epochs is not None:
+        _shorten(config, epochs)
+    return config.lock()
+
+
+def place(config, name):
+    """Where a config holds what a space calls `name`: `(section, key)`."""
+    sections = {
+        "budget_params": config,
+        "learning_rate": config.optimizer,
+        "tau": config.search,
+        "beta": config.decouple,
+        "depth_bins": config.sharing,
+        "max_templates": config.sharing,
+    }
+    return sections[name], name
+
+
+def _shorten(config, epochs):
+    ratio = epochs / config.epochs
+    config.epochs = epochs
+    for section, key in (
+        (config.search, "pretrain_epochs"),
+        (config.decouple, "epoch"),
+        (config.decouple, "every"),
+    ):
+        if section[key]:
+            section[key] = max(1, round(section[key] * ratio))
+    if "drop_epochs" in config.optimizer:
+        config.optimizer.drop_epochs = tuple(
+            round(epoch * ratio) for epoch in config.optimizer.drop_epochs
+        )
+
+
+class Trial:
+    """One trial of a search.
+
+    Args:
+        directory: `pathlib.Path` of its files, made when it runs.
+        config: Its `ConfigDict`.
+        members: The names of its members.
+    """
+
+    def __init__(self, directory, config, members):
+        self.directory = directory
+        self.config = config
+        self.members = members
+        self.config_file = directory / "config.py"
+        self.workdir = Workdir(directory / "run")
+        self.failure = directory / "failure.json"
+
+    def run(self, objective):
+        """Runs the trial, or what of it is still to be done.
+
+        Args:
+            objective: The name of a number that `measured` returns.
+
+        Returns:
+            That number.
+
+        Raises:
+            keras_tuner.errors.FailedTrialError: If the budget cannot be met,
+                or the objective is not defined.
+        """
+        self.directory.mkdir(parents=True, exist_ok=True)
+        with (
+            # Workers of one name would have been given one trial.
+            only_process(self.directory / "output.txt") as output,
+            contextlib.redirect_stdout(output),
+        ):
+            self.failure.unlink(missing_ok=True)
+            self._write_config()
+            metrics = {}
+            try:
+                self._check_budget()
+                try:
+                    train(self.config, self.workdir.path)
+                    metrics = self.measured()
+                    value = metrics.get(objective)
+                    if value is None or not math.isfinite(value):
+                        raise keras_tuner.errors.FailedTrialError(
+                            f"`{objective}` is not defined: {value}."
+                        )
+                except Exception as error:
+                    traceback.print_exc(file=output)
+                    self._fail("failed", f"{type(error).__name__}: {error}")
+                    raise
+            finally:
+                hparams.write_trial(
+                    self.directory,
+                    self.directory.name,
+                    self.hyperparameters(),
+                    {k: metrics[k] for k in hparams.METRICS if k in metrics},
+                )
+                # The next trial needs the memory.
+                keras.utils.clear_session()
+                gc.collect()
+        return value
+
+    def _check_budget(self):
+        # Costs no memory.
+        try:
+            experiment.allocate(self.config, experiment.members(self.config))
+        except ValueError as error:
+            self._fail("infeasible", str(error))
+            raise keras_tuner.errors.FailedTrialError(str(error)) from error
+
+    def _fail(self, status, reason):
+        write_json(self.failure, {"status": status, "reason": reason})
+
+    def measured(self):
+        """The numbers of metrics.json, and of the last epoch's validation."""
+        metrics = {
+            name: value
+            for name, value in read_json(self.workdir.metrics).items()
+            if isinstance(value, numbers.Real)
+        }
+        newest = max(self.workdir.backup.glob("epoch-*"))
+        history = read_json(newest / "history.json")
+        return metrics | {
+            name: series[-1]
+            for name, series in history.items()
+            if name.startswith("val_")
+        }
+
+    def hyperparameters(self):
+        """What a search may vary, searched or not: numbers and text."""
+        config = self.config
+        found = {}
+        for name in (
+            "budget_params",
+            "learning_rate",
+            "tau",
+            "beta",
+            "depth_bins",
+            "max_templates",
+        ):
+            section, key = place(config, name)
+            if section.get(key) is not None:
+                found[name] = section[key]
+        return found | {
+            "num_members": len(self.members),
+            "members": " ".join(self.members),
+            "epochs": config.epochs,
+        }
+
+    def outcome(self):
+        """What has come out: a dict with `"status"`, ready for JSON.
+
+        The status is `"completed"`, with what `measured` returns;
+        `"infeasible"` or `"failed"`, with the reason; or `"unfinished"`.
+        """
+        if self.failure.exists():
+            return read_json(self.failure)
+        if not self.workdir.metrics.exists():
+            return {"status": "unfinished"}
+        return {"status": "completed", "metrics": self.measured()}
+
+    def _write_config(self):
+        values = pprint.pformat(
+            _literal(self.config.to_dict()), width=72, sort_dicts=False
+        )
+        values = "\n".join("        " + line for line in values.splitlines())
+        with replacing(self.config_file) as unfinished:
+            unfinished.write_text(
+                _CONFIG_FILE.format(
+                    name=self.directory.name,
+                    search=self.directory.parent.parent,
+                    file=self.config_file,
+                    values=values,
+                )
+            )
+
+
+class _Placeholder:
+    """Prints as what it stands for: a key to be set on the command line."""
+
+    def __repr__(self):
+        return "placeholder(str)"
+
+
+def _literal(values):
+    if isinstance(values, dict):
+        return {key: _literal(value) for key, value in values.items()}
+    if isinstance(values, (list, tuple)):
+        return type(values)(map(_literal, values))
+    return _Placeholder() if values is None else values

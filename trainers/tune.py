@@ -1,0 +1,261 @@
+"""Searches budgets, thresholds, members and learning rates with KerasTuner.
+
+    python -m trainers.tune --config configs/digits.py --workdir runs/tuned \
+        --trials 8
+
+Each trial is a run of `trainers.train` (search, training, decoupling), trained
+on a part of the training split and measured on the rest: the test split is not
+looked at. What is searched says `--space`, by default `configs/space.py`:
+`--space.tau="(0.0, 0.2)"`. What is not in it is as in the config.
+
+The same command continues a search that was interrupted, and prints the table
+of one that is finished; with more `--trials` it goes on.
+
+    search.json      what is searched
+    trials/          the trials, see `trials.py`
+    tuner/           the state of the algorithm
+    results.json     every trial: values, status, metrics
+    results.txt      the table
+    figures/, logs/  the Pareto fronts of parameters against accuracy and NLL
+
+`tensorboard --logdir runs/tuned` shows the trials (HParams), the fronts, and
+every run's own curves and figures.
+
+Several processes share a search, on one machine or several that see the same
+`--workdir`: the same command for all, each with KerasTuner's variables in its
+environment. A worker that was killed is started again under its own name, and
+goes on with its trial.
+
+    KERASTUNER_TUNER_ID=chief KERASTUNER_ORACLE_IP=127.0.0.1 \
+        KERASTUNER_ORACLE_PORT=8000 python -m trainers.tune ...
+    KERASTUNER_TUNER_ID=worker0 ...
+"""
+
+import contextlib
+import os
+import sys
+import time
+
+from absl import app
+from absl import flags
+from absl import logging
+from ml_collections import config_flags
+
+from keras_superweights.tuning import make_oracle
+from keras_superweights.tuning.extra import keras_tuner
+from keras_superweights.tuning.oracles import MAX_FAILURES
+from trainers import parallel
+from trainers import results
+from trainers import run
+from trainers.definition import Search
+from trainers.workdir import write_json
+
+
+class Tuner(keras_tuner.Tuner):
+    """Asks for trials, runs them, and tells what came out.
+
+    Args:
+        search: The `Search`.
+        is_worker: Whether another process gives out the trials.
+    """
+
+    def __init__(self, search, is_worker):
+        self._search = search
+        self._is_owner = not is_worker
+        self._console = sys.stdout
+        oracle = make_oracle(
+            search.algorithm,
+            search.objective,
+            search.direction,
+            search.hyperparameters,
+            max_trials=search.num_trials,
+            max_epochs=search.config.epochs,
+            seed=search.config.seed + 1,  # 0 would be any
+        )
+        super().__init__(
+            oracle, directory=search.path, project_name=search.tuner.name
+        )
+        if self._is_owner:
+            if (search.tuner / "oracle.json").exists():
+                oracle.reload()
+            self.save()
+
+    def search(self):
+        # KerasTuner prints on its own, and a traceback for what is reported.
+        with (
+            open(os.devnull, "w") as nowhere,
+            contextlib.redirect_stdout(nowhere),
+            contextlib.redirect_stderr(nowhere),
+        ):
+            super().search()
+
+    def save(self):
+        # Of a tuner itself there is nothing to know.
+        if self._is_owner:
+            self.oracle.save()
+
+    def pre_create_trial(self):
+        # A worker with nothing to do asks again at once.
+        time.sleep(0.1)
+
+    def run_trial(self, trial):
+        began = time.monotonic()
+        one = self._search.trial(trial.trial_id, trial.hyperparameters.values)
+        shown = " ".join(
+            f"{name}={value}" for name, value in one.hyperparameters().items()
+        )
+        self._tell(f"trial {trial.trial_id}: {shown}")
+        try:
+            value = one.run(self._search.objective)
+        except Exception:
+            self._tell(f"trial {trial.trial_id}: {_line(one.outcome())}")
+            raise
+        self._tell(
+            f"trial {trial.trial_id}: {self._search.objective} {value:.4g}, "
+            f"{time.monotonic() - began:.0f} seconds"
+        )
+        return {self._search.objective: value}
+
+    def _tell(self, line):
+        print(line, file=self._console, flush=True)
+
+
+def _line(outcome):
+    return "{status}: {reason}".format(**outcome)
+
+
+def tune(
+    config,
+    space,
+    path,
+    algorithm="random",
+    objective="nll",
+    num_trials=None,
+):
+    """Runs a search, or what of it is still to be done.
+
+    Args:
+        config: The `ConfigDict` of a file in `configs/`, which says all that
+            is not searched. Without a validation part, it gets one of a tenth
+            of the training split.
+        space: A `ConfigDict` as in `configs/space.py`.
+        path: The directory of the search.
+        algorithm: `"random"`, `"hyperband"` or `"bayesian"`.
+        objective: One of `definition.OBJECTIVES`, or a member's,
+            `"val_member_0_accuracy"`.
+        num_trials: Trials of a random or Bayesian search.
+
+    Returns:
+        `(search, rows)`: the `definition.Search`, and the list of
+        `results.collect`; of a worker, which gives its trials to the chief,
+        `None`.
+
+    Raises:
+        TypeError, ValueError: If the search is not described, its directory
+            belongs to something else, or three trials in a row end in an
+            error. Of those that it had no trial is lost.
+    """
+    role = parallel.role()
+    search = Search(config, space, path, algorithm, objective, num_trials)
+    if role == "worker":
+        _work(search)
+        return None
+    search.check()
+    search.path.mkdir(parents=True, exist_ok=True)
+    with parallel.only_process(
+        search.path / "lock",
+        f"Another process runs the search in {search.path}. To share it, give "
+        "each process KerasTuner's environment variables: see the top of "
+        "trainers/parallel.py.",
+    ):
+        search.check()
+        if not search.definition.exists():
+            write_json(search.definition, search.describe())
+        search.write_columns()
+        tuner = Tuner(search, is_worker=False)
+        if not (role == "chief" and tuner.oracle.is_finished):
+            tuner.search()
+        rows = results.collect(search)
+        results.write(search, rows)
+    if tuner.oracle.has_given_up:
+        *_, last = (row for row in rows if row["status"] == "failed")
+        raise ValueError(
+            f"{MAX_FAILURES} trials in a row have ended in an error, the last "
+            f"of them, {last['trial']}, in {last['reason']}. Their output is "
+            f"in {search.trials}. The same command goes on."
+        )
+    return search, rows
+
+
+def _work(search):
+    """Runs trials until the chief has no more."""
+    import grpc  # of KerasTuner, and only workers need it
+
+    parallel.wait_for_chief()
+    if not search.definition.exists():
+        raise ValueError(
+            "A worker's `--workdir` must be that of its chief. Received: "
+            f"{search.path}, which has no search.json."
+        )
+    search.check()
+    try:
+        tuner = Tuner(search, is_worker=True)
+        if _names(tuner.oracle.get_space()) != _names(search.hyperparameters):
+            raise ValueError(
+                "The chief at this address and port is that of another search."
+            )
+        tuner.search()
+    except grpc.RpcError as error:
+        raise ValueError(
+            f"The chief has gone: {error.code()}. Start it again by the same "
+            "command, and then this worker."
+        ) from error
+
+
+def _names(hyperparameters):
+    return sorted(map(repr, hyperparameters.space))
+
+
+def main(argv):
+    if len(argv) > 1:
+        raise app.UsageError(f"Unknown arguments: {argv[1:]}")
+    logging.set_verbosity(logging.ERROR)
+    options = flags.FLAGS
+    found = tune(
+        options.config,
+        options.space,
+        options.workdir,
+        options.algorithm,
+        options.objective,
+        options.trials,
+    )
+    if found is None:
+        print("no more trials; the chief has the results")
+        return
+    search, rows = found
+    print()
+    print(results.table(search, rows))
+    best = results.ranked(search, rows)
+    if best:
+        print(
+            f"\nbest      {best[0]['config']}, for "
+            "python -m trainers.train --config\n"
+            f"figures   {search.path}/figures/search-pareto.png\n"
+            f"results   {search.path}/results.json\n"
+            f"logs      tensorboard --logdir {search.path}"
+        )
+
+
+if __name__ == "__main__":
+    config_flags.DEFINE_config_file(
+        "config", None, "File of the experiment; `:quick` shortens it."
+    )
+    config_flags.DEFINE_config_file(
+        "space", "configs/space.py", "File of what is searched."
+    )
+    flags.DEFINE_string("workdir", None, "Directory of the search.")
+    flags.DEFINE_string("algorithm", "random", "random, hyperband, bayesian.")
+    flags.DEFINE_string("objective", "nll", "What is to be least, or most.")
+    flags.DEFINE_integer("trials", None, "How many; not for hyperband.")
+    flags.mark_flags_as_required(["config", "workdir"])
+    run(main)
