@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import sklearn.datasets
 import tensorflow as tf
+from tensorflow.python.eager import context as eager_context
 
 import keras_superweights as ksw
 from keras_superweights.export import export_network
@@ -108,6 +109,35 @@ def test_kernels_are_generated_in_float32_and_read_in_the_compute_dtype():
     exact = layer.sources["kernel"]()
     assert exact.dtype == "float32" and layer.kernel.dtype == "bfloat16"
     assert np.abs(exact - float32(layer.kernel)).max() > 0
+
+
+def casts_in_a_step(num_uses):
+    """Casts to bfloat16 in a step, after TensorFlow has optimized it."""
+    with policy("mixed_bfloat16"):
+        inputs = keras.Input((4,))
+        layer, x = keras.layers.Dense(4, use_bias=False), inputs
+        for _ in range(num_uses):
+            x = layer(x)
+        head = keras.layers.Dense(3, dtype="float32")
+        network = ksw.share(keras.Model(inputs, head(x)), 1.0)
+    compiled(network, jit_compile=False)
+    context = eager_context.context()
+    context.enable_graph_collection()
+    try:
+        network.train_on_batch(np.ones((2, 4), "float32"), np.zeros(2, int))
+        graphs = context.export_run_metadata().function_graphs
+    finally:
+        context.disable_graph_collection()
+    return sum(
+        node.op == "Cast"
+        and node.attr["DstT"].type == tf.bfloat16.as_datatype_enum
+        for graph in graphs
+        for node in graph.post_optimization_graph.node
+    )
+
+
+def test_a_kernel_is_cast_once_a_step_however_often_it_is_read():
+    assert casts_in_a_step(num_uses=3) == casts_in_a_step(num_uses=1) > 0
 
 
 @pytest.mark.parametrize("num_members", [1, 2])

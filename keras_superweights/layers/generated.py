@@ -28,6 +28,9 @@ class GeneratedWeight:
         if not layer.trainable:
             weight = ops.stop_gradient(weight)
         # As Keras reads variables; an embedding casts what it has looked up.
+        # TensorFlow merges the casts of a kernel that is read several times,
+        # but not over the time steps of a recurrent layer: their gradients
+        # are many, and add up in float32.
         return (
             ops.cast(weight, layer.compute_dtype) if layer.autocast else weight
         )
