@@ -17,6 +17,11 @@ def get_base():
     config.data.train_split = "train"
     config.data.test_split = "test"
     config.data.validation_fraction = 0.0  # of train_split, held out
+    config.data.label = "label"
+    config.data.size = placeholder(int)  # that of the images
+    config.data.crop = placeholder(str)  # "inception"
+    config.data.mixup = 0.0  # alpha
+    config.data.cutmix = 0.0
 
     config.members = ()
     config.budget_params = 1.0  # up to 100 a fraction, above it a count

@@ -14,11 +14,15 @@ from trainers.settings import APPLICATIONS
 from trainers.settings import MODELS
 from trainers.settings import RULES
 
-# `(image_shape, num_classes)`, so that a plan needs no file of these sets.
+# By set and label `(image_shape, num_classes)`, so that a plan needs no file of
+# these sets.
 _IMAGES = {
-    "cifar10": ((32, 32, 3), 10),
-    "cifar100": ((32, 32, 3), 100),
-    "sklearn_digits": ((8, 8, 1), 10),
+    ("cifar10", "label"): ((32, 32, 3), 10),
+    ("cifar100", "label"): ((32, 32, 3), 100),
+    ("cifar100", "coarse_label"): ((32, 32, 3), 20),
+    ("fashion_mnist", "label"): ((28, 28, 1), 10),
+    ("imagenet2012", "label"): ((None, None, 3), 1000),
+    ("sklearn_digits", "label"): ((8, 8, 1), 10),
 }
 
 
@@ -36,12 +40,7 @@ def members(config):
 
     The shape of images and the number of classes are those of the data.
     """
-    name = config.data.name
-    if name in _IMAGES:
-        image_shape, num_classes = _IMAGES[name]
-    else:
-        images = pipeline(config)
-        image_shape, num_classes = images.image_shape, images.num_classes
+    image_shape, num_classes = _images(config)
 
     def builder(model, **arguments):
         if model in APPLICATIONS:
@@ -71,6 +70,20 @@ def policy(name):
         yield
     finally:
         keras.config.set_dtype_policy(before)
+
+
+def _images(config):
+    """`(image_shape, num_classes)` of the config's data."""
+    data = config.data
+    image_shape, num_classes = _IMAGES.get(
+        (data.name, data.get("label", "label")), (None, None)
+    )
+    if image_shape and data.get("size"):
+        image_shape = (data.size, data.size, image_shape[-1])
+    if image_shape and None not in image_shape:
+        return image_shape, num_classes
+    images = pipeline(config)
+    return images.image_shape, images.num_classes
 
 
 def allocate(config, members):
@@ -146,6 +159,6 @@ def optimizer(config, steps_per_epoch):
 
 def loss(config):
     """Cross-entropy of logits, for the labels that the pipeline gives."""
-    if config.data.get("label_smoothing"):
+    if any(map(config.data.get, ("label_smoothing", "mixup", "cutmix"))):
         return keras.losses.CategoricalCrossentropy(from_logits=True)
     return keras.losses.SparseCategoricalCrossentropy(from_logits=True)

@@ -16,6 +16,7 @@ class Draws(typing.NamedTuple):
     corners: tf.Tensor  # (n, 2) int32, row and column of the crop, 0..2 * pad
     flips: tf.Tensor  # (n,) bool, whether left and right change places
     centres: tf.Tensor  # (n, 2) int32, row and column of the cutout's centre
+    crop_keys: tf.Tensor  # (n, 2) int32, a key for each: `inception_crop`
 
 
 def draw(num_examples, image_shape, pad, key):
@@ -34,8 +35,8 @@ def draw(num_examples, image_shape, pad, key):
         `Draws`.
     """
     height, width = image_shape[:2]
-    corner_key, flip_key, row_key, column_key = tf.unstack(
-        tf.random.split(key, 4)
+    corner_key, flip_key, row_key, column_key, crop_key = tf.unstack(
+        tf.random.split(key, 5)
     )
 
     def integers(key, shape, limit):
@@ -49,6 +50,7 @@ def draw(num_examples, image_shape, pad, key):
         corners=integers(corner_key, [num_examples, 2], 2 * pad + 1),
         flips=integers(flip_key, [num_examples], 2) == 1,
         centres=tf.stack([rows, columns], axis=1),
+        crop_keys=integers(crop_key, [num_examples, 2], tf.int32.max),
     )
 
 

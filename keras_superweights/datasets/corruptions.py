@@ -18,14 +18,14 @@ import numbers
 import numpy as np
 import tensorflow as tf
 
-from keras_superweights.datasets import augment
-from keras_superweights.datasets import prepared
+from keras_superweights.datasets.image_set import ImageSet
 
 SEVERITIES = (1, 2, 3, 4, 5)
 
-# Images whose noise is drawn at once. Not the batch size, which must not
-# change what an image looks like.
+# Images whose noise is drawn at once, fewer where they are large. Not the batch
+# size, which must not change what an image looks like.
 _EXAMPLES_AT_ONCE = 500
+_PIXELS_AT_ONCE = 2**19
 
 
 def corrupt(images, corruption, severity, seed=0):
@@ -123,64 +123,59 @@ def corrupted_test(pipeline, corruption, severity, seed=0):
     'generated'
     """
     _check_severity(severity)
-    builder = prepared.open_builder(pipeline.name, pipeline.data_dir)
-    name = f"{builder.name}_corrupted/{corruption}_{severity}"
+    name = f"{pipeline.set_name}_corrupted/{corruption}_{severity}"
     corrupted = _prepared_with_split(name, pipeline)
-    if corrupted is None and corruption not in CORRUPTIONS:
+    if corrupted is not None:
+        indices = np.arange(corrupted.num_examples(pipeline.test_split))
+        pixels = corrupted.in_order(
+            pipeline.test_split, indices, pipeline.batch_size
+        )
+        source = corrupted.full_name
+    elif corruption in CORRUPTIONS:
+        pixels = _corrupted_pixels(pipeline, corruption, severity, seed)
+        source = "generated"
+    else:
         raise ValueError(
             f"`corruption` must be one of {CORRUPTIONS}, or prepared by tfds "
             f"as '{name}' in the directory of the pipeline, with the split "
             f"'{pipeline.test_split}'. Received: corruption={corruption!r}."
         )
-    examples = _read(corrupted or builder, pipeline.test_split)
-    if corrupted is None:
-
-        def make_noise(block, examples):
-            images, labels = examples
-            key = tf.random.fold_in(tf.constant([seed, 1], tf.int64), block)
-            return _apply(images, corruption, severity, key), labels
-
-        examples = (
-            examples.batch(_EXAMPLES_AT_ONCE)
-            .enumerate()
-            .map(make_noise, tf.data.AUTOTUNE, deterministic=True)
-            .unbatch()
-        )
-
-    mean, deviation = pipeline.mean, pipeline.deviation
-
-    def make_batch(images, labels):
-        images = augment.normalize(images, mean, deviation)
-        if pipeline.label_smoothing:
-            labels = tf.one_hot(labels, pipeline.num_classes)
-        return images, labels
-
-    batches = (
-        examples.batch(pipeline.batch_size)
-        .map(make_batch, tf.data.AUTOTUNE, deterministic=True)
-        .prefetch(tf.data.AUTOTUNE)
+    batches = pixels.map(
+        pipeline.to_inputs, tf.data.AUTOTUNE, deterministic=True
     )
-    return batches, corrupted.info.full_name if corrupted else "generated"
+    return batches.prefetch(tf.data.AUTOTUNE), source
+
+
+def _corrupted_pixels(pipeline, corruption, severity, seed):
+    """The batches of `pipeline.test_pixels`, corrupted."""
+
+    def make_noise(block, examples):
+        images, labels = examples
+        key = tf.random.fold_in(tf.constant([seed, 1], tf.int64), block)
+        return _apply(images, corruption, severity, key), labels
+
+    height, width, _ = pipeline.image_shape
+    block_size = min(
+        _EXAMPLES_AT_ONCE, max(1, _PIXELS_AT_ONCE // (height * width))
+    )
+    return (
+        pipeline.test_pixels()
+        .unbatch()
+        .batch(block_size)
+        .enumerate()
+        .map(make_noise, tf.data.AUTOTUNE, deterministic=True)
+        .unbatch()
+        .batch(pipeline.batch_size)
+    )
 
 
 def _prepared_with_split(name, pipeline):
     try:
-        builder = prepared.open_builder(name, pipeline.data_dir)
-        builder.info.splits[pipeline.test_split]
+        found = ImageSet(name, pipeline.data_dir, pipeline.label, pipeline.size)
+        found.num_examples(pipeline.test_split)
     except (KeyError, ValueError):
         return None
-    return builder
-
-
-def _read(builder, split):
-    import tensorflow_datasets as tfds
-
-    examples = builder.as_dataset(
-        split=split,
-        shuffle_files=False,
-        decoders=tfds.decode.PartialDecoding({"image": True, "label": True}),
-    )
-    return examples.map(lambda example: (example["image"], example["label"]))
+    return found
 
 
 def _apply(images, corruption, severity, key):

@@ -2,23 +2,22 @@
 
 import dataclasses
 import functools
-import numbers
 import os
 
 import numpy as np
 import tensorflow as tf
 
 from keras_superweights.datasets import augment
-from keras_superweights.datasets import prepared
+from keras_superweights.datasets import mixing
+from keras_superweights.datasets import normalization
+from keras_superweights.datasets import plan
+from keras_superweights.datasets.arguments import check_integer
+from keras_superweights.datasets.arguments import check_number
+from keras_superweights.datasets.image_set import ImageSet
 
-# Per-channel mean and deviation of the pixels of the whole "train" split, on
-# the scale 0..1. CIFAR: the values in common use. Digits: computed from the
-# split of `SklearnDigits`; a test computes them again.
-_NORMALIZATION = {
-    "cifar10": ((0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)),
-    "cifar100": ((0.5071, 0.4865, 0.4409), (0.2673, 0.2564, 0.2762)),
-    "sklearn_digits": ((0.3049,), (0.3754,)),
-}
+# Examples that a set which `CONSTANTS` does not know is normalised by: enough
+# for two digits, and no wait where the set is large.
+_NORMALIZED_BY = 4096
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -28,21 +27,25 @@ class ImagePipeline:
     The order of the examples and every augmentation are functions of `seed`,
     the number of the epoch and the example. A run that was interrupted after
     any epoch therefore continues with the very batches that it would have
-    seen, and neither the batch size nor the number of replicas changes how an
-    example is augmented in a given epoch.
+    seen, and neither the batch size nor the number of workers or replicas
+    changes how an example is augmented in a given epoch.
 
     Elements are `(images, labels)`: float32 `(b, height, width, channels)`
     with `(pixel / 255 - mean) / deviation`, and int64 `(b,)`, or, with label
-    smoothing, float32 `(b, num_classes)` for a categorical loss. Training
-    applies, in this order: crop from a black border, flip, normalise, Cutout.
+    smoothing, mixup or CutMix, float32 `(b, num_classes)` for a categorical
+    loss. Training applies, in this order: Inception crop, crop from a black
+    border, flip, normalise, Cutout, mixup or CutMix.
 
-    Both splits are kept in memory as uint8 from their first use on.
+    A split whose images have one size, and at most 2 GiB of pixels, is kept in
+    memory as uint8 from its first use on. Of others only the places of the
+    examples in the files are, which their first use looks up; images are read
+    and decoded when they are needed, of JPEG files no more than the crop.
 
     Args:
         name: the set as tfds names it, `"cifar100"` or `"set/config:1.0.0"`,
-            with the features `image` (uint8, one size) and `label`.
-            `"sklearn_digits"` (see `SklearnDigits`) is prepared on first use;
-            every other one must be prepared in `data_dir`.
+            with a feature `image` of uint8 images. `"sklearn_digits"` (see
+            `SklearnDigits`) is prepared on first use; every other one must be
+            prepared in `data_dir`.
         data_dir: the tfds directory. Defaults to tfds's own: the environment
             variable `TFDS_DATA_DIR`, or else `~/tensorflow_datasets`.
         train_split, test_split: tfds splits, slices such as `"train[:10000]"`
@@ -51,6 +54,14 @@ class ImagePipeline:
             is not trained on but held out, for choices that must not see the
             test split. Which examples these are depends on the split and the
             fraction only, not on the seed.
+        label: the feature that is the class, such as `"coarse_label"` for the
+            20 classes of CIFAR-100.
+        size: int, height and width that images are brought to, for training
+            and test alike: the shorter side is resized to `size / 0.875` and
+            the middle is cut out. None for a set whose images have one size,
+            which they keep.
+        crop: `"inception"` for training images of a random part of each,
+            8 to 100 % of the area at a ratio of 3/4 to 4/3, or None.
         batch_size: int, of training, validation and test. Training drops the
             examples left over at the end of an epoch, other ones in every
             epoch; nothing is dropped elsewhere.
@@ -58,8 +69,9 @@ class ImagePipeline:
         pad: int, pixels of the border cropped from; 0 for no cropping.
         flip: whether to mirror half of the images left to right.
         cutout: int, side in pixels of the square set to the mean; 0 for none.
-        label_smoothing: float in [0, 1), of the training labels. Above 0 all
-            labels are vectors.
+        mixup, cutmix: floats, the alpha of each; 0 for none. With both on,
+            every image gets one of them.
+        label_smoothing: float in [0, 1), of the training labels.
 
     Raises:
         TypeError, ValueError: when made, for an argument that does not fit,
@@ -78,7 +90,11 @@ class ImagePipeline:
     ... )
 
     References:
+        - Inception crop:
+          [Szegedy et al., 2015](https://arxiv.org/abs/1409.4842), section 6.
         - Cutout: [DeVries & Taylor, 2017](https://arxiv.org/abs/1708.04552).
+        - mixup: [Zhang et al., 2018](https://arxiv.org/abs/1710.09412).
+        - CutMix: [Yun et al., 2019](https://arxiv.org/abs/1905.04899).
         - Label smoothing:
           [Szegedy et al., 2016](https://arxiv.org/abs/1512.00567), section 7.
     """
@@ -88,15 +104,20 @@ class ImagePipeline:
     train_split: str = "train"
     test_split: str = "test"
     validation_fraction: float = 0.0
+    label: str = "label"
+    size: int | None = None
+    crop: str | None = None
     batch_size: int = 128
     seed: int = 0
     pad: int = 0
     flip: bool = False
     cutout: int = 0
+    mixup: float = 0.0
+    cutmix: float = 0.0
     label_smoothing: float = 0.0
 
     def __post_init__(self):
-        for field in ("name", "train_split", "test_split"):
+        for field in ("name", "train_split", "test_split", "label"):
             if not isinstance(getattr(self, field), str):
                 raise TypeError(
                     f"`{field}` must be a string. "
@@ -106,24 +127,38 @@ class ImagePipeline:
             raise TypeError(
                 f"`flip` must be True or False. Received: flip={self.flip!r}."
             )
-        _check_integer("seed", self.seed, 0, 2**63 - 1)
-        for field in ("label_smoothing", "validation_fraction"):
-            _check_fraction(field, getattr(self, field))
-        self._check_features()
+        if self.crop not in (None, "inception"):
+            raise ValueError(
+                "`crop` must be 'inception' or None. "
+                f"Received: crop={self.crop!r}."
+            )
+        check_integer("seed", self.seed, 0, 2**63 - 1)
+        check_number("label_smoothing", self.label_smoothing, below=1)
+        check_number("validation_fraction", self.validation_fraction, below=1)
+        check_number("mixup", self.mixup)
+        check_number("cutmix", self.cutmix)
+        if self.size is not None:
+            check_integer("size", self.size, 1)
         for field in ("train_split", "test_split"):
-            self._check_split(field)
+            self._set.check_split(field, getattr(self, field))
         self._check_validation()
-        _check_integer("batch_size", self.batch_size, 1, self.num_train)
+        check_integer("batch_size", self.batch_size, 1, self.num_train)
+        if self._mixes and self.batch_size == 1:
+            raise ValueError(
+                "`batch_size` must be at least 2 for `mixup` and `cutmix`, "
+                "which mix the images of a batch. Received: batch_size=1."
+            )
         side = min(self.image_shape[:2])
-        _check_integer("pad", self.pad, 0, side)
-        _check_integer("cutout", self.cutout, 0, side)
+        check_integer("pad", self.pad, 0, side)
+        check_integer("cutout", self.cutout, 0, side)
 
     def train(self, epochs, first_epoch=0, num_shards=1, shard=0):
         """Returns the training batches of several epochs, one after the other.
 
         A batch is the same however many workers share it: of its rows,
         `batch_size` in all, each shard has the same number, those of shard 0
-        first. A worker computes its own rows only.
+        first. A worker computes its own rows only (and, to mix it with its
+        last, one more).
 
         Args:
             epochs: int, the epoch to stop before, as in `fit`.
@@ -138,46 +173,57 @@ class ImagePipeline:
             A `tf.data.Dataset` of `(epochs - first_epoch) * steps_per_epoch`
             batches, to be used with `steps_per_epoch`.
         """
-        _check_integer("epochs", epochs, 0)
-        _check_integer("first_epoch", first_epoch, 0, epochs)
+        check_integer("epochs", epochs, 0)
+        check_integer("first_epoch", first_epoch, 0, epochs)
         self._check_shards(num_shards, shard)
-        rows = self.batch_size // num_shards
-        images, labels = self._train_split_examples
         mean, deviation = self._normalization
+        rows = plan.shard_rows(
+            self.batch_size, num_shards, shard, with_next=self._mixes
+        )
 
-        def make_batch(indices, draws):
-            batch = tf.gather(images, indices)
+        def make_batch(images, labels, draws, mix):
+            images = tf.ensure_shape(images, (len(rows), *self.image_shape))
             if self.pad:
-                batch = augment.pad_and_crop(batch, draws.corners, self.pad)
+                images = augment.pad_and_crop(images, draws.corners, self.pad)
             if self.flip:
-                batch = augment.flip(batch, draws.flips)
-            batch = augment.normalize(batch, mean, deviation)
+                images = augment.flip(images, draws.flips)
+            images = augment.normalize(images, mean, deviation)
             if self.cutout:
-                batch = augment.cutout(batch, draws.centres, self.cutout)
-            targets = tf.gather(labels, indices)
-            return batch, self._encode_labels(targets, self.label_smoothing)
+                images = augment.cutout(images, draws.centres, self.cutout)
+            labels = self._encode_labels(labels, self.label_smoothing)
+            if self._mixes:
+                images, labels = mixing.mix(images, labels, mix)
+            return images, labels
 
         num_batches = (epochs - first_epoch) * self.steps_per_epoch
-        return (
+        batches = (
             tf.data.Dataset.range(first_epoch, epochs)
-            .flat_map(
-                lambda epoch: self._plan_epoch(
-                    epoch, slice(shard * rows, (shard + 1) * rows)
-                )
-            )
+            .flat_map(lambda epoch: self._plan_epoch(epoch, rows))
             .apply(tf.data.experimental.assert_cardinality(num_batches))
-            .map(make_batch, tf.data.AUTOTUNE, deterministic=True)
-            .prefetch(tf.data.AUTOTUNE)
         )
+        if self.crop:
+            images = self._set.random_crops(
+                self.train_split,
+                batches.map(
+                    lambda indices, draws, mix: (
+                        indices,
+                        draws.crop_keys,
+                        draws,
+                        mix,
+                    )
+                ),
+            )
+        else:
+            images = self._set.whole(self.train_split, batches)
+        return images.map(
+            make_batch, tf.data.AUTOTUNE, deterministic=True
+        ).prefetch(tf.data.AUTOTUNE)
 
     def test(self, num_shards=1, shard=0):
         """Returns the batches of the test split, in order, nothing dropped.
 
-        Every shard has as many batches, and every batch at least one row:
-        workers step together, and the mean of no rows is not defined. So each
-        batch is cut as evenly as it goes, and a last one of fewer rows than
-        there are shards goes to the one before. No row is seen twice, and
-        none needs a weight: sums over the shards are those of one worker.
+        Every shard has as many batches, and every batch at least one row; see
+        `plan.cut_batches`. Together the shards see every example once.
 
         Args:
             num_shards, shard: as in `train`.
@@ -185,7 +231,28 @@ class ImagePipeline:
         Raises:
             ValueError: if there are fewer examples than shards.
         """
-        return self._plain_batches(self._test_examples, num_shards, shard)
+        return self._finish(self.test_pixels(num_shards, shard))
+
+    def test_pixels(self, num_shards=1, shard=0):
+        """Returns `test()` before normalisation: uint8 images, int64 labels.
+
+        `to_inputs` makes the rest of it.
+        """
+        indices = np.arange(self.num_test)
+        return self._pixels(self.test_split, indices, num_shards, shard)
+
+    def to_inputs(self, images, labels):
+        """Normalises images, and makes labels what the loss takes.
+
+        Args:
+            images: uint8 tensor `(b, height, width, channels)`.
+            labels: int tensor `(b,)`.
+
+        Returns:
+            `(images, labels)` as in the elements of `test()`.
+        """
+        images = augment.normalize(images, self.mean, self.deviation)
+        return images, self._encode_labels(labels, smoothing=0.0)
 
     def validation(self, num_shards=1, shard=0):
         """Returns the batches that are held out, as `test` does its own.
@@ -201,12 +268,9 @@ class ImagePipeline:
                 "`validation_fraction` must be above 0 for a part to validate "
                 f"on. Received: validation_fraction={self.validation_fraction}."
             )
-        images, labels = self._train_split_examples
         _, held_out = self._parts
-        return self._plain_batches(
-            (tf.gather(images, held_out), tf.gather(labels, held_out)),
-            num_shards,
-            shard,
+        return self._finish(
+            self._pixels(self.train_split, held_out, num_shards, shard)
         )
 
     def measured(self, num_shards=1, shard=0):
@@ -224,22 +288,10 @@ class ImagePipeline:
             return self.validation(num_shards, shard), "validation"
         return self.test(num_shards, shard), self.test_split
 
-    def _plain_batches(self, examples, num_shards, shard):
-        """Batches of `(images, labels)`, in order, nothing dropped."""
-        self._check_shards(num_shards, shard)
-        images, labels = examples
-        mean, deviation = self._normalization
-        rows = _cut_batches(len(labels), self.batch_size, num_shards, shard)
-
-        def make_batch(start, stop):
-            batch = augment.normalize(images[start:stop], mean, deviation)
-            return batch, self._encode_labels(labels[start:stop], 0.0)
-
-        return (
-            tf.data.Dataset.from_tensor_slices(rows)
-            .map(make_batch, tf.data.AUTOTUNE, deterministic=True)
-            .prefetch(tf.data.AUTOTUNE)
-        )
+    @property
+    def set_name(self):
+        """The set's name in tfds, without version and config."""
+        return self._set.name
 
     @property
     def steps_per_epoch(self):
@@ -259,24 +311,25 @@ class ImagePipeline:
     @property
     def num_test(self):
         """Examples in the test split."""
-        return self._builder.info.splits[self.test_split].num_examples
+        return self._set.num_examples(self.test_split)
 
     @property
     def num_classes(self):
         """Classes of the labels."""
-        return self._builder.info.features["label"].num_classes
+        return self._set.num_classes
 
     @property
     def image_shape(self):
         """`(height, width, channels)` of every image."""
-        return tuple(self._builder.info.features["image"].shape)
+        return self._set.image_shape
 
     @property
     def mean(self):
         """Mean of the pixels per channel, on the scale 0..1.
 
-        Of the whole training split for the sets this module knows (CIFAR and
-        digits); of what is trained on for any other.
+        A constant of the sets that this module knows (CIFAR, digits,
+        Fashion-MNIST, ImageNet); for any other of what is trained on, of 4,096
+        examples from all over it where there are more.
         """
         return self._normalization[0]
 
@@ -285,141 +338,79 @@ class ImagePipeline:
         """Standard deviation of the pixels per channel; see `mean`."""
         return self._normalization[1]
 
+    @property
+    def _mixes(self):
+        return bool(self.mixup or self.cutmix)
+
     @functools.cached_property
-    def _builder(self):
-        return prepared.open_builder(self.name, self.data_dir)
+    def _set(self):
+        return ImageSet(self.name, self.data_dir, self.label, self.size)
 
     @functools.cached_property
     def _parts(self):
-        """`(trained, held_out)`: indices into the training split, in order."""
-        total = self._builder.info.splits[self.train_split].num_examples
-        num_validation = round(self.validation_fraction * total)
-        # `RandomState` is frozen: every version of NumPy draws the same.
-        order = np.random.RandomState(0).permutation(total)
-        return (
-            np.sort(order[num_validation:]),
-            np.sort(order[:num_validation]),
-        )
-
-    @functools.cached_property
-    def _train_split_examples(self):
-        return self._load(self.train_split)
-
-    @functools.cached_property
-    def _test_examples(self):
-        return self._load(self.test_split)
+        """`(trained, held_out)`: indices into the training split."""
+        num_examples = self._set.num_examples(self.train_split)
+        return plan.hold_out(num_examples, self.validation_fraction)
 
     @functools.cached_property
     def _normalization(self):
-        known = _NORMALIZATION.get(self._builder.name)
-        if known is not None:
-            return known
-        pixels = self._train_split_examples[0].numpy()[self._parts[0]]
-        values = np.arange(256) / 255
-        mean, deviation = [], []
-        for channel in range(pixels.shape[-1]):
-            counts = np.bincount(pixels[..., channel].ravel(), minlength=256)
-            mean.append(float(np.average(values, weights=counts)))
-            variance = np.average((values - mean[-1]) ** 2, weights=counts)
-            deviation.append(float(np.sqrt(variance)))
-        if min(deviation) == 0:
+        if self._set.name in normalization.CONSTANTS:
+            return normalization.CONSTANTS[self._set.name]
+        trained, _ = self._parts
+        places = np.linspace(
+            0, len(trained) - 1, min(len(trained), _NORMALIZED_BY)
+        )
+        # Whoever asks first may be in the middle of tracing a function.
+        with tf.init_scope():
+            found = normalization.measure(
+                self._pixels(self.train_split, trained[places.astype(int)]),
+                self.image_shape[-1],
+            )
+        if not all(found[1]):
             raise ValueError(
                 "Every channel must vary over the training split to be "
                 f"normalised. Received: name={self.name!r}, "
                 f"train_split={self.train_split!r} with standard deviations "
-                f"{deviation}. Use more examples or drop the channel."
+                f"{found[1]}. Use more examples or drop the channel."
             )
-        return tuple(mean), tuple(deviation)
-
-    def _load(self, split):
-        """Reads a split into `(images uint8, labels int64)`, in tfds order."""
-        import tensorflow_datasets as tfds
-
-        # Tensors made for the CPU: else a machine with a GPU would keep the
-        # set there and copy it back for `tf.data`.
-        with tf.device("/CPU:0"):
-            examples = self._builder.as_dataset(
-                split=split,
-                batch_size=-1,
-                shuffle_files=False,
-                decoders=tfds.decode.PartialDecoding(
-                    {"image": True, "label": True}
-                ),
-            )
-            return examples["image"], examples["label"]
+        return found
 
     def _plan_epoch(self, epoch, rows):
         """Returns those rows of an epoch's batches, as indices and draws."""
-        key = tf.random.fold_in([self.seed, 0], epoch)
-        order_key, augment_key = tf.unstack(tf.random.split(key, 2))
+        order_key, augment_key, mix_key = plan.epoch_keys(self.seed, epoch)
         trained, held_out = self._parts
-        order = tf.random.experimental.stateless_shuffle(trained, order_key)
+        indices = plan.shuffled_batches(trained, self.batch_size, order_key)
+        indices = tf.gather(indices, rows, axis=1)
         # Drawn in the order of the split, then put in that of the epoch: what
         # an example gets does not depend on its place.
+        num_examples = len(trained) + len(held_out)
         draws = augment.draw(
-            len(trained) + len(held_out),
-            self.image_shape,
-            self.pad,
-            augment_key,
+            num_examples, self.image_shape, self.pad, augment_key
         )
-        order = order[: self.steps_per_epoch * self.batch_size]
+        mixes = ()
+        if self._mixes:
+            mixes = mixing.draw(num_examples, self.mixup, self.cutmix, mix_key)
+        draws, mixes = tf.nest.map_structure(
+            lambda drawn: tf.gather(drawn, indices), (draws, mixes)
+        )
+        return tf.data.Dataset.from_tensor_slices((indices, draws, mixes))
 
-        def to_batches(values):  # (n, ...) -> (steps, rows, ...)
-            shape = (self.steps_per_epoch, self.batch_size, *values.shape[1:])
-            return tf.reshape(values, shape)[:, rows]
+    def _pixels(self, split, indices, num_shards=1, shard=0):
+        """Batches of uint8 images and int64 labels, in order."""
+        self._check_shards(num_shards, shard)
+        return self._set.in_order(
+            split, indices, self.batch_size, num_shards, shard
+        )
 
-        indices = to_batches(order)
-        draws = augment.Draws(*(to_batches(tf.gather(d, order)) for d in draws))
-        return tf.data.Dataset.from_tensor_slices((indices, draws))
+    def _finish(self, pixels):
+        return pixels.map(
+            self.to_inputs, tf.data.AUTOTUNE, deterministic=True
+        ).prefetch(tf.data.AUTOTUNE)
 
     def _encode_labels(self, labels, smoothing):
-        if not self.label_smoothing:
+        if not (self._mixes or self.label_smoothing):
             return labels
         return augment.smooth_labels(labels, self.num_classes, smoothing)
-
-    def _check_features(self):
-        import tensorflow_datasets as tfds
-
-        features = self._builder.info.features
-        if not (
-            {"image", "label"} <= set(features)
-            and isinstance(features["image"], tfds.features.Image)
-            and isinstance(features["label"], tfds.features.ClassLabel)
-            and features["image"].np_dtype == np.uint8
-            and None not in features["image"].shape
-        ):
-            raise ValueError(
-                "`name` must be a set whose feature `image` holds uint8 images "
-                "of one size and whose feature `label` is a class. "
-                f"Received: name={self.name!r} with features {features}."
-            )
-
-    def _check_split(self, field):
-        split = getattr(self, field)
-        splits = self._builder.info.splits
-        try:
-            num_examples = splits[split].num_examples
-        except (KeyError, ValueError) as error:
-            sizes = {key: splits[key].num_examples for key in sorted(splits)}
-            raise ValueError(
-                f"`{field}` must be one of the splits {sizes} (name: number of "
-                "examples) or a slice inside one, such as 'train[:100]'. "
-                f"Received: {field}={split!r}."
-            ) from error
-        if num_examples == 0:
-            raise ValueError(
-                f"`{field}` must have at least one example. "
-                f"Received: {field}={split!r}, which has none."
-            )
-
-    def _check_shards(self, num_shards, shard):
-        _check_integer("num_shards", num_shards, 1, self.batch_size)
-        _check_integer("shard", shard, 0, num_shards - 1)
-        if self.batch_size % num_shards:
-            raise ValueError(
-                "`num_shards` must divide the batch size, "
-                f"{self.batch_size}. Received: num_shards={num_shards}."
-            )
 
     def _check_validation(self):
         if self.validation_fraction and not (
@@ -433,46 +424,11 @@ class ImagePipeline:
                 f"train_split={self.train_split!r}."
             )
 
-
-def _cut_batches(num_examples, batch_size, num_shards, shard):
-    """`(starts, stops)` of a shard's rows of batches that come in order."""
-    if num_examples < num_shards:
-        raise ValueError(
-            "`num_shards` must be at most the number of examples, "
-            f"{num_examples}. Received: num_shards={num_shards}."
-        )
-    stops = np.arange(batch_size, num_examples + batch_size, batch_size)
-    stops = np.minimum(stops, num_examples)
-    if num_examples - (len(stops) - 1) * batch_size < num_shards:
-        stops = np.append(stops[:-2], num_examples)
-    starts = np.append(0, stops[:-1])
-    sizes = stops - starts
-    return (
-        starts + sizes * shard // num_shards,
-        starts + sizes * (shard + 1) // num_shards,
-    )
-
-
-def _check_fraction(name, value):
-    if not isinstance(value, numbers.Real) or isinstance(value, bool):
-        raise TypeError(
-            f"`{name}` must be a number. Received: {name}={value!r}."
-        )
-    if not 0 <= value < 1:
-        raise ValueError(
-            f"`{name}` must be at least 0 and below 1. "
-            f"Received: {name}={value}."
-        )
-
-
-def _check_integer(name, value, minimum, maximum=None):
-    if not isinstance(value, numbers.Integral) or isinstance(value, bool):
-        raise TypeError(
-            f"`{name}` must be an integer. Received: {name}={value!r}."
-        )
-    if value < minimum or (maximum is not None and value > maximum):
-        limit = "" if maximum is None else f" and at most {maximum}"
-        raise ValueError(
-            f"`{name}` must be at least {minimum}{limit}. "
-            f"Received: {name}={value}."
-        )
+    def _check_shards(self, num_shards, shard):
+        check_integer("num_shards", num_shards, 1, self.batch_size)
+        check_integer("shard", shard, 0, num_shards - 1)
+        if self.batch_size % num_shards:
+            raise ValueError(
+                "`num_shards` must divide the batch size, "
+                f"{self.batch_size}. Received: num_shards={num_shards}."
+            )

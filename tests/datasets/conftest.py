@@ -1,10 +1,14 @@
-"""Two prepared tfds directories: the digits, and a set made for the tests."""
+"""Two prepared tfds directories: the digits, and sets made for the tests."""
+
+import io
 
 import numpy as np
 import pytest
+import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from keras_superweights.datasets import ImagePipeline
+from keras_superweights.datasets import examples
 
 
 class TinyColours(tfds.core.GeneratorBasedBuilder):
@@ -40,8 +44,8 @@ class TinyColours(tfds.core.GeneratorBasedBuilder):
             yield index, {"id": index, "image": image, "label": int(label)}
 
 
-class TinySizes(tfds.core.GeneratorBasedBuilder):
-    """Images of no fixed size, which a pipeline must refuse."""
+class TinyPhotos(tfds.core.GeneratorBasedBuilder):
+    """20 + 5 photos of all sizes in three files a split, JPEG and PNG."""
 
     VERSION = tfds.core.Version("1.0.0")
 
@@ -51,16 +55,75 @@ class TinySizes(tfds.core.GeneratorBasedBuilder):
             features=tfds.features.FeaturesDict(
                 {
                     "image": tfds.features.Image(shape=(None, None, 3)),
-                    "label": tfds.features.ClassLabel(num_classes=2),
+                    "label": tfds.features.ClassLabel(num_classes=5),
+                    "coarse_label": tfds.features.ClassLabel(num_classes=2),
                 }
             ),
+            disable_shuffling=True,
         )
 
     def _split_generators(self, dl_manager):
-        return {"train": self._generate_examples()}
+        splits = ("train", "test", "unlabelled")
+        return {split: self._generate_examples(split) for split in splits}
 
-    def _generate_examples(self):
-        yield 0, {"image": np.zeros((3, 4, 3), np.uint8), "label": 0}
+    def _generate_examples(self, split):
+        for index, photo in enumerate(tiny_photos(split)):
+            label = -1 if split == "unlabelled" and index else index % 5
+            yield (
+                index,
+                {
+                    "image": encode(photo, jpeg=index % 3 > 0),
+                    "label": label,
+                    "coarse_label": label % 2,
+                },
+            )
+
+
+class BrokenColours(tfds.core.GeneratorBasedBuilder):
+    """A set whose images are not what it promises, 6x5 of 4 classes."""
+
+    VERSION = tfds.core.Version("1.0.0")
+
+    def _info(self):
+        return tfds.core.DatasetInfo(
+            builder=self,
+            features=tfds.features.FeaturesDict(
+                {
+                    "image": tfds.features.Image(shape=(6, 5, 3)),
+                    "label": tfds.features.ClassLabel(num_classes=4),
+                }
+            ),
+            disable_shuffling=True,
+        )
+
+    def _split_generators(self, dl_manager):
+        return {
+            "train": self._generate_examples([(6, 5), (6, 4)], 0),
+            "other": self._generate_examples([(6, 4), (6, 4)], 0),
+            "unlabelled": self._generate_examples([(6, 5), (6, 5)], -1),
+        }
+
+    def _generate_examples(self, sizes, label):
+        for index, size in enumerate(sizes):
+            image = np.arange(6 * 5 * 3, dtype=np.uint8)[: np.prod(size) * 3]
+            image = encode(image.reshape(*size, 3), jpeg=False)
+            yield index, {"image": image, "label": label}
+
+
+def encode(image, jpeg):
+    """The bytes of a file, which tfds does not look into."""
+    code = tf.io.encode_jpeg(image, quality=95) if jpeg else None
+    return io.BytesIO((code or tf.io.encode_png(image)).numpy())
+
+
+def tiny_photos(split):
+    """Smooth images of random sizes, as a JPEG file can hold them."""
+    rng = np.random.default_rng(len(split))
+    for _ in range({"train": 20, "test": 5, "unlabelled": 3}[split]):
+        size = rng.integers(16, 40, 2)
+        corners = rng.integers(0, 256, (3, 3, 3))
+        pixels = tf.image.resize(corners, size)
+        yield tf.cast(tf.round(pixels), tf.uint8).numpy()
 
 
 def tiny_examples(split):
@@ -77,7 +140,10 @@ def tiny_examples(split):
 def tiny_dir(tmp_path_factory):
     data_dir = tmp_path_factory.mktemp("tiny")
     TinyColours(data_dir=data_dir).download_and_prepare()
-    TinySizes(data_dir=data_dir).download_and_prepare()
+    TinyPhotos(data_dir=data_dir).download_and_prepare(
+        download_config=tfds.download.DownloadConfig(num_shards=3)
+    )
+    BrokenColours(data_dir=data_dir).download_and_prepare()
     return data_dir
 
 
@@ -102,3 +168,25 @@ def make_pipeline(tiny_dir):
         return ImagePipeline(data_dir=tiny_dir, **options)
 
     return make
+
+
+@pytest.fixture(name="tiny_photos")
+def tiny_photos_fixture():
+    return tiny_photos
+
+
+@pytest.fixture
+def make_photos(tiny_dir):
+    """Makes a pipeline on `TinyPhotos`, 12 pixels, 4 examples a batch."""
+
+    def make(**options):
+        options = {"size": 12, "batch_size": 4} | options
+        return ImagePipeline(name="tiny_photos", data_dir=tiny_dir, **options)
+
+    return make
+
+
+@pytest.fixture
+def from_disk(monkeypatch):
+    """Lets no set be small enough for memory."""
+    monkeypatch.setattr(examples, "_LARGEST_IN_MEMORY", 0)

@@ -78,7 +78,7 @@ def test_smoothed_labels_agree_with_the_formula(smoothing):
 def test_draws_cover_their_ranges_uniformly():
     num_examples, height, width, pad = 30_000, 6, 4, 1
     draws = augment.draw(num_examples, (height, width, 3), pad, [3, 1])
-    corners, flips, centres = (np.asarray(values) for values in draws)
+    corners, flips, centres, keys = (np.asarray(values) for values in draws)
 
     def check(values, num_values):
         counts = np.bincount(values, minlength=num_values)
@@ -91,6 +91,7 @@ def test_draws_cover_their_ranges_uniformly():
     check(centres[:, 0] * width + centres[:, 1], height * width)
     check(flips.astype(int), 2)
     check(flips * 9 + corners[:, 0] * 3 + corners[:, 1], 18)
+    assert len(np.unique(keys, axis=0)) == num_examples
 
 
 def test_one_augmentation_does_not_change_the_draws_of_another():
@@ -100,3 +101,4 @@ def test_one_augmentation_does_not_change_the_draws_of_another():
     assert np.any(with_pad.corners)
     np.testing.assert_array_equal(without.flips, with_pad.flips)
     np.testing.assert_array_equal(without.centres, with_pad.centres)
+    np.testing.assert_array_equal(without.crop_keys, with_pad.crop_keys)

@@ -86,6 +86,12 @@ def test_members_have_the_shapes_of_the_data(digits_dir):
     for member in experiment.members(config):
         assert member.input_shape == (None, 32, 32, 3)
         assert member.output_shape == (None, 10)
+    config = small_config("cifar100")
+    config.data.label = "coarse_label"
+    config.data.size = 40
+    (member,) = experiment.members(config)
+    assert member.input_shape == (None, 40, 40, 3)
+    assert member.output_shape == (None, 20)
     # A set whose name alone does not say what it holds is opened.
     config = unlocked(digits.get_config())
     config.data.name = "sklearn_digits:1.0.0"
@@ -93,6 +99,13 @@ def test_members_have_the_shapes_of_the_data(digits_dir):
     experiment.pipeline(digits_config_in(digits_dir))
     (member, *_) = experiment.members(config)
     assert member.input_shape == (None, 8, 8, 1)
+
+
+def small_config(name):
+    config = unlocked(digits.get_config("quick"))
+    config.data.name = name
+    config.members = config.members[-1:]
+    return config
 
 
 def digits_config_in(data_dir):
@@ -127,19 +140,29 @@ def test_the_optimizer_is_the_papers():
     assert not optimizer.weight_decay  # the network's, which is coupled
 
 
-def test_smoothed_labels_have_a_loss_that_reads_them(digits_dir):
+@pytest.mark.parametrize("key", ["label_smoothing", "mixup", "cutmix", None])
+def test_the_loss_reads_the_labels_of_the_pipeline(digits_dir, key):
     config = digits_config_in(digits_dir)
-    config.data.label_smoothing = 0.1
-    for smoothing in (0.1, 0.0):
-        config.data.label_smoothing = smoothing
-        _, labels = next(iter(experiment.pipeline(config).test()))
-        logits = np.random.default_rng(0).normal(size=(len(labels), 10))
-        found = experiment.loss(config)(labels, logits)
-        labels = labels.numpy()
-        classes = labels.argmax(1) if smoothing else labels
-        log_sum = np.log(np.exp(logits).sum(1))
-        expected = (log_sum - logits[np.arange(len(logits)), classes]).mean()
-        np.testing.assert_allclose(found, expected, rtol=1e-5)
+    if key:
+        config.data[key] = 0.1
+    _, labels = next(iter(experiment.pipeline(config).test()))
+    logits = np.random.default_rng(0).normal(size=(len(labels), 10))
+    found = experiment.loss(config)(labels, logits)
+    labels = labels.numpy()
+    classes = labels.argmax(1) if key else labels
+    log_sum = np.log(np.exp(logits).sum(1))
+    expected = (log_sum - logits[np.arange(len(logits)), classes]).mean()
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+def test_images_of_any_size_have_none_to_plan_for(tmp_path):
+    config = small_config("imagenet2012")
+    config.data.data_dir = str(tmp_path)
+    with pytest.raises(ValueError, match=f"(?s){tmp_path}.*prepare"):
+        experiment.members(config)
+    config.data.size = 64
+    (member,) = experiment.members(config)
+    assert member.input_shape == (None, 64, 64, 3)
 
 
 def test_a_set_that_is_not_there_says_where_it_was_searched(tmp_path):

@@ -1,0 +1,179 @@
+"""Bringing images of any size to one: for training, and for evaluation.
+
+An image is either its pixels, uint8 `(height, width, channels)`, or the bytes
+of a file that holds it, a string. Of a JPEG file only the window is decoded
+that is asked for. What is returned are pixels, uint8.
+"""
+
+import math
+
+import tensorflow as tf
+
+_AREAS = (0.08, 1.0)
+_RATIOS = (3 / 4, 4 / 3)
+_TRIES = 10
+_CENTRAL = 0.875  # 224 of 256 pixels
+# What decoders of images commonly compute; TensorFlow's own is off by several
+# grey levels in a file of high quality.
+_ACCURATE = "INTEGER_ACCURATE"
+
+
+def decode(image, channels):
+    """Returns the pixels of a whole image."""
+    if image.dtype == tf.uint8:
+        return image
+    return tf.cond(
+        tf.io.is_jpeg(image),
+        lambda: tf.io.decode_jpeg(image, channels, dct_method=_ACCURATE),
+        lambda: tf.io.decode_image(image, channels, expand_animations=False),
+    )
+
+
+def decode_exactly(image, shape):
+    """Decodes an image whose shape is known, else it is an error there."""
+    image = decode(image, shape[-1])
+    same = tf.reduce_all(tf.shape(image) == shape)
+    told = tf.debugging.Assert(
+        same,
+        [f"Images must have the shape {shape}. Received:", tf.shape(image)],
+    )
+    with tf.control_dependencies([told]):
+        return tf.ensure_shape(tf.identity(image), shape)
+
+
+def inception_crop(image, height, width, channels, key):
+    """Cuts a window of random area, ratio and place, and resizes it.
+
+    The crop of [Szegedy et al., 2015](https://arxiv.org/abs/1409.4842),
+    section 6, made out of the numbers that a key draws; see
+    `inception_window`.
+
+    Args:
+        image: Pixels or bytes.
+        height, width, channels: ints, of what is returned.
+        key: int tensor `(2,)`.
+
+    Returns:
+        A uint8 tensor `(height, width, channels)`.
+    """
+    numbers = tf.random.stateless_uniform([2 * _TRIES + 2], key)
+    window = inception_window(
+        *_size(image),
+        areas=numbers[:_TRIES],
+        ratios=numbers[_TRIES:-2],
+        place=numbers[-2:],
+    )
+    return _resize(_cut(image, window, channels), height, width)
+
+
+def inception_window(height, width, areas, ratios, place):
+    """Returns the window that some numbers from 0 to 1 stand for.
+
+    Of several areas, 8 to 100 % of the image, and ratios of width to height,
+    3/4 to 4/3 with a ratio as likely as its inverse, the first pair is taken
+    whose window lies inside; if none does, the largest window in the middle
+    whose ratio is allowed.
+
+    Args:
+        height, width: int32 scalars, of the image.
+        areas, ratios: float32 tensors `(tries,)`.
+        place: float32 tensor `(2,)`: where the window lies, from top to bottom
+            and from left to right.
+
+    Returns:
+        An int32 tensor `(4,)`: top, left, height, width.
+    """
+
+    def spread(numbers, low, high):
+        return low + numbers * (high - low)
+
+    def whole(numbers):
+        return tf.cast(tf.round(numbers), tf.int32)
+
+    area = spread(areas, *_AREAS) * tf.cast(height * width, tf.float32)
+    ratio = tf.exp(spread(ratios, *map(math.log, _RATIOS)))
+    sizes = whole(tf.sqrt(tf.stack([area / ratio, area * ratio], axis=1)))
+    sizes = tf.maximum(sizes, 1)  # (tries, 2), height and width
+    fits = tf.reduce_all(sizes <= [height, width], axis=1)
+    allowed = tf.minimum(
+        [height, width],
+        whole(
+            [
+                tf.cast(width, tf.float32) / _RATIOS[0],
+                tf.cast(height, tf.float32) * _RATIOS[1],
+            ]
+        ),
+    )
+    size = tf.cond(
+        tf.reduce_any(fits), lambda: sizes[tf.argmax(fits)], lambda: allowed
+    )
+    room = [height, width] - size
+    place = tf.where(tf.reduce_any(fits), place, 0.5)
+    corner = tf.floor(place * tf.cast(room + 1, tf.float32))
+    # A product may round up to the border of what is excluded.
+    corner = tf.minimum(tf.cast(corner, tf.int32), room)
+    return tf.concat([corner, size], axis=0)
+
+
+def central_crop(image, size, channels):
+    """Resizes the shorter side to `size / 0.875` and cuts out the middle.
+
+    Args:
+        image: Pixels or bytes.
+        size, channels: ints.
+
+    Returns:
+        A uint8 tensor `(size, size, channels)`.
+    """
+    image = decode(image, channels)
+    height, width = _size(image)
+    shorter = round(size / _CENTRAL)
+    scale = shorter / tf.minimum(height, width)  # float64
+
+    def scaled(side):
+        return tf.cast(tf.round(scale * tf.cast(side, tf.float64)), tf.int32)
+
+    height, width = scaled(height), scaled(width)
+    image = _resize(image, height, width)
+    window = [(height - size) // 2, (width - size) // 2, size, size]
+    return tf.ensure_shape(
+        _cut(image, window, channels), (size, size, channels)
+    )
+
+
+def _size(image):
+    """Height and width, int32 scalars, of pixels or bytes."""
+    if image.dtype == tf.uint8:
+        return tf.unstack(tf.shape(image)[:2])
+
+    def of_any():
+        return tf.shape(tf.io.decode_image(image, expand_animations=False))
+
+    shape = tf.cond(
+        tf.io.is_jpeg(image), lambda: tf.io.extract_jpeg_shape(image), of_any
+    )
+    return tf.unstack(shape[:2])
+
+
+def _cut(image, window, channels):
+    """The pixels of a window `(top, left, height, width)`."""
+    top, left, height, width = tf.unstack(window)
+
+    def cut_pixels():
+        pixels = decode(image, channels)
+        return pixels[top : top + height, left : left + width]
+
+    def cut_file():
+        return tf.io.decode_and_crop_jpeg(
+            image, window, channels, dct_method=_ACCURATE
+        )
+
+    if image.dtype == tf.uint8:
+        return cut_pixels()
+    return tf.cond(tf.io.is_jpeg(image), cut_file, cut_pixels)
+
+
+def _resize(image, height, width):
+    """Bilinear; where it gets smaller, over all pixels that fall into one."""
+    image = tf.image.resize(image, (height, width), antialias=True)
+    return tf.cast(tf.clip_by_value(tf.round(image), 0, 255), tf.uint8)

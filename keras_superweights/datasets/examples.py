@@ -1,0 +1,173 @@
+"""The examples of a split: kept in memory, or read from disk when needed.
+
+Both kinds have `read(index)`, which returns `(image, label)` inside a
+`tf.data` function. In memory an image is its pixels, and `index` may be a
+vector; on disk it is the bytes of its file, still to be decoded, and `index`
+is one number.
+"""
+
+import os
+
+import numpy as np
+import tensorflow as tf
+
+from keras_superweights.datasets.records import Records
+
+# More than sets of small images have, less than a machine: 0.15 GB for CIFAR,
+# 1.2 GB for Tiny ImageNet.
+_LARGEST_IN_MEMORY = 2 * 2**30
+
+
+def open_examples(builder, split, label):
+    """Returns the examples of a split, in the order of its files.
+
+    In memory if the images have one size and all together at most 2 GiB.
+
+    Args:
+        builder: Of `open_builder`, with an uint8 image feature `image`.
+        split: str.
+        label: str, the feature that is the class.
+
+    Returns:
+        `MemoryExamples` or `RecordExamples`.
+
+    Raises:
+        ValueError: If an image has not the size that the set promises, or a
+            label is no class; for examples on disk `tf.data` raises it when
+            they are read.
+    """
+    shape = builder.info.features["image"].shape
+    num_examples = builder.info.splits[split].num_examples
+    small = None not in shape and (
+        num_examples * np.prod(shape) <= _LARGEST_IN_MEMORY
+    )
+    kind = MemoryExamples if small else RecordExamples
+    return kind(builder, split, label)
+
+
+class MemoryExamples:
+    """All examples of a split as two tensors; see `open_examples`."""
+
+    in_memory = True
+
+    def __init__(self, builder, split, label):
+        import tensorflow_datasets as tfds
+
+        dataset = builder.as_dataset(
+            split=split,
+            shuffle_files=False,
+            # One file after the other.
+            read_config=tfds.ReadConfig(interleave_cycle_length=1),
+            decoders=_only("image", label),
+        )
+        try:
+            # Tensors made for the CPU: else a machine with a GPU would keep
+            # the set there and copy it back for `tf.data`. (tfds' own batch of
+            # all would fill up smaller images with zeros.)
+            with tf.device("/CPU:0"):
+                examples = dataset.batch(len(dataset)).get_single_element()
+        except tf.errors.InvalidArgumentError as error:
+            shape = builder.info.features["image"].shape
+            raise ValueError(
+                f"The images of {builder.info.full_name}, split {split!r}, "
+                f"must all be files of the shape {shape}, as the set says. "
+                f"Received: {error.message} Prepare the set again with images "
+                "of that size; or with the feature `tfds.features.Image()`, "
+                "which allows any, and give `size`."
+            ) from error
+        self._images, self._labels = examples["image"], examples[label]
+        num_classes = builder.info.features[label].num_classes
+        labels = self._labels.numpy()
+        wrong = labels[(labels < 0) | (labels >= num_classes)]
+        if wrong.size:
+            raise ValueError(
+                f"{_wrong_label(builder, split, label)} Received: {wrong[0]}, "
+                f"and {wrong.size - 1} others that are none."
+            )
+
+    def read(self, index):
+        return tf.gather(self._images, index), tf.gather(self._labels, index)
+
+
+class RecordExamples:
+    """Examples of a split that are read one by one; see `open_examples`."""
+
+    in_memory = False
+
+    def __init__(self, builder, split, label):
+        import tensorflow_datasets as tfds
+
+        if builder.info.file_format.value != "tfrecord":
+            raise ValueError(
+                f"{builder.info.full_name} is too large for memory, or its "
+                "images vary in size; then its files must be TFRecord files. "
+                f"Received: {builder.info.file_format.value}. Prepare it "
+                "with `download_and_prepare(file_format='tfrecord')`."
+            )
+        self._records = Records(builder.info.splits[split])
+        features = builder.info.features
+        self._features = _only("image", label).extract_features(features)
+        self._undecoded = tfds.decode.SkipDecoding()
+        self._label = label
+        self._num_classes = features[label].num_classes
+        self._told = _wrong_label(builder, split, label)
+
+    def read(self, index):
+        # Python only fetches bytes: a few microseconds, and while it waits
+        # for the disk other threads go on.
+        record = tf.numpy_function(
+            self._records.read, [index], tf.string, stateful=False
+        )
+        example = self._features.deserialize_example(
+            tf.ensure_shape(record, ()), decoders={"image": self._undecoded}
+        )
+        label = example[self._label]
+        is_class = (label >= 0) & (label < self._num_classes)
+        told = tf.debugging.Assert(is_class, [self._told, "Received:", label])
+        with tf.control_dependencies([told]):
+            return example["image"], tf.identity(label)
+
+
+def map_batches(batches, load, one_by_one):
+    """Maps batches of rows by a function of a batch, or of one row.
+
+    One by one, the rows of a batch are spread over the processor's cores while
+    those of the batch before are finished.
+
+    Args:
+        batches: `tf.data.Dataset` whose elements are nested tensors
+            `(b, ...)`.
+        load: Function of the components of such an element, or of its rows.
+        one_by_one: Whether it is one of rows.
+
+    Returns:
+        A `tf.data.Dataset` of as many batches, in the same order.
+    """
+    if not one_by_one:
+        return batches.map(load, tf.data.AUTOTUNE, deterministic=True)
+
+    def load_batch(*batch):
+        rows = tf.data.Dataset.from_tensor_slices(batch)
+        rows = rows.map(load, os.cpu_count(), deterministic=True)
+        return rows.batch(tf.shape(tf.nest.flatten(batch)[0], tf.int64)[0])
+
+    return batches.interleave(
+        load_batch, cycle_length=2, num_parallel_calls=2, deterministic=True
+    ).apply(tf.data.experimental.assert_cardinality(len(batches)))
+
+
+def _only(*features):
+    """Of the features of a set those that are to be read."""
+    import tensorflow_datasets as tfds
+
+    return tfds.decode.PartialDecoding(dict.fromkeys(features, True))
+
+
+def _wrong_label(builder, split, label):
+    """What labels must be."""
+    last = builder.info.features[label].num_classes - 1
+    return (
+        f"The feature {label!r} of {builder.info.full_name}, split {split!r}, "
+        f"must be a class from 0 to {last}; a split without labels can be "
+        "neither trained nor measured on."
+    )

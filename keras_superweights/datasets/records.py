@@ -1,0 +1,76 @@
+"""Any record of a tfds split by its number, without reading the others.
+
+tfds writes TFRecord files, which are made to be read from their beginning. But
+a record says how long it is, so that one look at every length, once, is an
+index: from then on an epoch may take the records in any order, and a worker
+reads those that are its own. Reading in any order wants a disk without a head
+that moves, or files that fit the system's cache.
+"""
+
+import concurrent.futures
+import os
+import struct
+
+import numpy as np
+
+_HEAD = 12  # the length, uint64, and its checksum
+_TAIL = 4  # the checksum of the data
+_FILES_AT_ONCE = 16  # waiting for the disk, not computing
+
+
+class Records:
+    """The serialised examples of a split.
+
+    Args:
+        split: A split of `builder.info.splits`, slices included.
+
+    Raises:
+        ValueError: If a file does not hold the examples that tfds wrote.
+
+    Example:
+
+    >>> records = Records(builder.info.splits["train[:100]"])
+    >>> serialized = records.read(99)
+    """
+
+    def __init__(self, split):
+        instructions = split.file_instructions
+        # Open for as long as this object lives.
+        self._files = [
+            open(instruction.filename, "rb", buffering=0)  # noqa: SIM115
+            for instruction in instructions
+        ]
+        with concurrent.futures.ThreadPoolExecutor(_FILES_AT_ONCE) as pool:
+            parts = list(pool.map(_look_through, instructions, self._files))
+        self._places = np.concatenate(parts)  # (n, 2), offset and length
+        self._file_of = np.repeat(np.arange(len(parts)), [*map(len, parts)])
+
+    def read(self, index):
+        """Returns the bytes of record `index`, counted within the split.
+
+        May be called from many threads at once.
+        """
+        offset, length = self._places[index]
+        file = self._files[self._file_of[index]]
+        return os.pread(file.fileno(), length, offset)
+
+
+def _look_through(instruction, file):
+    """Offset and length of those records of a file that are taken."""
+    size = os.fstat(file.fileno()).st_size
+    places = []
+    position = 0
+    while position + _HEAD <= size:
+        (length,) = struct.unpack("<Q", os.pread(file.fileno(), 8, position))
+        places.append((position + _HEAD, length))
+        position += _HEAD + length + _TAIL
+    if position != size or len(places) != instruction.examples_in_shard:
+        raise ValueError(
+            f"{file.name} must be a TFRecord file of "
+            f"{instruction.examples_in_shard} examples, as tfds noted when it "
+            f"wrote it. Received: {len(places)} records in {size} bytes. It "
+            "was damaged or copied in part: copy it again, or prepare the set "
+            "again."
+        )
+    taken = slice(instruction.skip, instruction.skip + instruction.take)
+    return np.array(places[taken])

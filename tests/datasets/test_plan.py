@@ -1,0 +1,62 @@
+"""Which examples come when, and for whom."""
+
+import numpy as np
+import pytest
+
+from keras_superweights.datasets import plan
+
+
+@pytest.mark.parametrize("fraction", [0.0, 0.1, 0.25, 0.5, 0.9])
+def test_a_split_is_parted_in_two_whatever_its_order(fraction):
+    trained, held_out = plan.hold_out(1000, fraction)
+    assert len(held_out) == 1000 * fraction
+    assert sorted([*trained, *held_out]) == list(range(1000))
+    for part in (trained, held_out):
+        assert list(part) == sorted(part)
+        # From all over it: a fair share of every tenth.
+        tenths = np.bincount(part // 100, minlength=10)
+        expected = len(part) / 10
+        assert np.all(np.abs(tenths - expected) <= 4 * np.sqrt(expected))
+
+
+def test_a_batch_is_cut_into_equal_parts_in_order():
+    for num_shards in (1, 2, 3, 6):
+        parts = [
+            plan.shard_rows(6, num_shards, shard, with_next=False)
+            for shard in range(num_shards)
+        ]
+        assert {len(part) for part in parts} == {6 // num_shards}
+        assert [*np.concatenate(parts)] == [0, 1, 2, 3, 4, 5]
+        for shard, part in enumerate(parts):
+            more = plan.shard_rows(6, num_shards, shard, with_next=True)
+            assert [*more] == [*part, (part[-1] + 1) % 6]
+
+
+@pytest.mark.parametrize("num_shards", [1, 2, 3, 4, 12])
+def test_shards_see_every_example_once_and_step_together(num_shards):
+    batch_size = 12
+    for num_examples in range(num_shards, 50):
+        cuts = [
+            list(
+                zip(
+                    *plan.cut_batches(
+                        num_examples, batch_size, num_shards, shard
+                    ),
+                    strict=True,
+                )
+            )
+            for shard in range(num_shards)
+        ]
+        steps = list(zip(*cuts, strict=True))  # as many for every shard
+        seen = [i for step in steps for cut in step for i in range(*cut)]
+        assert seen == list(range(num_examples))
+        for step in steps:
+            sizes = [stop - start for start, stop in step]
+            assert min(sizes) >= 1 and max(sizes) - min(sizes) <= 1
+        # Batches are full but for the last, which has what is left over, and
+        # one more batch only where that is too little for all shards.
+        whole = [sum(stop - start for start, stop in step) for step in steps]
+        assert set(whole[:-1]) <= {batch_size}
+        assert whole[-1] < batch_size + num_shards
+        if num_shards == 1:
+            assert whole[-1] <= batch_size

@@ -1,0 +1,55 @@
+"""Records by their number, against reading the files from their beginning."""
+
+import pathlib
+import shutil
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from keras_superweights.datasets import prepared
+from keras_superweights.datasets.records import Records
+
+
+@pytest.mark.parametrize(
+    "split", ["train", "train[3:17]", "train[:2]+train[15:]", "test[-1:]"]
+)
+def test_every_record_is_found_by_its_number(tiny_dir, split):
+    info = prepared.open_builder("tiny_photos", tiny_dir).info
+    split = info.splits[split]
+    files = split.file_instructions
+    expected = [
+        record
+        for file in files
+        for record in tf.data.TFRecordDataset(file.filename)
+        .skip(file.skip)
+        .take(file.take)
+        .as_numpy_iterator()
+    ]
+    records = Records(split)
+    order = np.random.default_rng(0).permutation(split.num_examples)
+    assert [records.read(i) for i in order] == [expected[i] for i in order]
+
+
+def test_the_set_of_these_tests_has_several_files(tiny_dir):
+    info = prepared.open_builder("tiny_photos", tiny_dir).info
+    assert info.splits["train"].num_shards == 3
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda data: data[:-5],
+        lambda data: data + data,
+        lambda data: b"",
+        lambda data: data[:7] + b"\x01" + data[8:],
+    ],
+    ids=["cut off", "twice", "empty", "of another length"],
+)
+def test_a_damaged_file_is_named(tiny_dir, tmp_path, damage):
+    shutil.copytree(tiny_dir / "tiny_photos", tmp_path / "tiny_photos")
+    info = prepared.open_builder("tiny_photos", tmp_path).info
+    path = pathlib.Path(info.splits["train"].file_instructions[1].filename)
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(ValueError, match=f"{path.name} must be .* copy it"):
+        Records(info.splits["train"])
