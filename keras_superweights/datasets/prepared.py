@@ -38,24 +38,37 @@ def open_builder(name, data_dir=None):
         data_dir = os.environ.get("TFDS_DATA_DIR", "~/tensorflow_datasets")
     data_dir = os.path.abspath(os.path.expanduser(data_dir))
     if name == "sklearn_digits":
-        from keras_superweights.datasets.digits import SklearnDigits
-
-        # Does nothing where the set is prepared already. tfds would announce
-        # a download that there is none of.
-        tfds.disable_progress_bar()
-        with contextlib.redirect_stdout(io.StringIO()):
-            SklearnDigits(data_dir=data_dir).download_and_prepare(
-                download_config=tfds.download.DownloadConfig(
-                    try_download_gcs=False
-                )
-            )
-        tfds.enable_progress_bar()
+        _prepare_digits(data_dir)
     try:
         # `tfds.builder` would prefer the set's code, whose version need not be
         # the one that was prepared.
         return read_only_builder.builder_from_files(name, data_dir=data_dir)
     except tfds.core.DatasetNotFoundError as error:
         raise ValueError(_missing_message(name, data_dir)) from error
+
+
+def _prepare_digits(data_dir):
+    """Does nothing where the set is prepared already."""
+    import tensorflow_datasets as tfds
+
+    from keras_superweights.datasets.digits import SklearnDigits
+
+    # tfds would announce a download that there is none of.
+    tfds.disable_progress_bar()
+    builder = SklearnDigits(data_dir=data_dir)
+    with contextlib.redirect_stdout(io.StringIO()):
+        try:
+            builder.download_and_prepare(
+                download_config=tfds.download.DownloadConfig(
+                    try_download_gcs=False
+                )
+            )
+        except OSError:
+            # tfds prepares under another name and renames, which fails where
+            # another process has done so meanwhile: then all is there.
+            if not builder.data_path.exists():
+                raise
+    tfds.enable_progress_bar()
 
 
 def _missing_message(name, data_dir):

@@ -5,6 +5,7 @@ import socket
 import pytest
 
 import keras_superweights.datasets
+from keras_superweights.datasets import SklearnDigits
 from keras_superweights.datasets import prepared
 
 
@@ -29,6 +30,37 @@ def test_preparing_needs_no_network(tmp_path, monkeypatch):
     monkeypatch.setattr(socket, "getaddrinfo", refuse)
     builder = prepared.open_builder("sklearn_digits", tmp_path)
     assert builder.info.splits["test"].num_examples == 500
+
+
+def test_two_processes_may_prepare_at_once(tmp_path, monkeypatch):
+    generate = SklearnDigits._split_generators
+    before = []
+
+    def interrupted(self, dl_manager):
+        # While one is at it, another begins and ends.
+        if not before:
+            before.append(None)
+            prepared.open_builder("sklearn_digits", tmp_path)
+            before[0] = _snapshot(tmp_path / "sklearn_digits" / "1.0.0")
+        return generate(self, dl_manager)
+
+    monkeypatch.setattr(SklearnDigits, "_split_generators", interrupted)
+    builder = prepared.open_builder("sklearn_digits", tmp_path)
+    assert builder.info.splits["train"].num_examples == 1297
+    # What the other has prepared is left alone, and nothing lies about.
+    assert _snapshot(tmp_path / "sklearn_digits" / "1.0.0") == before[0] != {}
+    assert [p.name for p in (tmp_path / "sklearn_digits").iterdir()] == [
+        "1.0.0"
+    ]
+
+
+def test_a_set_that_cannot_be_written_is_an_error(tmp_path, monkeypatch):
+    def fail(self, dl_manager):
+        raise OSError("No space left on device.")
+
+    monkeypatch.setattr(SklearnDigits, "_split_generators", fail)
+    with pytest.raises(OSError, match="No space left"):
+        prepared.open_builder("sklearn_digits", tmp_path)
 
 
 @pytest.mark.parametrize("name", ["tiny_colours", "tiny_colours:1.2.0"])
