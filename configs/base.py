@@ -40,6 +40,7 @@ def get_base():
     config.optimizer.learning_rate = 0.1
     config.optimizer.momentum = 0.9
     config.optimizer.nesterov = True
+    config.optimizer.warmup_epochs = 0
     config.optimizer.weight_decay = 5e-4
     config.optimizer.decay_batch_norm = True
 

@@ -9,6 +9,7 @@ from keras_superweights.allocation import resolve_budget
 from keras_superweights.datasets import ImagePipeline
 from keras_superweights.members import describe
 from keras_superweights.members import skeletons
+from keras_superweights.schedules import LinearWarmup
 from keras_superweights.search.recording import check_sketch_size
 from trainers.settings import APPLICATIONS
 from trainers.settings import MODELS
@@ -136,7 +137,7 @@ def decoupling(config):
 
 
 def optimizer(config, steps_per_epoch):
-    """SGD with the config's schedule, which counts epochs in `steps`."""
+    """SGD with the config's schedule, whose epochs have so many steps."""
     options = config.optimizer
     if options.schedule == "steps":
         # Keras uses a value up to its boundary and including it; the first
@@ -152,6 +153,8 @@ def optimizer(config, steps_per_epoch):
         rate = keras.optimizers.schedules.CosineDecay(
             options.learning_rate, config.epochs * steps_per_epoch
         )
+    if options.warmup_epochs:
+        rate = LinearWarmup(rate, options.warmup_epochs * steps_per_epoch)
     return keras.optimizers.SGD(
         rate, momentum=options.momentum, nesterov=options.nesterov
     )

@@ -77,6 +77,7 @@ _OPTIMIZER_KEYS = {
     "momentum",
     "nesterov",
     "schedule",
+    "warmup_epochs",
     "weight_decay",
     "decay_batch_norm",
 }
@@ -140,6 +141,7 @@ def check(config):
         ("epochs", config.epochs, 1),
         ("seed", config.seed, 0),
         ("num_cpus", config.num_cpus, 0),
+        ("optimizer.warmup_epochs", optimizer.warmup_epochs, 0),
         ("search.pretrain_epochs", search.pretrain_epochs, 0),
         ("search.sketch_size", search.sketch_size, 0),
         ("decouple.epoch", decouple.epoch, 0),

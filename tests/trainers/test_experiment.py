@@ -133,6 +133,25 @@ def test_cosine_falls_to_zero_over_all_epochs():
     np.testing.assert_allclose(found, expected, atol=1e-7)
 
 
+@pytest.mark.parametrize("schedule", ["steps", "cosine"])
+def test_the_rate_rises_in_a_line_before_its_schedule(schedule):
+    config = unlocked(cifar_swn_ho.get_config())
+    config.epochs = 10
+    config.optimizer.learning_rate = 1.6
+    config.optimizer.schedule = schedule
+    config.optimizer.drop_epochs = (5,)
+    after = experiment.optimizer(config, steps_per_epoch=7)._learning_rate
+    config.optimizer.warmup_epochs = 3
+    rate = experiment.optimizer(config, steps_per_epoch=7)._learning_rate
+    found = [float(rate(step)) for step in range(70)]
+    np.testing.assert_allclose(found[21:], [after(s) for s in range(21, 70)])
+    np.testing.assert_allclose(
+        found[:21], float(after(21)) * np.arange(1, 22) / 21, rtol=1e-6
+    )
+    if schedule == "steps":
+        assert found[20] == pytest.approx(1.6)
+
+
 def test_the_optimizer_is_the_papers():
     optimizer = experiment.optimizer(cifar_swn_ho.get_config(), 390)
     assert isinstance(optimizer, keras.optimizers.SGD)

@@ -24,6 +24,8 @@ def unlocked(config):
         ("optimizer", "schedule", "stairs", "'cosine', 'steps'.*'stairs'"),
         ("optimizer", "schedule", "steps", "without 'drop_epochs'"),
         ("optimizer", "drop_epochs", (1,), "unknown 'drop_epochs'"),
+        ("optimizer", "warmup_epochs", -1, "optimizer.warmup_epochs`.*least 0"),
+        ("optimizer", "warmup_epochs", 0.5, "optimizer.warmup_epochs`.*0.5"),
         ("sharing", "rule", "SuperWeight", "'SuperWeights'.*'SuperWeight'"),
         ("sharing", "rule", "Independent", "unknown 'clusters'"),
         ("sharing", "bins", 3, "'depth_bins'.*unknown 'bins'"),
