@@ -51,3 +51,28 @@ def get_base():
     config.precision = "float32"  # the dtype policy of the members' layers
     config.jit_compile = False  # by XLA: a small network trains in less time
     return config
+
+
+def shorten(config, members, budget_params):
+    """Makes an experiment one epoch of tiny networks on digits.
+
+    Args:
+        config: The experiment, changed in place.
+        members: What takes the place of its members.
+        budget_params: Their budget.
+    """
+    data = config.data
+    data.name = "sklearn_digits"
+    data.train_split = "train[:256]"
+    data.test_split = "test[:100]"
+    data.batch_size = 64
+    data.size = None  # 8x8
+    data.pad = min(data.pad, 1)
+    data.flip = False  # a mirrored digit is not a digit
+    data.cutout //= 4
+    config.members = members
+    config.budget_params = budget_params
+    config.epochs = 1
+    config.optimizer.warmup_epochs = min(config.optimizer.warmup_epochs, 1)
+    config.search.pretrain_epochs = min(config.search.pretrain_epochs, 1)
+    config.decouple.epoch = min(config.decouple.epoch, 1)

@@ -80,18 +80,7 @@ def finish(config, variant, quick_members, quick_budget_params):
     if variant == "cifar10":
         config.data.name = "cifar10"
     elif variant == "quick":
-        config.data.name = "sklearn_digits"
-        config.data.train_split = "train[:256]"
-        config.data.test_split = "test[:100]"
-        config.data.batch_size = 64
-        config.data.pad = 1
-        config.data.flip = False
-        config.data.cutout //= 4
-        config.members = quick_members
-        config.budget_params = quick_budget_params
-        config.epochs = 1
-        config.search.pretrain_epochs = min(config.search.pretrain_epochs, 1)
-        config.decouple.epoch = min(config.decouple.epoch, 1)
+        base.shorten(config, quick_members, quick_budget_params)
     elif variant:
         raise ValueError(
             "The variant after the config's `:` must be 'cifar10' or 'quick'. "

@@ -159,6 +159,12 @@ def check(config):
             "`config.decouple.epoch` must be at most `config.epochs`, "
             f"{config.epochs}, or 0 for never. Received: {decouple.epoch}."
         )
+    if optimizer.warmup_epochs > config.epochs:
+        raise ValueError(
+            "`config.optimizer.warmup_epochs` must be at most "
+            f"`config.epochs`, {config.epochs}. "
+            f"Received: {optimizer.warmup_epochs}."
+        )
     if search.pretrain_epochs and not _can_search(rule, config.sharing):
         raise ValueError(
             "A search starts from `config.sharing` with the rule "

@@ -17,7 +17,8 @@ CONFIGS = pathlib.Path(__file__).parents[2] / "configs"
 NAMES = sorted(
     path.stem
     for path in CONFIGS.glob("*.py")
-    if path.stem not in ("__init__", "base", "cifar_recipe")
+    if path.stem not in ("__init__", "base")
+    and not path.stem.endswith("_recipe")
 )
 CIFAR = [name for name in NAMES if name.startswith("cifar")]
 
@@ -72,7 +73,10 @@ def test_its_quick_variant_takes_a_step_on_digits(name, tmp_path):
     before = [v.numpy() for v in network.trainable_variables]
     rng = np.random.default_rng(0)
     images = rng.normal(size=(4, 8, 8, 1)).astype("float32")
-    logs = network.train_on_batch(images, rng.integers(0, 10, 4))
+    labels = rng.integers(0, 10, 4)
+    if config.data.label_smoothing:
+        labels = np.eye(10)[labels]
+    logs = network.train_on_batch(images, labels)
     assert np.isfinite(logs).all()
     changed = [
         np.any(v.numpy() != old)
@@ -172,3 +176,35 @@ def test_a_network_of_one_is_the_plain_network():
     assert isinstance(member, keras.Model)
     allocation = experiment.allocate(config, [member])
     assert not allocation.banks
+
+
+def test_the_recipe_of_imagenet_is_that_of_the_papers():
+    config = module("imagenet_mixture_ensembles").get_config()
+    optimizer, data = config.optimizer, config.data
+    assert (optimizer.learning_rate, config.epochs) == (1.6, 90)
+    assert (optimizer.drop_epochs, optimizer.drop_factor) == ((30, 60, 80), 0.1)
+    assert (optimizer.momentum, optimizer.nesterov) == (0.9, False)
+    assert optimizer.warmup_epochs == 10
+    assert (optimizer.weight_decay, optimizer.decay_batch_norm) == (1e-4, False)
+    assert (data.batch_size, data.label_smoothing) == (1024, 0.1)
+    assert (data.size, data.crop, data.flip) == (224, "inception", True)
+    assert data.test_split == "validation"
+    assert (config.search.pretrain_epochs, config.decouple.epoch) == (0, 0)
+    assert len(config.members) == 4
+    config.members = config.members[:1]
+    (member,) = experiment.members(config)
+    assert member.input_shape == (None, 224, 224, 3)
+    assert member.output_shape == (None, 1000)
+    # "25.6M"
+    assert round(member.count_params(), -5) == config.budget_params
+
+
+def test_a_shapeshifter_of_imagenet_has_the_size_of_the_paper():
+    config = module("imagenet_ssn").get_config()
+    other = module("imagenet_mixture_ensembles").get_config()
+    assert config.data.to_dict() == other.data.to_dict()
+    assert config.optimizer.to_dict() == other.optimizer.to_dict()
+    allocation, _ = plan.plan(config)
+    # "a parameter budget of 19M (original has 69M)"
+    assert round(allocation.budget_params / 1e6) == 19
+    assert round(allocation.independent_params / 1e6) == 69

@@ -25,6 +25,7 @@ def unlocked(config):
         ("optimizer", "schedule", "steps", "without 'drop_epochs'"),
         ("optimizer", "drop_epochs", (1,), "unknown 'drop_epochs'"),
         ("optimizer", "warmup_epochs", -1, "optimizer.warmup_epochs`.*least 0"),
+        ("optimizer", "warmup_epochs", 31, "warmup_epochs`.*at most.*30.*31"),
         ("optimizer", "warmup_epochs", 0.5, "optimizer.warmup_epochs`.*0.5"),
         ("sharing", "rule", "SuperWeight", "'SuperWeights'.*'SuperWeight'"),
         ("sharing", "rule", "Independent", "unknown 'clusters'"),
