@@ -13,6 +13,7 @@ file was edited or damaged.
 
 import dataclasses
 import json
+import shutil
 import zipfile
 
 import numpy as np
@@ -82,6 +83,44 @@ def search(config, workdir, images, start):
         ),
     )
     return refinement, sum(notes["history"]["seconds"])
+
+
+def adopt(config, workdir, other, start):
+    """Takes over what another run has measured, instead of measuring it again.
+
+    The pretraining knows nothing of tau, nor of what comes after it: for a run
+    that differs in nothing else, similarities are the same, and only the
+    allocation that follows is another.
+
+    Args:
+        config: The `ConfigDict` of the run.
+        workdir: Its `Workdir`, open.
+        other: The `Workdir` of the run that has measured.
+        start: The `Allocation` that both start from.
+    """
+    measured = workdir.search / "similarities.npz"
+    if measured.exists():
+        return
+    similarities = _read_similarities(
+        config, other.search / "similarities.npz", start
+    )
+    _, tries = fit_clusters(
+        start.members,
+        experiment.sharing(config),
+        similarities,
+        config.search.tau,
+        start.budget_params,
+    )
+    notes = read_json(other.search / "search.json")
+    workdir.search.mkdir(exist_ok=True)
+    write_json(
+        workdir.search / "allocation-start.json", json.loads(start.to_json())
+    )
+    write_json(
+        workdir.search / "search.json", {**notes, "tries": _plain(tries)}
+    )
+    with replacing(measured) as unfinished:
+        shutil.copyfile(other.search / measured.name, unfinished)
 
 
 def _search(config, directory, images, budget_params):

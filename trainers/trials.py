@@ -11,7 +11,6 @@ not done again.
 """
 
 import contextlib
-import gc
 import math
 import numbers
 import pprint
@@ -161,7 +160,6 @@ class Trial:
                 )
                 # The next trial needs the memory.
                 keras.utils.clear_session()
-                gc.collect()
         return value
 
     def _check_budget(self):

@@ -156,6 +156,9 @@ def tune(
             error. Of those that it had no trial is lost.
     """
     role = parallel.role()
+    if role == "worker":
+        # Before anything else: digits are prepared on first use, by one.
+        parallel.wait_for_chief()
     search = Search(config, space, path, algorithm, objective, num_trials)
     if role == "worker":
         _work(search)
@@ -191,7 +194,6 @@ def _work(search):
     """Runs trials until the chief has no more."""
     import grpc  # of KerasTuner, and only workers need it
 
-    parallel.wait_for_chief()
     if not search.definition.exists():
         raise ValueError(
             "A worker's `--workdir` must be that of its chief. Received: "

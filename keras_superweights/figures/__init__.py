@@ -12,6 +12,7 @@ from keras_superweights.figures.evaluation import interpolation_curve
 from keras_superweights.figures.evaluation import reliability
 from keras_superweights.figures.parameters import allocation_bars
 from keras_superweights.figures.pareto import pareto_front
+from keras_superweights.figures.sensitivity import sensitivity_curves
 from keras_superweights.figures.sharing import coefficient_matrix
 from keras_superweights.figures.sharing import similarity_matrix
 from keras_superweights.figures.training import training_curves

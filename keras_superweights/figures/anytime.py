@@ -36,7 +36,7 @@ def anytime_curve(anytime, cost="flops"):
     frontier = pareto_frontier(anytime, cost)
     divisor, unit = 1, "milliseconds"
     if cost == "flops":
-        divisor, unit = _flops_unit(max(point[cost] for point in anytime))
+        divisor, unit = flops_unit(max(point[cost] for point in anytime))
 
     def places(points):
         return [(point[cost] / divisor, point["accuracy"]) for point in points]
@@ -80,7 +80,7 @@ def _members(point):
     return "+".join(map(str, point["members"]))
 
 
-def _flops_unit(flops):
+def flops_unit(flops):
     for divisor, unit in ((10**9, "GFLOPs"), (10**6, "MFLOPs")):
         if flops >= divisor:
             return divisor, unit

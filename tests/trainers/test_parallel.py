@@ -1,0 +1,178 @@
+"""A chief and two workers share a search; who is who, and who is refused."""
+
+import json
+import os
+import pathlib
+import socket
+import subprocess
+import sys
+import time
+
+import pytest
+
+from trainers import parallel
+
+ROOT = pathlib.Path(__file__).parents[2]
+PROGRAM = pathlib.Path(__file__).with_name("tuner_program.py")
+NAMES = (
+    "KERASTUNER_TUNER_ID",
+    "KERASTUNER_ORACLE_IP",
+    "KERASTUNER_ORACLE_PORT",
+)
+
+
+@pytest.fixture
+def port():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return str(server.getsockname()[1])
+
+
+@pytest.fixture
+def variables(monkeypatch):
+    def variables_(*values):
+        for name, value in zip(NAMES, values, strict=True):
+            if value is None:
+                monkeypatch.delenv(name, raising=False)
+            else:
+                monkeypatch.setenv(name, value)
+
+    return variables_
+
+
+def start(name, port, workdir, data_dir, seconds):
+    return subprocess.Popen(
+        [sys.executable, PROGRAM, workdir, data_dir, str(seconds)],
+        env={
+            **os.environ,
+            **dict(zip(NAMES, (name, "127.0.0.1", port), strict=True)),
+            "PYTHONPATH": str(ROOT),
+            "TF_CPP_MIN_LOG_LEVEL": "3",
+        },
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def test_a_chief_and_two_workers_share_a_search_though_one_is_killed(
+    port, digits_dir, tmp_path
+):
+    workdir = tmp_path / "search"
+    arguments = (port, workdir, digits_dir)
+    chief = start("chief", *arguments, 0)
+    steady = start("worker0", *arguments, 0.5)
+    # Its first trial would take forever.
+    killed = start("worker1", *arguments, 1000)
+    end = time.monotonic() + 120
+    oracle = workdir / "tuner" / "oracle.json"
+
+    def running():
+        """The trial that the worker to be killed is training, if it is."""
+        if not oracle.exists():
+            return None
+        ongoing = json.loads(oracle.read_text())["ongoing_trials"]
+        trial = ongoing.get("worker1")
+        began = workdir / "trials" / str(trial) / "run" / "began.txt"
+        return trial if began.exists() else None
+
+    while running() is None:
+        assert killed.poll() is None, killed.communicate()
+        assert time.monotonic() < end
+        time.sleep(0.1)
+    trial = running()
+    killed.kill()
+    killed.communicate()
+    again = start("worker1", *arguments, 0.5)
+    outputs = {}
+    for name, process in (
+        ("chief", chief),
+        ("worker0", steady),
+        ("worker1", again),
+    ):
+        outputs[name], _ = process.communicate(timeout=120)
+        assert process.returncode == 0, outputs[name]
+
+    rows = json.loads((workdir / "results.json").read_text())
+    assert [row["trial"] for row in rows] == list("01234567")
+    assert {row["status"] for row in rows} == {"completed", "infeasible"}
+    ran = {}
+    for name in ("worker0", "worker1"):
+        assert "trial" in outputs[name]  # each had its share
+        for row in rows:
+            if f"trial {row['trial']}: nll" in outputs[name]:
+                ran.setdefault(row["trial"], []).append(name)
+    completed = [r["trial"] for r in rows if r["status"] == "completed"]
+    assert ran == {each: ran[each][:1] for each in completed}
+    # Its own, under its own name.
+    assert ran[trial] == ["worker1"]
+    for each in completed:
+        file = workdir / "trials" / each / "run" / "began.txt"
+        times = file.read_text().count("began")
+        assert times == (2 if each == trial else 1)
+
+
+def test_without_variables_a_search_has_one_process(variables):
+    variables(None, None, None)
+    assert parallel.role() == "alone"
+
+
+def test_the_name_says_who_gives_out_trials(variables, port):
+    variables("chief", "127.0.0.1", port)
+    assert parallel.role() == "chief"
+    variables("worker7", "127.0.0.1", port)
+    assert parallel.role() == "worker"
+
+
+@pytest.mark.parametrize(
+    "values, told",
+    [
+        (("chief", None, None), "without KERASTUNER_ORACLE_IP, KERASTUNER_OR"),
+        ((None, "127.0.0.1", "80"), "without KERASTUNER_TUNER_ID"),
+        (("worker0", "127.0.0.1", ""), "without KERASTUNER_ORACLE_PORT"),
+        (("chief", "127.0.0.1", "http"), "must be a port.*'http'"),
+        (("chief", "127.0.0.1", "0"), "must be a port.*'0'"),
+        (("chief", "127.0.0.1", "65536"), "must be a port.*'65536'"),
+        # An address for documentation, of no machine.
+        (("chief", "192.0.2.1", "8000"), "address of this machine"),
+    ],
+    ids=str,
+)
+def test_what_is_missing_or_wrong_is_told(variables, values, told):
+    variables(*values)
+    with pytest.raises(ValueError, match=told):
+        parallel.role()
+
+
+def test_a_port_in_use_is_refused_also_where_it_could_be_shared(variables):
+    with socket.socket() as taken:
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        variables("chief", "127.0.0.1", port)
+        with pytest.raises(ValueError, match=f"127.0.0.1:{port}.*in use"):
+            parallel.role()
+
+
+def test_a_worker_waits_for_its_chief_but_not_forever(
+    variables, port, monkeypatch
+):
+    variables("chef", "127.0.0.1", port)
+    monkeypatch.setattr(parallel, "PATIENCE_SECONDS", 0)
+    with pytest.raises(ValueError, match="No chief answers.*ID=chef"):
+        parallel.wait_for_chief()
+    with socket.create_server(("127.0.0.1", int(port))):
+        parallel.wait_for_chief()
+
+
+def test_a_process_waits_for_what_another_holds(tmp_path):
+    path = tmp_path / "lock"
+    with parallel.only_process(path) as file:
+        file.write("held")
+        with (
+            pytest.raises(ValueError, match="taken"),
+            parallel.only_process(path, "taken"),
+        ):
+            pass
+    with parallel.only_process(path, "taken"):
+        assert path.read_text() == "held"

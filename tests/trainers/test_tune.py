@@ -1,0 +1,358 @@
+"""A search from its first trial to its table, killed and continued."""
+
+import importlib.util
+import json
+import pathlib
+import runpy
+import shutil
+import time
+import urllib.request
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from ml_collections import ConfigDict
+from tensorboard import program
+
+from keras_superweights.callbacks import inspector
+from trainers import hparams
+from trainers import parallel
+from trainers import results
+from trainers import train
+from trainers import trials
+from trainers import tune
+
+FAKE = runpy.run_path(pathlib.Path(__file__).with_name("tuner_program.py"))
+NUM_TRIALS = FAKE["NUM_TRIALS"]
+
+pytestmark = pytest.mark.filterwarnings(
+    "ignore::DeprecationWarning:keras_tuner"
+)
+
+
+class Killed(BaseException):
+    """Nobody catches it."""
+
+
+class KilledTrain(FAKE["FakeTrain"]):
+    """Is killed in its second call, and at the end of its fifth."""
+
+    calls = 0
+
+    def __call__(self, config, path):
+        self.calls += 1
+        if self.calls == 2:
+            path.mkdir(parents=True)
+            (path / "unfinished-config.json").write_text('{"bud')
+            raise Killed
+        super().__call__(config, path)
+        if self.calls == 5:
+            raise Killed
+
+
+def search(path, data_dir, space=None, **kwargs):
+    arguments = {"num_trials": NUM_TRIALS} | kwargs
+    config = FAKE["make_config"](data_dir)
+    return tune.tune(config, space or FAKE["make_space"](), path, **arguments)
+
+
+@pytest.fixture(scope="module")
+def killed_twice(digits_dir, tmp_path_factory):
+    """`(search, rows, times that training began)` of a finished search."""
+    path = tmp_path_factory.mktemp("searches") / "killed"
+    train = KilledTrain()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(trials, "train", train)
+        for _ in range(2):
+            with pytest.raises(Killed):
+                search(path, digits_dir)
+        found, rows = search(path, digits_dir)
+    return found, rows, train.calls
+
+
+def config_of(file):
+    """As `--config` loads it."""
+    spec = importlib.util.spec_from_file_location("trial", file)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.get_config()
+
+
+def contents(path):
+    return {p: p.read_bytes() for p in path.rglob("*") if p.is_file()}
+
+
+def test_killed_twice_a_search_has_every_trial_once(killed_twice):
+    found, rows, calls = killed_twice
+    names = [str(number) for number in range(NUM_TRIALS)]
+    assert [row["trial"] for row in rows] == names
+    assert sorted(p.name for p in found.trials.iterdir()) == names
+    statuses = [row["status"] for row in rows]
+    assert set(statuses) == {"completed", "infeasible"}
+    completed = [row for row in rows if row["status"] == "completed"]
+    # Those that were killed have begun twice.
+    assert calls == len(completed) + 2
+    for row in completed:
+        config = config_of(row["config"])
+        expected = FAKE["measure"](config)
+        for name in hparams.METRICS:
+            assert row["metrics"][name] == expected[name]
+        assert row["metrics"]["val_loss"] == expected["nll"] + 1
+    for row in rows:
+        if row["status"] == "infeasible":
+            assert "The smallest budget that works is" in row["reason"]
+    assert json.loads((found.path / "results.json").read_text()) == rows
+
+
+def test_every_trial_is_the_config_with_what_was_drawn(
+    killed_twice, digits_dir
+):
+    _, rows, _ = killed_twice
+    base = FAKE["make_config"](digits_dir).to_dict()
+    for row in rows:
+        config, values = config_of(row["config"]), row["hyperparameters"]
+        names = values["members"].split()
+        assert [member["name"] for member in config.members] == names
+        assert values["num_members"] == len(names)
+        expected = ConfigDict(base)
+        expected.budget_params = values["budget_params"]
+        expected.optimizer.learning_rate = values["learning_rate"]
+        expected.search.tau = values["tau"]
+        expected.decouple.beta = values["beta"]
+        expected.sharing.depth_bins = values["depth_bins"]
+        expected.sharing.max_templates = values["max_templates"]
+        expected.members = config.members
+        # The test split is left alone.
+        expected.data.validation_fraction = 0.1
+        assert config.to_dict() == expected.to_dict()
+    for name in ("budget_params", "tau", "beta", "learning_rate"):
+        drawn = {row["hyperparameters"][name] for row in rows}
+        assert len(drawn) == NUM_TRIALS, name
+
+
+def ask(url, what, question):
+    request = urllib.request.Request(
+        f"{url}data/plugin/hparams/{what}",
+        data=json.dumps({"experimentName": "", **question}).encode(),
+        headers={"Content-Type": "application/json"},
+    )
+    return json.load(urllib.request.urlopen(request))
+
+
+def test_tensorboard_shows_every_trial_with_its_metrics(killed_twice):
+    found, rows, _ = killed_twice
+    board = program.TensorBoard()
+    board.configure(
+        argv=[
+            None,
+            f"--logdir={found.path}",
+            "--port=0",
+            "--load_fast=false",
+            "--reload_interval=1",
+        ]
+    )
+    url = board.launch()
+    question = {
+        "allowedStatuses": ["STATUS_SUCCESS", "STATUS_FAILURE"],
+        "startIndex": 0,
+        "sliceSize": 99,
+    }
+    end = time.monotonic() + 60
+    groups = []
+    while len(groups) < NUM_TRIALS:
+        assert time.monotonic() < end, groups
+        time.sleep(0.2)
+        answer = ask(url, "session_groups", question)
+        groups = answer.get("sessionGroups", [])
+    shown = {group["name"]: group for group in groups}
+    assert sorted(shown) == [row["trial"] for row in rows]
+    for row in rows:
+        group = shown[row["trial"]]
+        (session,) = group["sessions"]
+        completed = row["status"] == "completed"
+        status = "STATUS_SUCCESS" if completed else "STATUS_FAILURE"
+        assert session["status"] == status
+        assert group["hparams"] == row["hyperparameters"]
+        metrics = {
+            value["name"]["tag"]: value["value"]
+            for value in group.get("metricValues", [])
+        }
+        expected = row.get("metrics", {})
+        expected = {k: expected[k] for k in hparams.METRICS if k in expected}
+        assert metrics == pytest.approx(expected)
+    experiment = ask(url, "experiment", {})
+    columns = [info["name"]["tag"] for info in experiment["metricInfos"]]
+    assert columns == list(hparams.METRICS)
+    varied = [i["name"] for i in experiment["hparamInfos"] if i["differs"]]
+    assert sorted(varied) == sorted(found.varied)
+
+
+def test_the_table_has_the_best_first_and_marks_the_fronts(killed_twice):
+    found, rows, _ = killed_twice
+    lines = results.table(found, rows).splitlines()
+    assert (found.path / "results.txt").read_text().splitlines() == lines
+    completed = [row for row in rows if row["status"] == "completed"]
+    by_nll = sorted(completed, key=lambda row: row["metrics"]["nll"])
+    for line, row in zip(lines[2:], by_nll, strict=False):
+        metrics = row["metrics"]
+        cells = line.split()
+        assert cells[0] == row["trial"]
+        assert f"{metrics['accuracy']:.2%}" in cells
+        assert f"{metrics['nll']:.4f}" in cells
+        assert f"{metrics['trainable_parameters']:,}" in cells
+        smaller = [
+            other["metrics"]
+            for other in completed
+            if other["metrics"]["trainable_parameters"]
+            <= metrics["trainable_parameters"]
+        ]
+        marks = cells[1] if not cells[1][0].isdigit() else ""
+        best = max(each["accuracy"] for each in smaller)
+        assert ("*" in marks) == (metrics["accuracy"] == best)
+        least = min(each["nll"] for each in smaller)
+        assert ("+" in marks) == (metrics["nll"] == least)
+    infeasible = [line for line in lines if " infeasible: " in line]
+    assert len(infeasible) == len(rows) - len(completed)
+
+
+def test_the_fronts_are_a_file_and_an_image(killed_twice):
+    found, _, _ = killed_twice
+    png = (found.path / "figures" / "search-pareto.png").read_bytes()
+    (file,) = found.path.glob("logs/figures/events*")
+    images = [
+        tf.make_ndarray(value.tensor)
+        for event in tf.compat.v1.train.summary_iterator(str(file))
+        for value in event.summary.value
+        if value.tag == "search/pareto"
+    ]
+    # Width, height, and the image.
+    np.testing.assert_array_equal(
+        tf.io.decode_png(images[0][2]), tf.io.decode_png(png, channels=3)
+    )
+
+
+def test_what_a_run_prints_is_kept_with_it(killed_twice):
+    found, rows, _ = killed_twice
+    for row in rows:
+        output = found.trials / row["trial"] / "output.txt"
+        assert ("training" in output.read_text()) == (
+            row["status"] == "completed"
+        )
+
+
+def refuse(config, path):
+    raise AssertionError("Trained again.")
+
+
+def test_what_is_finished_is_not_searched_again(
+    killed_twice, digits_dir, monkeypatch
+):
+    found, rows, _ = killed_twice
+    monkeypatch.setattr(trials, "train", refuse)
+    assert search(found.path, digits_dir)[1] == rows
+
+
+def test_with_more_trials_it_goes_on(
+    killed_twice, digits_dir, tmp_path, monkeypatch
+):
+    found, rows, _ = killed_twice
+    path = tmp_path / "copy"
+    shutil.copytree(found.path, path)
+    monkeypatch.setattr(trials, "train", FAKE["FakeTrain"]())
+    _, more = search(path, digits_dir, num_trials=NUM_TRIALS + 1)
+    assert len(more) == NUM_TRIALS + 1
+    for before, after in zip(rows, more, strict=False):
+        assert before["hyperparameters"] == after["hyperparameters"]
+
+
+def test_another_search_is_refused_untouched(killed_twice, digits_dir):
+    found, _, _ = killed_twice
+    before = contents(found.path)
+    space = FAKE["make_space"]()
+    space.tau = (-0.5, 0.25)
+    with pytest.raises(ValueError, match=r"space.tau\[1\]: 0.5 -> 0.25"):
+        search(found.path, digits_dir, space)
+    for other, told in (
+        ({"algorithm": "bayesian"}, '"random" -> "bayesian"'),
+        ({"objective": "ece"}, 'objective: "nll" -> "ece"'),
+    ):
+        with pytest.raises(ValueError, match=told):
+            search(found.path, digits_dir, **other)
+    assert contents(found.path) == before
+
+
+def test_a_directory_of_something_else_is_refused_untouched(
+    digits_dir, tmp_path
+):
+    (tmp_path / "thesis.tex").write_text("years of work")
+    before = contents(tmp_path)
+    with pytest.raises(ValueError, match="no search.json but thesis.tex"):
+        search(tmp_path, digits_dir)
+    assert contents(tmp_path) == before
+
+
+def test_one_process_at_a_time_owns_a_search(digits_dir, tmp_path):
+    with (
+        parallel.only_process(tmp_path / "lock"),
+        pytest.raises(ValueError, match="Another process runs the search"),
+    ):
+        search(tmp_path, digits_dir)
+
+
+class Failing(FAKE["FakeTrain"]):
+    """Gives no number at first, then runs out of memory."""
+
+    calls = 0
+
+    def __call__(self, config, path):
+        self.calls += 1
+        metrics = super().__call__(config, path)
+        if self.calls == 1:
+            file = path / "metrics.json"
+            file.write_text(json.dumps(metrics | {"nll": float("nan")}))
+        else:
+            raise MemoryError("no more")
+
+
+def test_errors_are_told_and_three_in_a_row_end_a_search(
+    digits_dir, tmp_path, monkeypatch
+):
+    space = FAKE["make_space"]()
+    space.budget_params = (1.5, 2.0)
+    monkeypatch.setattr(trials, "train", Failing())
+    told = "3 trials in a row.* the last of them, 3, in MemoryError: no more"
+    with pytest.raises(ValueError, match=told):
+        search(tmp_path, digits_dir, space)
+    rows = json.loads((tmp_path / "results.json").read_text())
+    assert [row["status"] for row in rows] == ["failed"] * 4
+    assert "`nll` is not defined: nan" in rows[0]["reason"]
+    output = (tmp_path / "trials" / "3" / "output.txt").read_text()
+    assert "Traceback" in output and "MemoryError" in output
+    # The same command goes on.
+    monkeypatch.setattr(trials, "train", FAKE["FakeTrain"]())
+    _, rows = search(tmp_path, digits_dir, space, num_trials=5)
+    statuses = [row["status"] for row in rows]
+    assert statuses == ["failed"] * 4 + ["completed"]
+
+
+def test_the_file_of_the_best_trial_reproduces_what_was_reported(
+    digits_dir, tmp_path, monkeypatch
+):
+    """With nothing stubbed but the figures, which take half of the time."""
+    monkeypatch.setattr(inspector, "_write_images", lambda *_: None)
+    config = FAKE["make_config"](digits_dir)
+    config.members = ({"model": "wide_resnet", "depth": 10, "width": 1},)
+    config.epochs = 1
+    space = ConfigDict({"budget_params": (0.9, 1.2), "tau": (0.0, 0.2)})
+    # Of a few steps, a graph costs mostly its tracing.
+    tf.config.run_functions_eagerly(True)
+    try:
+        found, rows = tune.tune(config, space, tmp_path / "one", num_trials=1)
+        (best,) = results.ranked(found, rows)
+        again = train.train(config_of(best["config"]), tmp_path / "again")
+    finally:
+        tf.config.run_functions_eagerly(False)
+    assert again["split"] == "validation"
+    assert again["search"]["tau"] <= best["hyperparameters"]["tau"]
+    for name in hparams.METRICS:
+        assert best["metrics"][name] == pytest.approx(again[name], rel=1e-4)

@@ -1,0 +1,254 @@
+"""How much depends on tau, on beta, or on the budget: one run for each value.
+
+    python -m trainers.sensitivity --study tau --workdir runs/tau \
+        --config configs/digits_sensitivity.py
+
+The studies of the SuperWeights paper (SWN, sections 3.5 and 3.6):
+
+    tau     the threshold that decides clusters; -1 leaves the depth bins as
+            they are, 1 parts all kernels, as far as the budget allows
+    beta    the threshold that decides ties; with -1 all kernels of a cluster
+            share coefficients, with 1 none do after decoupling
+    budget  7, 15 and 36.5 million, of which the last stands for the config's
+
+`--values` tries others. Each value is a run of `trainers.train` in a directory
+of its own, `tau_0.1`; the pretraining, which is the same for all thresholds,
+is done once. The same command continues what was interrupted, and does not
+repeat what is finished. A budget that cannot be met is told and left out.
+
+    tau_0.1/, ...    the runs
+    tau_0.1.txt      what they have printed
+    results.json     what they were measured by
+    figures/, logs/  accuracy over the values, and all anytime curves in one
+"""
+
+import contextlib
+import pathlib
+
+import keras
+from absl import app
+from absl import flags
+from absl import logging
+from ml_collections import config_flags
+
+from keras_superweights import figures
+from keras_superweights.callbacks import write_figures
+from keras_superweights.figures.pareto import shortened_number
+from trainers import experiment
+from trainers import run
+from trainers import settings
+from trainers.parallel import only_process
+from trainers.report import aligned
+from trainers.search import adopt
+from trainers.train import train
+from trainers.trials import place
+from trainers.workdir import Workdir
+from trainers.workdir import write_json
+
+THRESHOLDS = {
+    "tau": (-1.0, 0.0, 0.1, 0.5, 1.0),
+    "beta": (-1.0, 0.1, 0.5, 0.9, 1.0),
+}
+# Parts of the config's budget.
+BUDGETS = (7 / 36.5, 15 / 36.5, 1.0)
+
+# What the ends of the range of beta are called in the paper.
+_ENDS = {-1.0: "shared", 1.0: "not shared"}
+
+
+def study(config, path, name, values=None):
+    """Trains for each value, or what of it is still to be done.
+
+    Args:
+        config: The `ConfigDict` of a file in `configs/`.
+        path: The directory of the study.
+        name: `"tau"`, `"beta"` or `"budget"`.
+        values: Numbers. By default those of the paper, or such as show its
+            range.
+
+    Returns:
+        A list of dicts, ready for JSON: `"value"`, the `"label"` of it in the
+        figure, and `"metrics"`, those of the run, or `"infeasible"`, why there
+        is none.
+
+    Raises:
+        ValueError: If the study is not known or the values make no difference
+            to the config; if a directory belongs to another run; if no budget
+            can be met.
+    """
+    settings.check(config)
+    _check(config, name)
+    path = pathlib.Path(path)
+    variants = {}
+    for value in _values(config, name, values):
+        workdir = Workdir(path / f"{name}_{value:g}")
+        variants[value] = _variant(config, name, value), workdir
+    for variant, workdir in variants.values():
+        settings.check(variant)
+        workdir.check(variant)
+    path.mkdir(parents=True, exist_ok=True)
+    rows = []
+    measured = None
+    for value, (variant, workdir) in variants.items():
+        try:
+            start = experiment.allocate(variant, experiment.members(variant))
+        except ValueError as error:
+            rows.append({"value": value, "infeasible": str(error)})
+            print(f"{name} {value:g}: infeasible", flush=True)
+            continue
+        if measured and name in THRESHOLDS:
+            workdir.open(variant)
+            adopt(variant, workdir, measured, start)
+        metrics = _train(variant, workdir)
+        print(
+            f"{name} {value:g}: accuracy {metrics['accuracy']:.2%} "
+            f"NLL {metrics['nll']:.3f}",
+            flush=True,
+        )
+        label = _label(name, value, metrics)
+        rows.append({"value": value, "label": label, "metrics": metrics})
+        measured = measured or workdir
+    _write(path, name, rows)
+    return rows
+
+
+def _check(config, name):
+    if name not in (*THRESHOLDS, "budget"):
+        raise ValueError(
+            f"`--study` must be one of {[*THRESHOLDS, 'budget']}. "
+            f"Received: {name!r}."
+        )
+    needs = {
+        "tau": ("search.pretrain_epochs", config.search.pretrain_epochs),
+        "beta": ("decouple.epoch", config.decouple.epoch),
+    }
+    key, value = needs.get(name, ("", 1))
+    if not value:
+        raise ValueError(
+            f"`{name}` has no effect where `config.{key}` is 0. Set "
+            f"`config.{key}`."
+        )
+    if config.strategy != "one_device":
+        raise ValueError(
+            "The runs of a study train on one device, one after the other. "
+            f"Received: config.strategy={config.strategy!r}."
+        )
+
+
+def _values(config, name, values):
+    if values:
+        return values
+    if name in THRESHOLDS:
+        return THRESHOLDS[name]
+    # Below a count, a fraction.
+    digits = 0 if config.budget_params > 100 else 4
+    return [round(part * config.budget_params, digits) for part in BUDGETS]
+
+
+def _variant(config, name, value):
+    variant = config.copy_and_resolve_references()
+    section, key = place(variant, "budget_params" if name == "budget" else name)
+    with variant.unlocked(), variant.ignore_type():
+        section[key] = value
+    return variant
+
+
+def _train(config, workdir):
+    log = workdir.path.with_name(workdir.path.name + ".txt")
+    try:
+        with only_process(log) as output, contextlib.redirect_stdout(output):
+            return train(config, workdir.path)
+    finally:
+        # The next run needs the memory.
+        keras.utils.clear_session()
+
+
+def _label(name, value, metrics):
+    if name == "budget":
+        return shortened_number(metrics["budget_params"])
+    if name == "beta":
+        return _ENDS.get(value, f"{value:g}")
+    in_force = (metrics["search"] or {}).get("tau", value)
+    # Lowered until the clusters fit the budget.
+    lowered = f"\nin force: {in_force:.2g}" if in_force < value else ""
+    return f"{value:g}{lowered}"
+
+
+def _write(path, name, rows):
+    write_json(path / "results.json", rows)
+    done = [row for row in rows if "metrics" in row]
+    if not done:
+        reasons = "\n".join(row["infeasible"] for row in rows)
+        raise ValueError(f"No budget can be met. Received:\n{reasons}")
+    subject = "budget (trained parameters)" if name == "budget" else name
+    write_figures(
+        path / "logs",
+        {
+            f"sensitivity/{name}": figures.sensitivity_curves(
+                [{**row["metrics"], "label": row["label"]} for row in done],
+                subject,
+            )
+        },
+        step=len(rows),
+        figures_dir=path / "figures",
+    )
+
+
+def table(name, rows):
+    """The runs as text."""
+    lines = [
+        (name, "accuracy", "NLL", "ECE", "best member", "diversity", "clusters")
+    ]
+    text = []
+    for row in rows:
+        if "infeasible" in row:
+            text.append(f"{name} {row['value']:g}: {row['infeasible']}")
+            continue
+        metrics = row["metrics"]
+        diversity = metrics["diversity"]
+        search = metrics["search"]
+        lines.append(
+            (
+                row["label"].replace("\n", ", "),
+                f"{metrics['accuracy']:.2%}",
+                f"{metrics['nll']:.3f}",
+                f"{metrics['ece']:.2%}",
+                f"{max(m['accuracy'] for m in metrics['members']):.2%}",
+                "" if diversity is None else f"{diversity:.2f}",
+                str(search["num_clusters"]) if search else "",
+            )
+        )
+    return "\n".join([*aligned(lines), *text])
+
+
+def main(argv):
+    if len(argv) > 1:
+        raise app.UsageError(f"Unknown arguments: {argv[1:]}")
+    logging.set_verbosity(logging.ERROR)
+    options = flags.FLAGS
+    try:
+        values = [float(value) for value in options.values]
+    except ValueError as error:
+        raise ValueError(
+            f"`--values` must be numbers. Received: {options.values}."
+        ) from error
+    rows = study(options.config, options.workdir, options.study, values)
+    path = pathlib.Path(options.workdir)
+    print()
+    print(table(options.study, rows))
+    print(
+        f"\nfigure   {path}/figures/sensitivity-{options.study}.png\n"
+        f"results  {path}/results.json\n"
+        f"logs     tensorboard --logdir {path}"
+    )
+
+
+if __name__ == "__main__":
+    config_flags.DEFINE_config_file(
+        "config", None, "File of the experiment; `:quick` shortens it."
+    )
+    flags.DEFINE_string("study", None, "tau, beta, budget.")
+    flags.DEFINE_string("workdir", None, "Directory of the study.")
+    flags.DEFINE_list("values", [], "Other values than the study's own.")
+    flags.mark_flags_as_required(["config", "study", "workdir"])
+    run(main)
