@@ -5,7 +5,6 @@ Given a function, the model is built without memory: it has every shape, and
 none of its variables is ever initialized.
 """
 
-import collections
 import dataclasses
 import inspect
 import math
@@ -15,14 +14,14 @@ import keras
 from keras_superweights.allocation.allocation import Allocation
 from keras_superweights.allocation.kernels import KernelSpec
 from keras_superweights.allocation.kernels import MemberSpec
+from keras_superweights.allocation.kernels import reasons
 from keras_superweights.allocation.kernels import resolve_budget
-from keras_superweights.cloning import from_json
 from keras_superweights.cloning import kept_layers
-from keras_superweights.cloning import to_json
 from keras_superweights.cloning import without_memory
+from keras_superweights.kernels import shareable_kernels
+from keras_superweights.kernels import unshared_kernels
 from keras_superweights.layers import GENERATED
-from keras_superweights.layers import heads
-from keras_superweights.layers import walk
+from keras_superweights.rebuilding import check_rebuilding
 from keras_superweights.sharing import SuperWeights
 
 
@@ -84,7 +83,7 @@ def skeletons(members) -> list[keras.Model]:
         )
     models = [_skeleton(index, member) for index, member in enumerate(members)]
     for index, model in enumerate(models):
-        _check_rebuilding(index, model)
+        check_rebuilding(index, model)
     if len(models) > 1:
         _check_ensemble(models)
     return models
@@ -128,40 +127,6 @@ def _check_callable(index, member):
             f"Received for member {index}: {member!r}: {error}. Write "
             "`lambda: build(16, 4)`."
         ) from error
-
-
-def _check_rebuilding(index, model):
-    """Saving and materializing rebuild a member from its config alone."""
-    stateful = [
-        path for path, layer in walk(model) if getattr(layer, "stateful", False)
-    ]
-    if stateful:
-        raise ValueError(
-            "Members must not have stateful recurrent layers: their states "
-            "belong to one batch, and cannot be made without values. "
-            f"Received: member {index} ('{model.name}') has {stateful}. Pass "
-            "`stateful=False`."
-        )
-    try:
-        with without_memory():
-            rebuilt = from_json(to_json(model))
-    except (TypeError, ValueError) as error:
-        raise ValueError(
-            "Each of `members` must be a model that Keras can rebuild from its "
-            "config, as `keras.models.load_model` does. Register classes and "
-            "functions of your own with "
-            "`keras.saving.register_keras_serializable`; a Lambda layer is "
-            "code and cannot be rebuilt safely. Received: member "
-            f"{index} ('{model.name}'), for which Keras says: {error}"
-        ) from error
-    if len(rebuilt.weights) != len(model.weights):
-        raise ValueError(
-            "Each of `members` must be a model that Keras can rebuild from its "
-            "config, which forgets that a layer is used both inside and "
-            "outside of a model within the model, or in two of them. Received: "
-            f"member {index} ('{model.name}') has {len(model.weights)} "
-            f"weights, and {len(rebuilt.weights)} when it is rebuilt."
-        )
 
 
 def _check_nothing_kept(index, model):
@@ -236,6 +201,7 @@ def describe(models) -> tuple[MemberSpec, ...]:
             _kernel(index, path, layer, weight)
             for path, layer, weight in shareable_kernels(model)
         )
+        unshared = unshared_kernels(model)
         if not kernels:
             raise ValueError(
                 "Each of `members` needs a kernel to share. Received: member "
@@ -243,11 +209,12 @@ def describe(models) -> tuple[MemberSpec, ...]:
                 "last layers before its outputs, in frozen layers and in "
                 "layers that are not generated, which every member keeps to "
                 "itself. Generated are: "
-                f"{', '.join(sorted(kind.__name__ for kind in GENERATED))}."
+                f"{', '.join(sorted(kind.__name__ for kind in GENERATED))}. "
+                f"{reasons(unshared)}"
             )
         total = sum(math.prod(v.shape) for v in model.trainable_variables)
         shared = sum(kernel.size for kernel in kernels)
-        specs.append(MemberSpec(model.name, kernels, total - shared))
+        specs.append(MemberSpec(model.name, kernels, total - shared, unshared))
     return tuple(specs)
 
 
@@ -261,43 +228,6 @@ def _kernel(member, path, layer, weight) -> KernelSpec:
         kind=generated.kinds[weight],
         fan_in=generated.fan_in(layer),
     )
-
-
-def shareable_kernels(model) -> list[tuple[str, keras.layers.Layer, str]]:
-    """The kernels of a model that may be generated, in order of depth.
-
-    These are the kernels of all layers in
-    `keras_superweights.layers.GENERATED`, wherever in the model they are: in
-    models inside of it, in wrappers, in layers of the user's own. Every member
-    keeps to itself its heads, what is frozen, kernels with a constraint, and
-    kernels that another layer holds as well (`SpectralNormalization` assigns
-    to that of its layer).
-
-    Returns:
-        For each kernel the path of its layer, the layer, and its own name.
-    """
-    trained = {id(variable) for variable in model.trainable_variables}
-    in_heads = {
-        id(layer)
-        for head in heads(model)
-        for layer in (head, *(inner for _, inner in walk(head)))
-    }
-    layers = dict(walk(model))
-    holders = collections.Counter(
-        id(variable)
-        for layer in layers.values()
-        for variable in layer._trainable_variables
-    )
-    return [
-        (path, layer, weight)
-        for path, layer in layers.items()
-        if type(layer) in GENERATED and id(layer) not in in_heads
-        for weight in GENERATED[type(layer)].kinds
-        if id(variable := getattr(layer, weight, None)) in trained
-        and holders[id(variable)] == 1
-        and variable.constraint is None
-        and len(variable.shape) > 1
-    ]
 
 
 def allocation_for(models, budget_params, sharing, allocation) -> Allocation:

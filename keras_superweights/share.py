@@ -1,15 +1,18 @@
 """One line on a model of the user's own."""
 
+import warnings
+
 import keras
 
 from keras_superweights.allocation import resolve_budget
+from keras_superweights.allocation.kernels import reasons
 from keras_superweights.members import describe
 from keras_superweights.members import skeletons
 from keras_superweights.network import SuperWeightNetwork
 from keras_superweights.sharing import Shapeshifter
 
 
-def share(model, budget_params, sharing=None, **kwargs):
+def share(model, budget_params, sharing=None, strict=False, **kwargs):
     """Makes a network of a model's own that trains inside a budget.
 
     It has the model's name, inputs and outputs, and takes what the model
@@ -26,6 +29,11 @@ def share(model, budget_params, sharing=None, **kwargs):
             integer, or a float, a fraction of what the model has.
         sharing: A rule of `keras_superweights.sharing`. Defaults to
             `Shapeshifter()`.
+        strict: Whether a model is refused that has kernels which no rule can
+            share: those of layers of the user's own, `SimpleRNN`, ... By
+            default a warning says which and why, and they stay the network's
+            own, of their own size. Heads, frozen layers, and what the rule is
+            told to leave out are never refused.
         **kwargs: As for `SuperWeightNetwork`: `weight_decay`, `name`, ...
 
     Returns:
@@ -36,7 +44,8 @@ def share(model, budget_params, sharing=None, **kwargs):
         TypeError: If an argument is of another kind, several models or a
             `SuperWeightNetwork` among them.
         ValueError: If the model cannot be cloned or has nothing to share, or
-            the budget is too small; the last names the smallest that works.
+            the budget is too small; the last names the smallest that works. If
+            `strict` and some of its kernels cannot be shared.
 
     Example:
 
@@ -69,6 +78,21 @@ def share(model, budget_params, sharing=None, **kwargs):
     (skeleton,) = skeletons(model)
     kwargs = {"name": skeleton.name, **kwargs}
     rule = Shapeshifter() if sharing is None else sharing
+    specs = describe([skeleton])
     # A network has a default budget; one that is shared has none.
-    budget = resolve_budget(budget_params, describe([skeleton]))
-    return SuperWeightNetwork(skeleton, budget, rule, **kwargs)
+    resolve_budget(budget_params, specs)
+    unshared = reasons(specs[0].unshared)
+    if unshared and strict:
+        raise ValueError(
+            f"Not all kernels of '{skeleton.name}' can be shared, as "
+            f"`strict=True` asks. {unshared} Freeze these layers, put others "
+            "in their place, or pass `strict=False`: they then stay as they "
+            "are, and the budget pays for them."
+        )
+    if unshared:
+        warnings.warn(
+            f"Some kernels of '{skeleton.name}' stay as they are, and the "
+            f"budget pays for them. {unshared}",
+            stacklevel=2,
+        )
+    return SuperWeightNetwork(skeleton, budget_params, rule, **kwargs)

@@ -133,12 +133,9 @@ def test_custom_objects_reach_the_members(tmp_path):
     np.testing.assert_allclose(loaded(x), network(x), atol=1e-6)
 
 
-@pytest.mark.parametrize(
-    "layer", [Unregistered(), keras.layers.Lambda(lambda x: x)], ids=type
-)
-def test_a_member_that_cannot_be_rebuilt_is_refused_at_once(layer):
-    with pytest.raises(ValueError, match=r"member 0 \('custom'\).*Keras says"):
-        SuperWeightNetwork(member_with(layer))
+def test_a_member_that_cannot_be_rebuilt_is_refused_at_once():
+    with pytest.raises(ValueError, match=r"rebuild 'unregistered.*' \(Unreg"):
+        SuperWeightNetwork(member_with(Unregistered()))
 
 
 def test_what_the_user_froze_stays_frozen(tmp_path):

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 
 from keras_superweights.allocation.kernels import KernelSpec
 from keras_superweights.allocation.kernels import MemberSpec
+from keras_superweights.allocation.kernels import UnsharedKernel
 from keras_superweights.allocation.pieces import Rectangle
 from keras_superweights.allocation.pieces import tile
 from keras_superweights.allocation.superweight import Bank
@@ -233,11 +234,17 @@ def _tuples(value):
 
 
 def _member(data) -> MemberSpec:
-    kernels = tuple(
-        KernelSpec(**{**kernel, "shape": _tuples(kernel["shape"])})
-        for kernel in data["kernels"]
-    )
-    return MemberSpec(**{**data, "kernels": kernels})
+    def read(kind, kernels):
+        return tuple(
+            kind(**{**kernel, "shape": _tuples(kernel["shape"])})
+            for kernel in kernels
+        )
+
+    kernels = {
+        "kernels": read(KernelSpec, data["kernels"]),
+        "unshared": read(UnsharedKernel, data.get("unshared", ())),
+    }
+    return MemberSpec(**{**data, **kernels})
 
 
 def _superweight(data) -> SuperWeight:

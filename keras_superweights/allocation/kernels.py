@@ -97,6 +97,48 @@ class KernelSpec:
 
 
 @dataclass(frozen=True)
+class UnsharedKernel:
+    """A kernel that no rule can share, and so the member's own.
+
+    Attributes:
+        layer: Path of its layer in its member, as of a `KernelSpec`.
+        weight: Name of the kernel in its layer.
+        shape: Shape of the kernel.
+        reason: Why it cannot be shared: the rest of a sentence.
+    """
+
+    layer: str
+    weight: str
+    shape: tuple[int, ...]
+    reason: str
+
+    @property
+    def size(self) -> int:
+        """Scalars in the kernel."""
+        return math.prod(self.shape)
+
+
+def reasons(kernels: Sequence[UnsharedKernel]) -> str:
+    """Says which kernels are not shared and why; nothing of none.
+
+    Example:
+
+    >>> kernel = UnsharedKernel("rnn/cell", "kernel", (4, 8), "it is simple")
+    >>> reasons([kernel])
+    "Not shared: 'rnn/cell/kernel' (32 scalars): it is simple."
+    """
+    by_reason = {}
+    for kernel in kernels:
+        by_reason.setdefault(kernel.reason, []).append(kernel)
+    parts = []
+    for reason, alike in by_reason.items():
+        names = ", ".join(f"'{k.layer}/{k.weight}'" for k in alike)
+        size = sum(kernel.size for kernel in alike)
+        parts.append(f"{names} ({size:,} scalars): {reason}")
+    return f"Not shared: {'; '.join(parts)}." if parts else ""
+
+
+@dataclass(frozen=True)
 class MemberSpec:
     """One member: the kernels it may share, and what it keeps to itself.
 
@@ -105,11 +147,14 @@ class MemberSpec:
         kernels: Its shareable kernels in the order of depth.
         other_params: Its other trainable scalars: heads, biases, batch-norm
             scales and offsets, and kernels that cannot be shared.
+        unshared: Of these scalars, the kernels that cannot be shared, though
+            nobody said that they should not: heads are none of them.
     """
 
     name: str
     kernels: tuple[KernelSpec, ...]
     other_params: int
+    unshared: tuple[UnsharedKernel, ...] = ()
 
     def __post_init__(self):
         if not isinstance(self.other_params, int) or self.other_params < 0:

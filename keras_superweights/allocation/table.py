@@ -1,12 +1,15 @@
 """The allocation as a table: where the parameters are."""
 
+from keras_superweights.allocation.kernels import reasons
+
 
 def format_allocation(allocation) -> str:
     """The table that an allocation prints.
 
     One row a bank; one for the kernels that each member keeps to itself, if
     any; one for the rest of each member. The last row is the sum of the two
-    columns, which together are the trainable scalars of the network.
+    columns, which together are the trainable scalars of the network. Below it
+    stands which kernels no rule could share, and why.
 
     Args:
         allocation: An `Allocation`.
@@ -47,6 +50,11 @@ def format_allocation(allocation) -> str:
         f"{share:.1%} of the {allocation.independent_params:,} that the "
         "members have when they share nothing.",
         allocation.note,
+        *(
+            f"Member {index}, '{member.name}'. {reasons(member.unshared)}"
+            for index, member in enumerate(allocation.members)
+            if member.unshared
+        ),
     ]
     return "\n".join(line for line in lines if line)
 
