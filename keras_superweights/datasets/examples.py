@@ -58,7 +58,7 @@ class MemoryExamples:
             shuffle_files=False,
             # One file after the other.
             read_config=tfds.ReadConfig(interleave_cycle_length=1),
-            decoders=_only("image", label),
+            decoders=tfds.decode.PartialDecoding({"image": True, label: True}),
         )
         try:
             # Tensors made for the CPU: else a machine with a GPU would keep
@@ -95,8 +95,6 @@ class RecordExamples:
     in_memory = False
 
     def __init__(self, builder, split, label):
-        import tensorflow_datasets as tfds
-
         if builder.info.file_format.value != "tfrecord":
             raise ValueError(
                 f"{builder.info.full_name} is too large for memory, or its "
@@ -106,8 +104,8 @@ class RecordExamples:
             )
         self._records = Records(builder.info.splits[split])
         features = builder.info.features
-        self._features = _only("image", label).extract_features(features)
-        self._undecoded = tfds.decode.SkipDecoding()
+        spec = features.tf_example_spec
+        self._spec = {"image": spec["image"], label: spec[label]}
         self._label = label
         self._num_classes = features[label].num_classes
         self._told = _wrong_label(builder, split, label)
@@ -118,8 +116,8 @@ class RecordExamples:
         record = tf.numpy_function(
             self._records.read, [index], tf.string, stateful=False
         )
-        example = self._features.deserialize_example(
-            tf.ensure_shape(record, ()), decoders={"image": self._undecoded}
+        example = tf.io.parse_single_example(
+            tf.ensure_shape(record, ()), self._spec
         )
         label = example[self._label]
         is_class = (label >= 0) & (label < self._num_classes)
@@ -154,13 +152,6 @@ def map_batches(batches, load, one_by_one):
     return batches.interleave(
         load_batch, cycle_length=2, num_parallel_calls=2, deterministic=True
     ).apply(tf.data.experimental.assert_cardinality(len(batches)))
-
-
-def _only(*features):
-    """Of the features of a set those that are to be read."""
-    import tensorflow_datasets as tfds
-
-    return tfds.decode.PartialDecoding(dict.fromkeys(features, True))
 
 
 def _wrong_label(builder, split, label):

@@ -6,10 +6,15 @@ import numpy as np
 import tensorflow as tf
 
 from keras_superweights.datasets import crops
+from keras_superweights.datasets import normalization
 from keras_superweights.datasets import plan
 from keras_superweights.datasets import prepared
 from keras_superweights.datasets.examples import map_batches
 from keras_superweights.datasets.examples import open_examples
+
+# Examples that a set which is not known is normalised by: enough for two
+# digits, and no wait where the set is large.
+_NORMALIZED_BY = 4096
 
 
 class ImageSet:
@@ -86,20 +91,21 @@ class ImageSet:
 
         Args:
             split: str.
-            batches: `tf.data.Dataset` of `(indices, keys, *more)`: int64
-                `(b,)`, the examples of a batch, and int32 `(b, 2)`, a key for
-                each.
+            batches: `tf.data.Dataset` of `(indices, draws, *more)`: int64
+                `(b,)`, the examples of a batch, and `augment.Draws` for them.
 
         Returns:
-            A `tf.data.Dataset` of `(images, labels, *more)`: uint8
+            A `tf.data.Dataset` of `(images, labels, draws, *more)`: uint8
             `(b, *image_shape)` and int64 `(b,)`.
         """
         examples = self._examples(split)
 
-        def load(index, key, *more):
+        def load(index, draws, *more):
             image, label = examples.read(index)
-            image = crops.inception_crop(image, *self.image_shape, key)
-            return image, label, *more
+            image = crops.inception_crop(
+                image, *self.image_shape, draws.crop_keys
+            )
+            return image, label, draws, *more
 
         return map_batches(batches, load, one_by_one=True)
 
@@ -111,8 +117,8 @@ class ImageSet:
             batches: `tf.data.Dataset` of `(indices, *more)`: int64 `(b,)`.
 
         Returns:
-            A `tf.data.Dataset` of `(images, labels, *more)`, as of
-            `random_crops`.
+            A `tf.data.Dataset` of `(images, labels, *more)`, images and
+            labels as of `random_crops`.
         """
         examples = self._examples(split)
 
@@ -140,13 +146,49 @@ class ImageSet:
             A `tf.data.Dataset` of `(images, labels)`.
 
         Raises:
-            ValueError: If there are fewer examples than shards.
+            TypeError, ValueError: As `plan.cut_batches`.
         """
         cuts = plan.cut_batches(len(indices), batch_size, num_shards, shard)
         batches = tf.data.Dataset.from_tensor_slices(cuts).map(
             lambda start, stop: tf.constant(indices)[start:stop]
         )
         return self.whole(split, batches)
+
+    def normalization(self, split, indices, batch_size):
+        """Mean and deviation of the pixels, per channel.
+
+        Constants of a set that is known; of any other those of at most 4,096
+        of the given examples, from all over them.
+
+        Args:
+            split: str.
+            indices: int64 array, examples of that split.
+            batch_size: int, of reading them.
+
+        Returns:
+            `(mean, deviation)`, tuples of floats on the scale 0..1.
+
+        Raises:
+            ValueError: If a channel has no deviation.
+        """
+        if self.name in normalization.CONSTANTS:
+            return normalization.CONSTANTS[self.name]
+        num_examples = min(len(indices), _NORMALIZED_BY)
+        places = np.linspace(0, len(indices) - 1, num_examples).astype(int)
+        # Whoever asks first may be in the middle of tracing a function.
+        with tf.init_scope():
+            found = normalization.measure(
+                self.in_order(split, indices[places], batch_size),
+                self.image_shape[-1],
+            )
+        if not all(found[1]):
+            raise ValueError(
+                "Every channel must vary over the training split to be "
+                f"normalised. Received: name={self.full_name!r}, "
+                f"train_split={split!r} with standard deviations {found[1]}. "
+                "Use more examples or drop the channel."
+            )
+        return found
 
     def _open(self, split):
         return open_examples(self._builder, split, self._label)

@@ -9,15 +9,10 @@ import tensorflow as tf
 
 from keras_superweights.datasets import augment
 from keras_superweights.datasets import mixing
-from keras_superweights.datasets import normalization
 from keras_superweights.datasets import plan
 from keras_superweights.datasets.arguments import check_integer
 from keras_superweights.datasets.arguments import check_number
 from keras_superweights.datasets.image_set import ImageSet
-
-# Examples that a set which `CONSTANTS` does not know is normalised by: enough
-# for two digits, and no wait where the set is large.
-_NORMALIZED_BY = 4096
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -175,11 +170,11 @@ class ImagePipeline:
         """
         check_integer("epochs", epochs, 0)
         check_integer("first_epoch", first_epoch, 0, epochs)
-        self._check_shards(num_shards, shard)
-        mean, deviation = self._normalization
         rows = plan.shard_rows(
             self.batch_size, num_shards, shard, with_next=self._mixes
         )
+        trained, _ = self._parts
+        mean, deviation = self._normalization
 
         def make_batch(images, labels, draws, mix):
             images = tf.ensure_shape(images, (len(rows), *self.image_shape))
@@ -198,23 +193,15 @@ class ImagePipeline:
         num_batches = (epochs - first_epoch) * self.steps_per_epoch
         batches = (
             tf.data.Dataset.range(first_epoch, epochs)
-            .flat_map(lambda epoch: self._plan_epoch(epoch, rows))
+            .flat_map(
+                lambda epoch: plan.plan_epoch(
+                    epoch, self.seed, trained, self.batch_size, rows, self._draw
+                )
+            )
             .apply(tf.data.experimental.assert_cardinality(num_batches))
         )
-        if self.crop:
-            images = self._set.random_crops(
-                self.train_split,
-                batches.map(
-                    lambda indices, draws, mix: (
-                        indices,
-                        draws.crop_keys,
-                        draws,
-                        mix,
-                    )
-                ),
-            )
-        else:
-            images = self._set.whole(self.train_split, batches)
+        read = self._set.random_crops if self.crop else self._set.whole
+        images = read(self.train_split, batches)
         return images.map(
             make_batch, tf.data.AUTOTUNE, deterministic=True
         ).prefetch(tf.data.AUTOTUNE)
@@ -354,50 +341,25 @@ class ImagePipeline:
 
     @functools.cached_property
     def _normalization(self):
-        if self._set.name in normalization.CONSTANTS:
-            return normalization.CONSTANTS[self._set.name]
         trained, _ = self._parts
-        places = np.linspace(
-            0, len(trained) - 1, min(len(trained), _NORMALIZED_BY)
+        return self._set.normalization(
+            self.train_split, trained, self.batch_size
         )
-        # Whoever asks first may be in the middle of tracing a function.
-        with tf.init_scope():
-            found = normalization.measure(
-                self._pixels(self.train_split, trained[places.astype(int)]),
-                self.image_shape[-1],
-            )
-        if not all(found[1]):
-            raise ValueError(
-                "Every channel must vary over the training split to be "
-                f"normalised. Received: name={self.name!r}, "
-                f"train_split={self.train_split!r} with standard deviations "
-                f"{found[1]}. Use more examples or drop the channel."
-            )
-        return found
 
-    def _plan_epoch(self, epoch, rows):
-        """Returns those rows of an epoch's batches, as indices and draws."""
-        order_key, augment_key, mix_key = plan.epoch_keys(self.seed, epoch)
-        trained, held_out = self._parts
-        indices = plan.shuffled_batches(trained, self.batch_size, order_key)
-        indices = tf.gather(indices, rows, axis=1)
-        # Drawn in the order of the split, then put in that of the epoch: what
-        # an example gets does not depend on its place.
-        num_examples = len(trained) + len(held_out)
+    def _draw(self, augment_key, mix_key):
+        """Draws for every example of the training split, held out or not."""
+        num_examples = self.num_train + self.num_validation
         draws = augment.draw(
             num_examples, self.image_shape, self.pad, augment_key
         )
-        mixes = ()
-        if self._mixes:
-            mixes = mixing.draw(num_examples, self.mixup, self.cutmix, mix_key)
-        draws, mixes = tf.nest.map_structure(
-            lambda drawn: tf.gather(drawn, indices), (draws, mixes)
+        if not self._mixes:
+            return draws, ()
+        return draws, mixing.draw(
+            num_examples, self.mixup, self.cutmix, mix_key
         )
-        return tf.data.Dataset.from_tensor_slices((indices, draws, mixes))
 
     def _pixels(self, split, indices, num_shards=1, shard=0):
         """Batches of uint8 images and int64 labels, in order."""
-        self._check_shards(num_shards, shard)
         return self._set.in_order(
             split, indices, self.batch_size, num_shards, shard
         )
@@ -422,13 +384,4 @@ class ImagePipeline:
                 f"validation_fraction={self.validation_fraction} of the "
                 f"{self.num_train + self.num_validation} examples in "
                 f"train_split={self.train_split!r}."
-            )
-
-    def _check_shards(self, num_shards, shard):
-        check_integer("num_shards", num_shards, 1, self.batch_size)
-        check_integer("shard", shard, 0, num_shards - 1)
-        if self.batch_size % num_shards:
-            raise ValueError(
-                "`num_shards` must divide the batch size, "
-                f"{self.batch_size}. Received: num_shards={num_shards}."
             )

@@ -297,6 +297,21 @@ def test_a_prepared_corrupted_set_is_read_instead(tiny_dir, tmp_path):
     assert len(images_of(batches)) == 5
 
 
+def test_photos_are_corrupted_as_the_test_looks_at_them(make_photos):
+    pipeline = make_photos(label="coarse_label", size=14, batch_size=3)
+    clean = list(pipeline.test().as_numpy_iterator())
+    batches, source = corruptions.corrupted_test(pipeline, "pixelate", 5)
+    assert source == "generated"
+    found = list(batches.as_numpy_iterator())
+    for (images, labels), (seen, classes) in zip(clean, found, strict=True):
+        np.testing.assert_array_equal(labels, classes)
+        pixels = np.rint((images * pipeline.deviation + pipeline.mean) * 255)
+        pixels = corruptions.corrupt(pixels.astype(np.uint8), "pixelate", 5)
+        expected, _ = pipeline.to_inputs(pixels, labels)
+        np.testing.assert_allclose(seen, expected, atol=1e-5)
+        assert np.any(seen != images)
+
+
 def test_the_unknown_is_refused(make_pipeline):
     images = smooth_images(0)
     names = "'gaussian_noise', 'shot_noise'.*'jpeg_compression'"

@@ -9,7 +9,6 @@ import tensorflow_datasets as tfds
 
 from keras_superweights.datasets import ImagePipeline
 from keras_superweights.datasets import crops
-from keras_superweights.datasets import normalization
 
 AUGMENTED = {"pad": 1, "flip": True, "cutout": 2}
 
@@ -416,10 +415,6 @@ def test_known_normalizations_are_published_ones(digits_dir):
     # A constant of the set, not of the part of it that is trained on.
     assert part.mean == digits.mean
     assert part.deviation == digits.deviation
-
-
-def test_fashion_mnist_is_known(monkeypatch):
-    assert normalization.CONSTANTS["fashion_mnist"] == ((0.286,), (0.353,))
 
 
 def test_a_set_may_have_several_labels(make_photos):
