@@ -205,6 +205,15 @@ def materialize(text, clone) -> keras.Model:
     return model
 
 
+def copy_weights(model, clone):
+    """Copies a model's weights, but for generated ones, to its clone."""
+    for _, layer, own in pairs(model, clone):
+        if isinstance(own, GeneratedKernel):
+            own.copy_from(layer)
+        elif not is_model(layer):
+            copy_values(layer, own)
+
+
 def copy_values(source, target):
     """Copies the values that a layer holds itself, not those inside of it."""
     # As saving and loading do: some layers derive more from their values.

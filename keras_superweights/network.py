@@ -5,6 +5,7 @@ import tensorflow as tf
 from keras import ops
 
 from keras_superweights import cloning
+from keras_superweights import initialization
 from keras_superweights import members as member_models
 from keras_superweights.allocation.allocation import Allocation
 from keras_superweights.banks import KernelGenerator
@@ -63,9 +64,9 @@ class SuperWeightNetwork(DistributedFit, keras.Model):
         members: Functional or Sequential Keras models, or functions that
             return them, which costs no memory for the models. Members of an
             ensemble have one input, one output, equal shapes, and return
-            logits. The models are cloned, not trained; a network starts with
-            fresh weights, but for those of layers that are not trained
-            (frozen, or adapted to data), which are kept.
+            logits. The models are cloned, not trained. Layers that are not
+            trained (frozen, or adapted to data) keep their values; what else
+            a network starts with, `initialize` says.
         budget_params: The most trainable scalars, an integer, or a float: a
             fraction of what the members have when they share nothing.
             Defaults to 1.0.
@@ -73,6 +74,14 @@ class SuperWeightNetwork(DistributedFit, keras.Model):
             `SuperWeights()`.
         allocation: Instead of a budget and a rule, an `Allocation` made for
             the same members.
+        initialize: `"fresh"`: the network starts anew, as a new model does.
+            `"weights"`: it starts from the members' weights. What is not
+            generated is copied, the statistics of batch normalization too.
+            Banks, coefficients and masks are fitted to the members' kernels by
+            least squares of their relative errors, which takes seconds to
+            minutes; `initial_errors` says how well that went, for each kernel
+            of the allocation: 0 where it is met, 1 where nothing of it is. A
+            network that starts far from its members says so in a warning.
         weight_decay: Coupled weight decay: `weight_decay * variable` is added
             to the gradient, and so goes through momentum, as in the papers
             (5e-4 on CIFAR). Applies to every trainable variable but
@@ -87,8 +96,9 @@ class SuperWeightNetwork(DistributedFit, keras.Model):
     Raises:
         TypeError: If an argument is of another kind.
         ValueError: If a member cannot be cloned or has nothing to share,
-            members do not fit together, the budget is too small, or the
-            allocation was made for other members.
+            members do not fit together, the budget is too small, the
+            allocation was made for other members, or there are no weights to
+            start from.
 
     Example:
 
@@ -115,6 +125,7 @@ class SuperWeightNetwork(DistributedFit, keras.Model):
         budget_params=None,
         sharing=None,
         allocation=None,
+        initialize="fresh",
         weight_decay=0.0,
         decay_batch_norm=True,
         name=None,
@@ -126,6 +137,7 @@ class SuperWeightNetwork(DistributedFit, keras.Model):
                 f"weight_decay={weight_decay!r}."
             )
         models = member_models.skeletons(members)
+        initialization.check_initialize(initialize, models)
         allocation = member_models.allocation_for(
             models, budget_params, sharing, allocation
         )
@@ -147,6 +159,11 @@ class SuperWeightNetwork(DistributedFit, keras.Model):
         self._member_metrics = None
         self._recorder = None
         self._undecayed = self._variables_without_decay()
+        self.initial_errors = ()
+        if initialize == "weights":
+            self.initial_errors = initialization.begin_with_weights(
+                models, self.members, self.generator
+            )
         self.built = True
 
     def _variables_without_decay(self):

@@ -23,8 +23,7 @@ def share(model, budget_params, sharing=None, strict=False, **kwargs):
     Args:
         model: A Functional or Sequential model, or a function without
             arguments that returns one, which costs no memory for the model.
-            It is cloned, not trained, and starts anew, but for layers that are
-            not trained (frozen, or adapted to data), which keep their values.
+            It is cloned, not trained.
         budget_params: The most trainable scalars, everything included: an
             integer, or a float, a fraction of what the model has.
         sharing: A rule of `keras_superweights.sharing`. Defaults to
@@ -34,7 +33,8 @@ def share(model, budget_params, sharing=None, strict=False, **kwargs):
             default a warning says which and why, and they stay the network's
             own, of their own size. Heads, frozen layers, and what the rule is
             told to leave out are never refused.
-        **kwargs: As for `SuperWeightNetwork`: `weight_decay`, `name`, ...
+        **kwargs: As for `SuperWeightNetwork`: `initialize="weights"` starts
+            from the model's weights; `weight_decay`, `name`, ...
 
     Returns:
         A `SuperWeightNetwork` of one member. `materialize()[0]` is an ordinary

@@ -103,13 +103,21 @@ class GeneratedKernel:
 
     def copy_to(self, layer):
         """Writes all weights into a plain layer of the same shape."""
-        generated = {name: getattr(layer, name) for name in self.sources}
-        for name, variable in generated.items():
-            variable.assign(self.sources[name]())
-        known = {id(variable) for variable in generated.values()}
-        others = [v for v in layer.weights if id(v) not in known]
-        for variable, value in zip(others, self.weights, strict=True):
-            variable.assign(value)
+        for name, source in self.sources.items():
+            getattr(layer, name).assign(source())
+        for own, variable in self._own_weights(layer):
+            variable.assign(own)
+
+    def copy_from(self, layer):
+        """Reads all weights but generated ones from a plain layer."""
+        for own, variable in self._own_weights(layer):
+            own.assign(variable)
+
+    def _own_weights(self, layer):
+        """Pairs of weights that are not generated, with those of the layer."""
+        generated = {id(getattr(layer, name)) for name in self.sources}
+        others = [v for v in layer.weights if id(v) not in generated]
+        return zip(self.weights, others, strict=True)
 
     # Convolutions and dense layers would save and load their kernel.
     def save_own_variables(self, store):

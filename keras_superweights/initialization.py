@@ -1,0 +1,83 @@
+"""Networks that begin with the weights of their members."""
+
+import warnings
+
+import numpy as np
+
+from keras_superweights import cloning
+from keras_superweights.banks.fitting import fit_banks
+from keras_superweights.kernels import shareable_kernels
+
+INITIALIZE = ("fresh", "weights")
+
+# Above this mean error, measured, a network does not predict as its member.
+CLOSE = 0.1
+
+
+def check_initialize(initialize, models):
+    """Raises an error if a network cannot begin in this way.
+
+    Args:
+        initialize: `"fresh"` or `"weights"`.
+        models: The members.
+    """
+    if initialize not in INITIALIZE:
+        raise ValueError(
+            f"`initialize` must be one of {INITIALIZE}. Received: "
+            f"initialize={initialize!r}."
+        )
+    for index, model in enumerate(models if initialize == "weights" else ()):
+        if any(variable._value is None for variable in model.weights):
+            raise ValueError(
+                '`initialize="weights"` begins with the weights of the '
+                "members. Received: a function for member "
+                f"{index} ('{model.name}'), whose model is built without "
+                "values. Pass the model itself."
+            )
+        for path, layer, weight in shareable_kernels(model):
+            if not np.isfinite(getattr(layer, weight).numpy()).all():
+                raise ValueError(
+                    '`initialize="weights"` needs finite weights. Received: '
+                    f"the {weight} of '{path}' in member {index} "
+                    f"('{model.name}') is not."
+                )
+
+
+def begin_with_weights(models, clones, generator):
+    """Sets all variables of a network so that it is like its members.
+
+    What is not generated is copied; banks are fitted to the kernels of the
+    members: see `banks.fitting`.
+
+    Args:
+        models: The members.
+        clones: Their generated clones.
+        generator: The network's `KernelGenerator`.
+
+    Returns:
+        A tuple, for each kernel of the allocation its relative error,
+        `|W - K|^2 / |W|^2`; 0 for kernels that are not shared.
+    """
+    for model, clone in zip(models, clones, strict=True):
+        cloning.copy_weights(model, clone)
+    allocation = generator.allocation
+    layers = [found for model in models for found in shareable_kernels(model)]
+    kernels = {
+        index: getattr(layer, weight).numpy()
+        for index, (_, layer, weight) in enumerate(layers)
+        if allocation.pieces[index]
+    }
+    errors = fit_banks(generator, kernels) if kernels else {}
+    errors = tuple(errors.get(index, 0.0) for index in range(len(layers)))
+    if np.mean(errors) > CLOSE:
+        worst = allocation.kernels[int(np.argmax(errors))]
+        warnings.warn(
+            "The budget is too small for the network to begin as its members "
+            "are: of the squares of a kernel the best fit leaves "
+            f"{np.mean(errors):.0%} on average, {max(errors):.0%} in "
+            f"'{worst.layer}'. Train it before use, or raise `budget_params`, "
+            f"now {allocation.budget_params}. `network.initial_errors` has "
+            "the figures.",
+            stacklevel=3,
+        )
+    return errors

@@ -1,0 +1,294 @@
+"""Fits against closed forms, singular values and dense least squares."""
+
+import itertools
+
+import keras
+import numpy as np
+import pytest
+
+from keras_superweights.allocation import KernelSpec
+from keras_superweights.allocation import MemberSpec
+from keras_superweights.banks import KernelGenerator
+from keras_superweights.banks import fitting
+from keras_superweights.banks.fitting import fit_banks
+from keras_superweights.sharing import HardSharing
+from keras_superweights.sharing import MixtureEnsembles
+from keras_superweights.sharing import Shapeshifter
+from keras_superweights.sharing import SoftSharing
+from keras_superweights.sharing import SuperWeights
+
+
+def member_of(*shapes):
+    kernels = tuple(KernelSpec(0, f"l{i}", s) for i, s in enumerate(shapes))
+    return MemberSpec("net", kernels, other_params=0)
+
+
+def members_of(count):
+    return [
+        MemberSpec(
+            "net",
+            tuple(
+                KernelSpec(member, f"l{i}", shape)
+                for i, shape in enumerate([(3, 3, 2, 2), (3, 3, 4, 4)])
+            ),
+            other_params=0,
+        )
+        for member in range(count)
+    ]
+
+
+EQUAL = member_of(*[(2, 3, 4)] * 6)
+MIXED = member_of((3, 3, 2, 4), (3, 3, 4, 4), (4, 6), (6, 8), (3, 3, 4, 4))
+NESTED = member_of((3, 3, 2, 2), (3, 3, 4, 4), (3, 3, 3, 6), (3, 3, 4, 4))
+
+
+def given(allocation, seed=0):
+    """Random kernels whose norms lie orders of magnitude apart."""
+    draw = np.random.default_rng(seed)
+    return {
+        index: draw.normal(size=kernel.shape) * 10.0 ** draw.uniform(-2, 2)
+        for index, kernel in enumerate(allocation.kernels)
+        if allocation.pieces[index]
+    }
+
+
+def made(generator):
+    kernels = generator.kernels_from(generator.superweights())
+    return {index: np.array(kernel) for index, kernel in kernels.items()}
+
+
+def relative_errors(generator, kernels):
+    return {
+        index: np.sum((kernels[index] - kernel) ** 2)
+        / np.sum(kernels[index] ** 2)
+        for index, kernel in made(generator).items()
+    }
+
+
+def fitted(allocation, kernels, **kwargs):
+    """`(generator, errors)`, the errors checked against the kernels made."""
+    generator = KernelGenerator(allocation)
+    errors = fit_banks(generator, kernels, **kwargs)
+    expected = relative_errors(generator, kernels)
+    assert sorted(errors) == sorted(expected) == sorted(kernels)
+    for index, error in errors.items():
+        assert error == pytest.approx(expected[index], abs=1e-5)
+    return generator, sum(errors.values())
+
+
+@pytest.mark.parametrize(
+    "allocation",
+    [
+        MixtureEnsembles(max_templates=8).allocate([EQUAL], 6 * 24 + 36),
+        SuperWeights(depth_bins=1).allocate([NESTED], 3000),
+        SuperWeights(clusters="position").allocate(members_of(2), 1600),
+        Shapeshifter().allocate([MIXED], 3000),
+        Shapeshifter("emb").allocate([MIXED], 3000),
+        Shapeshifter(stores="shape").allocate([MIXED], 2000),
+    ],
+    ids=lambda allocation: allocation.sharing,
+)
+def test_where_there_is_room_kernels_are_met(allocation):
+    kernels = given(allocation)
+    generator, error = fitted(allocation, kernels)
+    assert error < 1e-9
+    for index, kernel in made(generator).items():
+        scale = np.abs(kernels[index]).max()
+        np.testing.assert_allclose(kernel, kernels[index], atol=1e-4 * scale)
+
+
+def test_one_kernel_for_several_is_their_mean_by_the_inverse_of_their_norms():
+    member = member_of((2, 3, 4), (2, 3, 4), (2, 3, 4))
+    kernels = given(allocation := HardSharing().allocate([member], 30))
+    generator, error = fitted(allocation, kernels)
+    weights = {i: 1 / np.sum(k**2) for i, k in kernels.items()}
+    mean = sum(weights[i] * k for i, k in kernels.items())
+    mean /= sum(weights.values())
+    store = np.array(generator.banks[0].store).reshape(mean.shape)
+    np.testing.assert_allclose(store, mean, atol=1e-5 * np.abs(mean).max())
+
+
+@pytest.mark.parametrize(
+    ("rule", "templates"),
+    [(MixtureEnsembles, 2), (SoftSharing, 3), (MixtureEnsembles, 5)],
+)
+def test_fewer_templates_than_kernels_leave_the_smallest_singular_values(
+    rule, templates
+):
+    """Eckart and Young (1936), of kernels at their relative scale."""
+    allocation = rule().allocate([EQUAL], templates * 24 + templates * 6)
+    (piece,) = allocation.superweights
+    assert piece.num_mixed == piece.num_templates == templates
+    kernels = given(allocation)
+    rows = [k.ravel() / np.linalg.norm(k) for k in kernels.values()]
+    values = np.linalg.svd(np.array(rows), compute_uv=False)
+    _, error = fitted(allocation, kernels)
+    assert error == pytest.approx(np.sum(values[templates:] ** 2), rel=1e-4)
+
+
+def test_tied_kernels_are_fitted_as_the_one_that_they_are():
+    """Two groups of tied kernels, one template: a rank of 1 of two means."""
+    allocation = MixtureEnsembles().allocate([EQUAL], 24 * 5 + 6 * 5)
+    (piece,) = allocation.superweights
+    allocation = allocation.with_ties([(0, 0, 2, 2, 2, 0)])
+    kernels = given(allocation)
+    generator, error = fitted(allocation, kernels)
+    assert piece.num_templates == 5
+    weights = {i: 1 / np.sum(k**2) for i, k in kernels.items()}
+    for group in [(0, 1, 5), (2, 3, 4)]:  # with room for both means
+        mean = sum(weights[i] * kernels[i] for i in group)
+        mean /= sum(weights[i] for i in group)
+        for index in group:
+            np.testing.assert_allclose(
+                made(generator)[index],
+                mean,
+                atol=1e-4 * np.abs(mean).max(),
+            )
+
+
+def weighted(arrays, kernels):
+    return np.concatenate(
+        [arrays[i].ravel() / np.linalg.norm(kernels[i]) for i in kernels]
+    )
+
+
+def least_error(generator, variables, kernels):
+    """With all but these variables held: by NumPy, of the matrix written out.
+
+    The matrix is made column by column; the variables end at 0.
+    """
+    for variable in variables:
+        variable.assign(np.zeros(variable.shape))
+    rest = weighted(made(generator), kernels)
+    columns = []
+    for variable in variables:
+        for index in np.ndindex(*variable.shape):
+            unit = np.zeros(variable.shape)
+            unit[index] = 1
+            variable.assign(unit)
+            columns.append(weighted(made(generator), kernels) - rest)
+        variable.assign(np.zeros(variable.shape))
+    matrix = np.array(columns, "float64").T
+    target = weighted(kernels, kernels) - rest
+    best, *_ = np.linalg.lstsq(matrix, target, rcond=None)
+    return np.sum((target - matrix @ best) ** 2)
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        Shapeshifter("rr"),
+        Shapeshifter("emb"),
+        Shapeshifter("rr", upsampling="repeat"),
+        Shapeshifter("avg", upsampling="bilinear"),
+    ],
+    ids=str,
+)
+def test_a_store_is_the_dense_least_squares_solution(rule):
+    """Where nothing else is fitted: by NumPy, of the matrix written out."""
+    allocation = rule.allocate([MIXED], 120 + 150 * (rule.mixing == "emb"))
+    kernels = given(allocation)
+    generator, error = fitted(allocation, kernels)
+    stores = [bank.store for bank in generator.banks]
+    expected = least_error(generator, stores, kernels)
+    assert expected > 0.1  # not all can be met
+    assert error == pytest.approx(expected, rel=0.01)
+
+
+CASES = {
+    "mixtures": Shapeshifter().allocate([MIXED], 300),
+    "masks": Shapeshifter().allocate([MIXED], 150),
+    "nested": SuperWeights(depth_bins=1).allocate([NESTED], 420),
+    "one store": MixtureEnsembles().allocate([NESTED], 250),
+    "round robin": MixtureEnsembles(2).allocate([EQUAL], 24 * 3 + 12),
+    "resized mixtures": Shapeshifter().allocate_pretraining([MIXED], 150),
+}
+
+
+@pytest.mark.parametrize("case", list(CASES))
+def test_no_step_adds_to_the_error(case, monkeypatch):
+    allocation = CASES[case]
+    kernels = given(allocation)
+    fresh = KernelGenerator(allocation)
+    errors = [sum(relative_errors(fresh, kernels).values())]
+    solve = fitting._Problem.solve
+
+    def solve_and_record(problem):
+        errors.append(solve(problem))
+        return errors[-1]
+
+    monkeypatch.setattr(fitting._Problem, "solve", solve_and_record)
+    _, error = fitted(allocation, kernels)
+    assert len(errors) > 4
+    assert all(
+        later <= earlier * (1 + 1e-5)
+        for earlier, later in itertools.pairwise(errors)
+    )
+    assert error == pytest.approx(errors[-1], rel=1e-4)
+    assert error < len(kernels)  # which is what kernels of zeros have
+
+
+def test_none_of_the_variables_can_do_better_alone():
+    allocation = CASES["masks"]
+    kernels = given(allocation)
+    generator, error = fitted(allocation, kernels)
+    mixtures = filter(None, generator.mixtures)
+    groups = [
+        [bank.store for bank in generator.banks],
+        [m.coefficients for m in mixtures if m.ties is not None],
+        [upsampler.masks for upsampler in generator.upsamplers.values()],
+    ]
+    for variables in groups:
+        values = [np.array(variable) for variable in variables]
+        least = least_error(generator, variables, kernels)
+        assert values and least > 0.1
+        assert error == pytest.approx(least, rel=0.02)
+        for variable, value in zip(variables, values, strict=True):
+            variable.assign(value)
+
+
+@pytest.mark.parametrize(
+    ("rule", "member", "budgets"),
+    [
+        (Shapeshifter(), MIXED, (120, 250, 500)),
+        (SoftSharing(), EQUAL, (60, 120, 180)),
+    ],
+    ids=["store", "equal shapes"],
+)
+def test_more_scalars_fit_no_worse(rule, member, budgets):
+    errors = []
+    for budget in budgets:
+        allocation = rule.allocate([member], budget)
+        errors.append(fitted(allocation, given(allocation))[1])
+    assert errors == sorted(errors, reverse=True)
+
+
+def test_the_scale_of_a_kernel_changes_no_relative_error():
+    allocation = CASES["mixtures"]
+    kernels = given(allocation)
+    _, error = fitted(allocation, kernels)
+    keras.utils.set_random_seed(0)
+    kernels[1] = 1000 * kernels[1]
+    _, scaled = fitted(allocation, kernels)
+    assert scaled == pytest.approx(error, rel=0.1)
+
+
+def test_embeddings_keep_their_values():
+    allocation = Shapeshifter("emb").allocate([MIXED], 400)
+    generator = KernelGenerator(allocation)
+    layers = [m for m in generator.mixtures if m.ties is not None]
+    before = [np.array(v) for m in layers for v in m.trainable_variables]
+    assert before
+    fit_banks(generator, given(allocation))
+    after = [np.array(v) for m in layers for v in m.trainable_variables]
+    for one, other in zip(before, after, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_a_kernel_of_zeros_is_met_beside_others():
+    allocation = HardSharing(layers="early").allocate([EQUAL], 200)
+    kernels = {index: np.zeros((2, 3, 4)) for index in (0, 1, 2)}
+    generator = KernelGenerator(allocation)
+    errors = fit_banks(generator, kernels)
+    assert max(errors.values()) < 1e-9
+    np.testing.assert_allclose(generator.banks[0].store, 0, atol=1e-5)
