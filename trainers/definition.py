@@ -1,5 +1,6 @@
 """What a search is: a space, an experiment, an objective; checked."""
 
+import copy
 import dataclasses
 import pathlib
 
@@ -48,27 +49,27 @@ class Search:
 
     def __init__(self, config, space, path, algorithm, objective, num_trials):
         settings.check(config)
-        config = config.copy_and_resolve_references()
-        if not config.data.get("validation_fraction"):
-            with config.unlocked():
-                config.data.validation_fraction = VALIDATION_FRACTION
-        self.config = config
-        self.path = pathlib.Path(path)
-        self.algorithm = algorithm
-        self.num_trials = num_trials
         _check_algorithm(algorithm, num_trials)
         self.space, candidates = _split(space.to_dict())
+        self._check_effects(config)
+        fewest = min(self.space.num_members or (len(config.members),))
+        self.direction = direction(objective, fewest)
+        self.objective = objective
+        self.algorithm = algorithm
+        self.num_trials = num_trials
+        self.config = copy.deepcopy(config)
+        if not config.data.get("validation_fraction"):
+            with self.config.unlocked():
+                self.config.data.validation_fraction = VALIDATION_FRACTION
+        # The data must be there before the first trial.
+        experiment.pipeline(self.config)
+        self.members = self._named(candidates)
         # Of every trial, unless members are searched.
         self._members = [each.name for each in experiment.members(config)]
-        self.members = self._named(candidates)
-        self._check_effects()
         self.hyperparameters = keras_tuner.HyperParameters()
         self.space.declare(self.hyperparameters, tuple(self.members))
         settings.check(self.trial_config(self.hyperparameters.values))
-        self.objective = objective
-        self.direction = self._direction()
-        # The data must be there before the first trial.
-        experiment.pipeline(config)
+        self.path = pathlib.Path(path)
         self.definition = self.path / "search.json"
         self.tuner = self.path / "tuner"
         self.trials = self.path / "trials"
@@ -145,7 +146,7 @@ class Search:
         """Candidates by the names of their models."""
         if not candidates:
             return {}
-        config = self.config.copy_and_resolve_references().unlock()
+        config = copy.deepcopy(self.config).unlock()
         with config.ignore_type():
             config.members = tuple(candidates)
         settings.check(config)
@@ -157,9 +158,8 @@ class Search:
             )
         return dict(zip(names, candidates, strict=True))
 
-    def _check_effects(self):
+    def _check_effects(self, config):
         """What is searched must make a difference to the config."""
-        config = self.config
         for name, key, value in (
             ("tau", "search.pretrain_epochs", config.search.pretrain_epochs),
             ("beta", "decouple.epoch", config.decouple.epoch),
@@ -183,22 +183,30 @@ class Search:
                 f"config.strategy={config.strategy!r}."
             )
 
-    def _direction(self):
-        """`"min"` or `"max"`, as the objective is better."""
-        directions = dict(OBJECTIVES)
-        fewest = min(self.space.num_members or (len(self.config.members),))
-        for index in range(fewest if fewest > 1 else 0):
+
+def direction(objective, num_members):
+    """`"min"` or `"max"`, as an objective is better.
+
+    Args:
+        objective: The name of a number that a trial is measured by.
+        num_members: The fewest members that a trial has.
+
+    Raises:
+        ValueError: If not every trial has such a number; names those it has.
+    """
+    directions = dict(OBJECTIVES)
+    if num_members == 1:
+        del directions["diversity"]
+    else:
+        for index in range(num_members):
             directions[f"val_member_{index}_loss"] = "min"
             directions[f"val_member_{index}_accuracy"] = "max"
-        if fewest == 1:
-            # Not defined for one member.
-            del directions["diversity"]
-        if self.objective not in directions:
-            raise ValueError(
-                f"`--objective` must be one of {sorted(directions)}. Received: "
-                f"{self.objective!r}."
-            )
-        return directions[self.objective]
+    if objective not in directions:
+        raise ValueError(
+            f"`--objective` must be one of {sorted(directions)}. Received: "
+            f"{objective!r}."
+        )
+    return directions[objective]
 
 
 def _split(space):

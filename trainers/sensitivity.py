@@ -23,6 +23,7 @@ repeat what is finished. A budget that cannot be met is told and left out.
 """
 
 import contextlib
+import copy
 import pathlib
 
 import keras
@@ -146,7 +147,7 @@ def _values(config, name, values):
 
 
 def _variant(config, name, value):
-    variant = config.copy_and_resolve_references()
+    variant = copy.deepcopy(config)
     section, key = place(variant, "budget_params" if name == "budget" else name)
     with variant.unlocked(), variant.ignore_type():
         section[key] = value

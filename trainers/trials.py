@@ -11,12 +11,14 @@ not done again.
 """
 
 import contextlib
+import copy
 import math
 import numbers
 import pprint
 import traceback
 
 import keras
+from ml_collections import ConfigDict
 
 from keras_superweights.tuning.extra import keras_tuner
 from trainers import experiment
@@ -53,10 +55,10 @@ def trial_config(base, settings, members, epochs=None):
         settings: What `SearchSpace.settings` has returned.
         members: Dict from a candidate's name to an entry of `config.members`.
         epochs: How long to train, if not as long as `base` says. The whole
-            run is shortened then: search, decoupling and drops of the rate in
+            run is shortened then: search, decoupling and schedule in
             proportion.
     """
-    config = base.copy_and_resolve_references().unlock()
+    config = copy.deepcopy(base).unlock()
     with config.ignore_type():
         for name, value in settings.items():
             if name == "members":
@@ -92,9 +94,11 @@ def _shorten(config, epochs):
     ):
         if section[key]:
             section[key] = max(1, round(section[key] * ratio))
-    if "drop_epochs" in config.optimizer:
-        config.optimizer.drop_epochs = tuple(
-            round(epoch * ratio) for epoch in config.optimizer.drop_epochs
+    optimizer = config.optimizer
+    optimizer.warmup_epochs = round(optimizer.warmup_epochs * ratio)
+    if "drop_epochs" in optimizer:
+        optimizer.drop_epochs = tuple(
+            round(epoch * ratio) for epoch in optimizer.drop_epochs
         )
 
 
@@ -223,7 +227,7 @@ class Trial:
 
     def _write_config(self):
         values = pprint.pformat(
-            _literal(self.config.to_dict()), width=72, sort_dicts=False
+            _literals(self.config), width=72, sort_dicts=False
         )
         values = "\n".join("        " + line for line in values.splitlines())
         with replacing(self.config_file) as unfinished:
@@ -240,13 +244,20 @@ class Trial:
 class _Placeholder:
     """Prints as what it stands for: a key to be set on the command line."""
 
+    def __init__(self, kind):
+        self._kind = kind
+
     def __repr__(self):
-        return "placeholder(str)"
+        return f"placeholder({self._kind.__name__})"
 
 
-def _literal(values):
-    if isinstance(values, dict):
-        return {key: _literal(value) for key, value in values.items()}
-    if isinstance(values, (list, tuple)):
-        return type(values)(map(_literal, values))
-    return _Placeholder() if values is None else values
+def _literals(config):
+    """The values of a config, each of which prints as Python."""
+    return {
+        key: _literals(value)
+        if isinstance(value, ConfigDict)
+        else _Placeholder(config.get_type(key))
+        if value is None
+        else value
+        for key, value in config.items()
+    }

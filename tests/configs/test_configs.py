@@ -17,7 +17,7 @@ CONFIGS = pathlib.Path(__file__).parents[2] / "configs"
 NAMES = sorted(
     path.stem
     for path in CONFIGS.glob("*.py")
-    if path.stem not in ("__init__", "base")
+    if path.stem not in ("__init__", "base", "space")
     and not path.stem.endswith("_recipe")
 )
 CIFAR = [name for name in NAMES if name.startswith("cifar")]

@@ -1,0 +1,149 @@
+"""What is no search is refused before the first trial."""
+
+import pytest
+
+from configs import digits
+from configs import space
+from trainers.definition import OBJECTIVES
+from trainers.definition import Search
+from trainers.definition import direction
+
+WRN = {"model": "wide_resnet", "depth": 10, "width": 1}
+
+
+@pytest.fixture
+def define(digits_dir, tmp_path):
+    """Makes a `Search` of the quick demo, with changes."""
+
+    def define_(
+        algorithm="random",
+        objective="nll",
+        num_trials=8,
+        of_space=(),
+        of_config=(),
+    ):
+        config = digits.get_config("quick").unlock()
+        config.data.data_dir = digits_dir
+        ranges = space.get_config().unlock()
+        for target, changes in ((config, of_config), (ranges, of_space)):
+            with target.ignore_type():
+                for key, value in dict(changes).items():
+                    *sections, name = key.split(".")
+                    section = target
+                    for each in sections:
+                        section = section[each]
+                    if value is None:
+                        del section[name]
+                    else:
+                        section[name] = value
+        path = tmp_path / "search"
+        try:
+            return Search(
+                config, ranges, path, algorithm, objective, num_trials
+            )
+        finally:
+            assert not path.exists()
+
+    return define_
+
+
+def test_the_space_of_the_repository_is_one_of_the_demo(define):
+    search = define()
+    assert search.direction == "min"
+    assert search.config.data.validation_fraction == 0.1
+    assert set(search.members) == {
+        "wide_resnet_10_1",
+        "wide_resnet_10_2",
+        "wide_resnet_16_1",
+        "wide_resnet_16_2",
+    }
+    assert sorted(search.varied) == [
+        "beta",
+        "budget_params",
+        "depth_bins",
+        "learning_rate",
+        "max_templates",
+        "members",
+        "num_members",
+        "tau",
+    ]
+
+
+def test_what_is_held_out_already_stays_so(define):
+    search = define(of_config={"data.validation_fraction": 0.3})
+    assert search.config.data.validation_fraction == 0.3
+
+
+def test_objectives_know_their_direction():
+    for name in OBJECTIVES:
+        better = "accuracy" in name or name == "diversity"
+        assert direction(name, 2) == ("max" if better else "min")
+    assert direction("val_member_1_accuracy", 2) == "max"
+    assert direction("val_member_0_loss", 2) == "min"
+
+
+@pytest.mark.parametrize(
+    "objective, num_members, told",
+    [
+        ("f1", 2, "'accuracy'.*'nll'.*'val_member_1_loss'.*'f1'"),
+        ("val_member_2_loss", 2, "val_member_1_loss"),
+        # Alone, there is nothing to differ from.
+        ("val_member_0_loss", 1, "'val_loss'"),
+        ("diversity", 1, "'accuracy', 'ece'"),
+    ],
+)
+def test_what_not_every_trial_has_is_no_objective(objective, num_members, told):
+    with pytest.raises(ValueError, match=f"`--objective`.*{told}"):
+        direction(objective, num_members)
+
+
+@pytest.mark.parametrize(
+    "changes, told",
+    [
+        ({"algorithm": "grid"}, "'bayesian'.*: 'grid'"),
+        ({"objective": "f1"}, "`--objective` must be one of.*'nll'.*'f1'"),
+        # A trial may have one member.
+        ({"objective": "diversity"}, "`--objective` must be one of"),
+        ({"num_trials": 0}, "`--trials`.*positive.*0"),
+        ({"num_trials": None}, "`--trials`.*None"),
+        ({"algorithm": "hyperband"}, "follows from `config.epochs`.*8"),
+        ({"of_space": {"budget": (0.1, 1.0)}}, "keys of.*unknown 'budget'"),
+        ({"of_space": {"tau": (0.3, 0.1)}}, "`tau`.*empty"),
+        ({"of_space": {"depth_bins": ()}}, "`depth_bins`.*at least one"),
+        ({"of_space": {"members": ()}}, "given together"),
+        ({"of_space": {"num_members": None}}, "given together"),
+        ({"of_space": {"members": (WRN, WRN)}}, "name of its own.*`name`"),
+        (
+            {"of_space": {"members": ({"model": "lenet"},)}},
+            r"members\[0\].model.*'lenet'",
+        ),
+        (
+            {"of_config": {"search.pretrain_epochs": 0}},
+            "`space.tau` has no effect.*pretrain_epochs",
+        ),
+        (
+            {"of_config": {"decouple.epoch": 0}},
+            "`space.beta` has no effect.*decouple.epoch",
+        ),
+        (
+            {
+                "of_config": {
+                    "sharing": {"rule": "Independent"},
+                    "search.pretrain_epochs": 0,
+                },
+                "of_space": {"tau": None},
+            },
+            "`space.depth_bins` has no effect.*'Independent'",
+        ),
+        (
+            {"of_config": {"strategy": "mirrored", "num_cpus": 2}},
+            "one device each.*'mirrored'",
+        ),
+        ({"of_config": {"data.name": "mnist"}}, "already prepared"),
+        ({"of_config": {"epochs": 0}}, "`config.epochs`"),
+    ],
+    ids=str,
+)
+def test_what_is_no_search_is_refused(define, changes, told):
+    with pytest.raises((TypeError, ValueError), match=f"(?s){told}"):
+        define(**changes)
