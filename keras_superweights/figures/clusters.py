@@ -138,7 +138,7 @@ def _membership_title(allocation):
     if len(sizes) == 1:
         title = f"{sizes[0]} kernels in one cluster, 0"
     if alone:
-        title += f"; {counted(alone, 'kernel')} not shared"
+        title += f"\n{counted(alone, 'kernel')} not shared"
     return title
 
 

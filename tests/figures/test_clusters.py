@@ -46,11 +46,22 @@ def test_members_are_rows_of_kernels_in_the_colours_of_their_clusters(
     red, green, blue, _ = colors[1]
     assert max(red, green, blue) - min(red, green, blue) < 0.1  # grey
     assert figure.get_suptitle().startswith("2 clusters")
-    assert figure.get_suptitle().endswith("; 1 kernel not shared")
+    assert figure.get_suptitle().endswith("\n1 kernel not shared")
     bars = figures.allocation_bars(allocation).axes[0]
     assert texts(bars.get_yticklabels())[:3] == [
         f"cluster {n}: c{n} #0" for n in range(3)
     ]
+
+
+def test_the_title_lies_inside_the_figure(members_of):
+    clusters = [Cluster("all", tuple(range(9))), Cluster("one", (9,))]
+    allocation = SuperWeights().allocate_clusters(
+        members_of(10), 10**5, clusters
+    )
+    figure = figures.cluster_membership(allocation)
+    figure.canvas.draw()
+    title = figure._suptitle.get_window_extent()
+    assert title.x0 > 0 and title.x1 < figure.bbox.width
 
 
 def test_colours_of_many_clusters_are_all_different(members_of):
