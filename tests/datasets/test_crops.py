@@ -154,12 +154,12 @@ def test_an_inception_crop_is_its_window_resized(kind, monkeypatch):
 def test_the_central_crop_is_the_middle_of_the_resized_image(kind, size):
     image = smooth_image(np.random.default_rng(1), *size)
     tensor, image = as_kind(image, kind)
-    # 16 of 14 pixels: the shorter side, and the other in proportion.
-    height, width = (round(16 * side / min(size)) for side in size)
-    top, left = (height - 14) // 2, (width - 14) // 2
-    expected = resized(image, height, width)[top : top + 14, left : left + 14]
-    found = crops.central_crop(tensor, 14, 3)
-    assert found.shape == (14, 14, 3)
+    # 28 of 32 pixels: the shorter side, and the other in proportion.
+    height, width = (round(32 * side / min(size)) for side in size)
+    top, left = (height - 28) // 2, (width - 28) // 2
+    expected = resized(image, height, width)[top : top + 28, left : left + 28]
+    found = crops.central_crop(tensor, 28, 3)
+    assert found.shape == (28, 28, 3)
     assert np.abs(found.numpy() - np.rint(expected)).max() <= 1
 
 

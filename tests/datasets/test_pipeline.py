@@ -522,7 +522,7 @@ def test_an_example_is_mixed_with_the_next_of_its_batch(make_pipeline, mixing):
         mixed.train(2).as_numpy_iterator(),
         strict=True,
     ):
-        assert classes.dtype == np.float32
+        assert (found.shape, classes.dtype) == (images.shape, np.float32)
         np.testing.assert_allclose(classes.sum(1), 1, rtol=1e-5)
         for i, image in enumerate(found):
             first, second = images[i], images[(i + 1) % 8]
