@@ -39,6 +39,13 @@ class DistributedFit:
     def _make_function(self, step_function):
         if not is_multi_worker(self.distribute_strategy):
             return super()._make_function(step_function)
+        if self.steps_per_execution != 1:
+            # TensorFlow cannot have a collective in a loop inside a graph.
+            raise ValueError(
+                "`steps_per_execution` must be 1 under "
+                "`MultiWorkerMirroredStrategy`. Received: "
+                f"steps_per_execution={self.steps_per_execution}."
+            )
 
         def step(data):
             # Keras averages logs over workers along a first axis.

@@ -14,6 +14,7 @@ import pytest
 import tensorflow as tf
 
 import keras_superweights as ksw
+from keras_superweights import distribution
 
 PROGRAM = pathlib.Path(__file__).with_name("workers_program.py")
 
@@ -93,3 +94,12 @@ def test_batch_norm_statistics_are_those_of_both_workers(workers):
             np.mean([half.var(0) for half in halves], axis=0),
             atol=1e-6,
         )
+
+
+def test_several_steps_an_execution_are_refused(monkeypatch):
+    monkeypatch.setattr(distribution, "is_multi_worker", lambda strategy: True)
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
+    network = ksw.share(model, 1.0)
+    network.compile("sgd", "mse", steps_per_execution=2)
+    with pytest.raises(ValueError, match="must be 1.*steps_per_execution=2"):
+        network.fit(np.ones((2, 4)), np.ones((2, 2)), verbose=0)

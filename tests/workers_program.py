@@ -62,6 +62,7 @@ def measure(strategy):
     history = network.fit(
         batches(22, 8, weighted=True),
         epochs=2,
+        shuffle=False,
         callbacks=[ksw.callbacks.CoefficientDecoupling(beta=0.5, epoch=1)],
         verbose=0,
     ).history
@@ -84,7 +85,7 @@ def measure(strategy):
             [lambda: member(4), lambda: member(6)],
             0.8,
             own,
-            pretrain_epochs=2,
+            pretrain_epochs=1,
             optimizer=keras.optimizers.SGD(0.05),
             sketch_size=64,
             verbose=0,

@@ -50,7 +50,7 @@ def own_workdir(strategy, workdir, config, start_over=False):
         yield workdir
         return
     is_chief = strategy.extended.should_checkpoint
-    with _told_of_losses(workdir):
+    with _told_of_losses(strategy, workdir):
         # Whoever refuses the config has ended before the chief writes.
         _of_all_workers(strategy, 0)
         if is_chief:
@@ -117,21 +117,25 @@ def _of_all_workers(strategy, number):
 
 
 @contextlib.contextmanager
-def _told_of_losses(workdir):
+def _told_of_losses(strategy, workdir):
     """Says in a plain error that a worker is gone, and what to do."""
     try:
         yield
     except tf.errors.OpError as error:
-        reason = re.search("Collective ops is aborted by: (.*)", str(error))
-        if reason is None:
+        _, aborted, told = str(error).partition("Collective ops is aborted by:")
+        if not aborted:
             raise
-        named = re.findall("/job:(.*?)/replica:0/task:([0-9]+)", str(error))
+        this = strategy.cluster_resolver
+        others = [
+            f" ({job} {index})"
+            for job, index in re.findall("/job:([a-z]+).*?/task:([0-9]+)", told)
+            if (job, int(index)) != (this.task_type, this.task_id)
+        ]
         raise ConnectionError(
-            "A worker is gone"
-            + "".join(f", {job} {index}" for job, index in named[:1])
-            + f", and without it none can train: {reason[1].strip()}. "
-            f"{_kept(workdir)} Start all workers again, by the same command, "
-            "and they go on there."
+            f"A worker is gone{others[0] if others else ''}, and without it "
+            "none can train. TensorFlow says: "
+            f"{told.strip().splitlines()[0].strip(' .:')}. {_kept(workdir)} "
+            "Start all workers again, by the same command, to go on."
         ) from error
 
 

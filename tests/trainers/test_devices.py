@@ -1,13 +1,87 @@
 """The devices that a config names."""
 
+import json
+
 import pytest
+import tensorflow as tf
 
 from configs import digits
 from trainers import devices
 
+CLUSTER = {"worker": [f"127.0.0.1:{port}" for port in (2222, 2223, 2224)]}
+
+
+def config_of(strategy, num_cpus=0):
+    config = digits.get_config()
+    config.strategy = strategy
+    config.num_cpus = num_cpus
+    return config
+
 
 def test_mirrored_without_gpus_says_how_to_try_it():
-    config = digits.get_config()
-    config.strategy = "mirrored"
     with pytest.raises(ValueError, match="--config.num_cpus=2"):
-        devices.scope(config)
+        devices.strategy(config_of("mirrored"))
+
+
+def test_one_device_is_the_default_strategy():
+    assert devices.strategy(config_of("one_device")) is (
+        tf.distribute.get_strategy()
+    )
+
+
+def test_a_tpu_that_is_not_there_is_told(monkeypatch):
+    monkeypatch.delenv("TPU_NAME", raising=False)
+    with pytest.raises(ValueError, match="needs a TPU.*TPU_NAME='local'"):
+        devices.strategy(config_of("tpu"))
+
+
+@pytest.mark.parametrize("strategy", ["one_device", "multi_worker", "tpu"])
+def test_logical_cpus_are_for_mirrored(strategy):
+    with pytest.raises(ValueError, match=f"num_cpus.*2 with '{strategy}'"):
+        devices.strategy(config_of(strategy, num_cpus=2))
+
+
+def test_workers_need_a_cluster(monkeypatch):
+    monkeypatch.delenv("TF_CONFIG", raising=False)
+    with pytest.raises(ValueError, match="TF_CONFIG.*Received: nothing"):
+        devices.strategy(config_of("multi_worker"))
+
+
+def test_a_batch_that_workers_cannot_share_is_refused(monkeypatch):
+    task = {"type": "worker", "index": 0}
+    monkeypatch.setenv(
+        "TF_CONFIG", json.dumps({"cluster": CLUSTER, "task": task})
+    )
+    with pytest.raises(ValueError, match="a batch, 3: `TF_CONFIG`.*: 64"):
+        devices.strategy(config_of("multi_worker"))
+
+
+def batches_of(num_shards, shard):
+    """Three batches of 8 rows, of which each shard has its own."""
+    rows = 8 // num_shards
+    data = tf.data.Dataset.range(24).batch(8)
+    return data.map(lambda batch: batch[rows * shard : rows * (shard + 1)])
+
+
+def test_without_workers_fit_takes_the_batches_as_they_are():
+    batches, steps = devices.shared(batches_of)
+    assert [batch.shape[0] for batch in batches] == [8, 8, 8]
+    assert steps is None
+
+
+@pytest.mark.parametrize("replicas", [1, 2])
+def test_each_replica_of_a_worker_gets_rows_of_its_own(replicas):
+    workers = 8 // replicas // 2
+    seen = []
+    for worker in range(workers):
+        context = tf.distribute.InputContext(
+            workers, worker, workers * replicas
+        )
+        batches = list(devices._of_worker(batches_of, context))
+        assert len(batches) == 3 * replicas
+        # TensorFlow hands a worker's batches to its replicas in turn.
+        for replica in range(replicas):
+            seen.append([b.numpy() for b in batches[replica::replicas]])
+    for step in range(3):
+        rows = [row for replica in seen for row in replica[step]]
+        assert rows == list(range(8 * step, 8 * step + 8))

@@ -1,9 +1,11 @@
 """The programs as a user runs them, and kills them."""
 
 import json
+import os
 import pathlib
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -27,10 +29,11 @@ TINY = [
 ]
 
 
-def start(program, *arguments):
+def start(program, *arguments, **environment):
     return subprocess.Popen(
         [sys.executable, "-m", f"trainers.{program}", *arguments],
         cwd=ROOT,
+        env={**os.environ, **environment},
         text=True,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -57,6 +60,59 @@ def state(workdir):
     return arrays
 
 
+def kill_when(killed, reached, workdir, others=()):
+    """Kills a process when its run has left a file; none has ended before."""
+    while not list(workdir.glob(reached)):
+        for process in (killed, *others):
+            assert process.poll() is None, process.communicate()
+        time.sleep(0.02)
+    killed.send_signal(signal.SIGKILL)
+    killed.communicate()
+    assert not (workdir / "metrics.json").exists()
+
+
+def measured(workdir):
+    """The metrics of a run, but for times."""
+    metrics = json.loads((workdir / "metrics.json").read_text())
+    del metrics["seconds"]
+    for point in metrics["anytime"]:
+        del point["milliseconds"]
+    return metrics
+
+
+DEVICES = {
+    "one": [],
+    "two": ["--config.strategy=mirrored", "--config.num_cpus=2"],
+    "workers": ["--config.strategy=multi_worker"],
+}
+
+
+@pytest.fixture(scope="module")
+def never(digits_dir, tmp_path_factory):
+    """The directory of a run that is never killed, by its devices."""
+    runs = {}
+
+    def run(devices):
+        if devices not in runs:
+            workdir = tmp_path_factory.mktemp("never") / devices
+            code, output, errors = finish(
+                start(
+                    "train",
+                    *TINY,
+                    *DEVICES[devices],
+                    f"--config.data.data_dir={digits_dir}",
+                    f"--workdir={workdir}",
+                )
+            )
+            assert code == 0, errors
+            assert "member 0, wide_resnet_10_1" in output
+            assert "epoch 3/3" in output
+            runs[devices] = workdir
+        return runs[devices]
+
+    return run
+
+
 # What a run has left when it is killed.
 IN_SEARCH = "search/backup/epoch-000001"
 BEFORE_FIRST_EPOCH = "allocation.json"
@@ -72,51 +128,97 @@ AFTER_DECOUPLING = "backup/epoch-00000[12]"
     ids=["one", "two"],
 )
 def test_killed_and_continued_it_ends_the_same(
-    devices, kills, digits_dir, tmp_path
+    devices, kills, never, digits_dir, tmp_path
 ):
-    arguments = [*TINY, f"--config.data.data_dir={digits_dir}"]
-    if devices == "two":
-        arguments += ["--config.strategy=mirrored", "--config.num_cpus=2"]
-
-    never = start("train", *arguments, f"--workdir={tmp_path / 'never'}")
-    code, output, errors = finish(never)
-    assert code == 0, errors
-    assert "member 0, wide_resnet_10_1" in output
-    assert "epoch 3/3" in output
-
+    arguments = [*TINY, *DEVICES[devices]]
+    arguments += [f"--config.data.data_dir={digits_dir}"]
     killed = tmp_path / "killed"
+    arguments += [f"--workdir={killed}"]
     for reached in kills:
-        process = start("train", *arguments, f"--workdir={killed}")
-        while not list(killed.glob(reached)):
-            assert process.poll() is None, process.communicate()
-            time.sleep(0.02)
-        process.send_signal(signal.SIGKILL)
-        process.communicate()
-        assert not (killed / "metrics.json").exists()
+        kill_when(start("train", *arguments), reached, killed)
 
-    again = start("train", *arguments, f"--workdir={killed}")
-    code, output, errors = finish(again)
+    code, output, errors = finish(start("train", *arguments))
     assert code == 0, errors
     assert "search" not in output.split("member 0")[0]
     assert "epoch 1/3" not in output and "epoch 3/3" in output
-    expected, found = state(tmp_path / "never"), state(killed)
+    expected, found = state(never(devices)), state(killed)
     assert expected.keys() == found.keys() and len(expected) > 50
     for name, value in expected.items():
         np.testing.assert_array_equal(found[name], value, name)
     for file in ("allocation.json", "search/similarities.npz"):
-        expected, found = (
-            (tmp_path / run / file).read_bytes() for run in ("never", "killed")
+        expected = (never(devices) / file).read_bytes()
+        assert (killed / file).read_bytes() == expected, file
+    assert measured(killed) == measured(never(devices))
+
+
+def start_workers(scratch, *arguments):
+    """Two workers, which put what is theirs alone in a directory."""
+    scratch.mkdir()
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(2)]
+    addresses = ["{}:{}".format(*s.getsockname()) for s in sockets]
+    for each in sockets:
+        each.close()
+    return [
+        start(
+            "train",
+            *arguments,
+            *DEVICES["workers"],
+            TMPDIR=str(scratch),
+            TF_CONFIG=json.dumps(
+                {
+                    "cluster": {"worker": addresses},
+                    "task": {"type": "worker", "index": index},
+                }
+            ),
         )
-        assert expected == found, file
-    runs = [
-        json.loads((tmp_path / run / "metrics.json").read_text())
-        for run in ("never", "killed")
+        for index in range(2)
     ]
-    for metrics in runs:
-        del metrics["seconds"]
-        for point in metrics["anytime"]:
-            del point["milliseconds"]
-    assert runs[0] == runs[1]
+
+
+def test_a_lost_worker_ends_the_other_and_both_go_on(
+    never, digits_dir, tmp_path
+):
+    killed = tmp_path / "killed"
+    arguments = [*TINY, f"--config.data.data_dir={digits_dir}"]
+    arguments += [f"--workdir={killed}"]
+    chief, worker = start_workers(tmp_path / "first", *arguments)
+    kill_when(worker, IN_SEARCH, killed, others=[chief])
+    code, output, errors = finish(chief)
+    assert code == 1
+    assert "worker 0 of 2 waits for 127.0.0.1:" in output
+    assert re.search(
+        "A worker is gone.*backup of epoch 1 of the search is kept.*"
+        "Start all workers again, by the same command",
+        errors,
+    )
+    assert "Traceback" not in errors
+
+    again = start_workers(tmp_path / "again", *arguments)
+    for process in again:
+        code, output, errors = finish(process)
+        assert code == 0, errors
+        assert "search 1/2" not in output and "search 2/2" in output
+        assert "epoch 3/3" in output
+    # As two replicas of one process, which normalise equal halves of batches.
+    expected, found = state(never("two")), state(killed)
+    assert expected.keys() == found.keys()
+    for name, value in expected.items():
+        np.testing.assert_allclose(found[name], value, 0, 1e-4, err_msg=name)
+    text = (never("two") / "allocation.json").read_text()
+    assert (killed / "allocation.json").read_text() == text
+    assert measured(killed)["accuracy"] == measured(never("two"))["accuracy"]
+    # One worker has written, and the other has left nothing.
+    assert files(killed) == files(never("two"))
+    assert list((tmp_path / "again").iterdir()) == []
+
+
+def files(workdir):
+    """The places of a run's files, logs counted."""
+    return sorted(
+        str(file.relative_to(workdir)).split(".tfevents")[0]
+        for file in workdir.rglob("*")
+        if file.is_file()
+    )
 
 
 def test_plan_prints_totals_and_writes_the_allocation(tmp_path):

@@ -1,0 +1,119 @@
+"""What TF_CONFIG says, and what of it is refused."""
+
+import json
+import re
+import socket
+
+import pytest
+import tensorflow as tf
+
+from trainers.cluster import Cluster
+from trainers.cluster import check_port
+from trainers.cluster import read_cluster
+
+WORKERS = ["10.0.0.1:2222", "10.0.0.2:2222", "[::1]:2223"]
+
+
+def text(cluster, job, index):
+    task = {"type": job, "index": index}
+    return json.dumps({"cluster": cluster, "task": task})
+
+
+@pytest.mark.parametrize("index", range(3))
+def test_workers_are_in_order_and_the_first_is_chief(index):
+    found = read_cluster(text({"worker": WORKERS}, "worker", index))
+    assert found == Cluster(tuple(WORKERS), index)
+
+
+@pytest.mark.parametrize(
+    "job, index, place",
+    [("chief", 0, 0), ("worker", 0, 1), ("worker", 1, 2)],
+)
+def test_a_chief_of_its_own_comes_first(job, index, place, monkeypatch):
+    jobs = {"worker": WORKERS[1:], "chief": WORKERS[:1]}
+    config = text(jobs, job, index)
+    assert read_cluster(config) == Cluster(tuple(WORKERS), place)
+    # TensorFlow reads the same.
+    monkeypatch.setenv("TF_CONFIG", config)
+    theirs = tf.distribute.cluster_resolver.TFConfigClusterResolver()
+    address = theirs.cluster_spec().task_address(
+        theirs.task_type, theirs.task_id
+    )
+    assert address == WORKERS[place]
+
+
+TASK = {"type": "worker", "index": 0}
+
+
+@pytest.mark.parametrize(
+    "config, expected, received",
+    [
+        (None, "be set on every worker", "nothing"),
+        ("", "be set on every worker", "nothing"),
+        ("{'cluster': 1}", "be JSON", "{'cluster': 1}"),
+        ([1], "be a JSON object", "[1]"),
+        ({"task": TASK}, "addresses of all workers", "cluster=null"),
+        ({"cluster": {}}, "addresses of all workers", "cluster={}"),
+        (
+            {"cluster": {"worker": "a:1"}},
+            "addresses of all workers",
+            '{"worker": "a:1"}',
+        ),
+        (
+            {"cluster": {"worker": ["a:1"], "ps": ["b:1"]}},
+            "addresses of all workers",
+            '"ps": ["b:1"]',
+        ),
+        (
+            {"cluster": {"chief": ["a:1", "b:1"]}},
+            "addresses of all workers",
+            '{"chief": ["a:1", "b:1"]}',
+        ),
+        ({"cluster": {"worker": ["a"]}}, "'host:port'", "'a' among"),
+        ({"cluster": {"worker": [7]}}, "'host:port'", "7 among"),
+        ({"cluster": {"worker": ["a:0"]}}, "'host:port'", "'a:0' among"),
+        ({"cluster": {"worker": ["a:1x"]}}, "'host:port'", "'a:1x' among"),
+        (
+            {"cluster": {"worker": ["a:1", "a:1"]}},
+            "of its own",
+            "'a:1' among ['a:1', 'a:1']",
+        ),
+        ({"cluster": {"worker": ["a:1"]}}, "of 1 worker", "task=null"),
+        (
+            {"cluster": {"worker": ["a:1"]}, "task": {"type": "chief"}},
+            "of 1 worker",
+            'task={"type": "chief"}',
+        ),
+        (
+            {
+                "cluster": {"worker": ["a:1", "b:1"], "chief": ["c:1"]},
+                "task": {"type": "worker", "index": 2},
+            },
+            "of 1 chief and 2 worker",
+            '"index": 2',
+        ),
+        (
+            {
+                "cluster": {"worker": ["a:1"]},
+                "task": {"type": "worker", "index": "0"},
+            },
+            "index from 0",
+            '"index": "0"',
+        ),
+    ],
+)
+def test_what_does_not_name_the_workers_is_refused(config, expected, received):
+    if not isinstance(config, str | None):
+        config = json.dumps(config)
+    message = f"TF_CONFIG.*{re.escape(expected)}.*{re.escape(received)}.*2222"
+    with pytest.raises(ValueError, match=message):
+        read_cluster(config)
+
+
+def test_a_port_in_use_is_refused():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        cluster = Cluster(("127.0.0.1:1", f"127.0.0.1:{port}"), 1)
+        with pytest.raises(ValueError, match=f"TF_CONFIG.*:{port}.*worker 1"):
+            check_port(cluster)
+    check_port(cluster)
