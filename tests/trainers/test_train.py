@@ -414,13 +414,14 @@ def test_starting_over_trains_anew(tiny_config, tmp_path):
 class BrokenImages(ImagePipeline):
     """Everything is undefined from the third step of training on."""
 
-    def train(self, epochs, first_epoch=0):
+    def train(self, epochs, first_epoch=0, **shards):
         def spoil(step, batch):
             images, labels = batch
             broken = first_epoch * self.steps_per_epoch + step >= 2
             return tf.where(broken, np.nan, 1.0) * images, labels
 
-        return super().train(epochs, first_epoch).enumerate().map(spoil)
+        batches = super().train(epochs, first_epoch, **shards)
+        return batches.enumerate().map(spoil)
 
 
 def test_a_loss_that_is_not_finite_keeps_what_was_saved(
