@@ -98,7 +98,8 @@ def test_batch_norm_statistics_are_those_of_both_workers(workers):
 
 def test_several_steps_an_execution_are_refused(monkeypatch):
     monkeypatch.setattr(distribution, "is_multi_worker", lambda strategy: True)
-    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
+    layers = [keras.layers.Dense(2) for _ in range(2)]
+    model = keras.Sequential([keras.Input((4,)), *layers])
     network = ksw.share(model, 1.0)
     network.compile("sgd", "mse", steps_per_execution=2)
     with pytest.raises(ValueError, match="must be 1.*steps_per_execution=2"):
