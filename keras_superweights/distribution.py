@@ -47,13 +47,22 @@ class DistributedFit:
                 f"steps_per_execution={self.steps_per_execution}."
             )
 
-        def step(data):
-            # Keras averages logs over workers along a first axis.
-            return keras.tree.map_structure(
-                lambda value: tf.expand_dims(value, 0), step_function(data)
-            )
+        # Keras reduces every log on its own, along a first axis that scalars
+        # do not have; in one row they cost one reduction.
+        templates = []
 
-        return super()._make_function(step)
+        def step(data):
+            logs = step_function(data)
+            templates[:] = [keras.tree.map_structure(_shape, logs)]
+            return _as_row(keras.tree.flatten(logs))
+
+        reduced_step = super()._make_function(step)
+
+        def function(iterator):
+            row = reduced_step(iterator)
+            return _from_row(row, templates[0])
+
+        return function
 
     def make_test_function(self, force=False):
         if self.test_function is None or force:
@@ -77,6 +86,26 @@ class DistributedFit:
             keras.tree.map_structure(lambda v: _with_a_row(v, missing), data)
         )
         return keras.tree.map_structure(lambda v: v[:rows], outputs)
+
+
+def _shape(value):
+    return tf.TensorSpec(value.shape, value.dtype)
+
+
+def _as_row(values):
+    """Values of any shapes as one of shape `(1, scalars)`."""
+    flat = [tf.reshape(tf.cast(v, "float32"), [1, -1]) for v in values]
+    return tf.concat(flat, axis=1)
+
+
+def _from_row(row, template):
+    """Undoes `_as_row`, of a row that has lost its first axis."""
+    specs = keras.tree.flatten(template)
+    values = tf.split(row, [spec.shape.num_elements() for spec in specs])
+    return keras.tree.pack_sequence_as(
+        template,
+        [tf.reshape(v, s.shape) for v, s in zip(values, specs, strict=True)],
+    )
 
 
 def _with_a_row(values, missing):

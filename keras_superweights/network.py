@@ -55,6 +55,12 @@ class SuperWeightNetwork(DistributedFit, keras.Model):
     casts its kernel where it reads it, as it casts its variables. Losses, the
     ensemble's average and metrics are computed in float32.
 
+    Made and compiled in the scope of a `tf.distribute` strategy, it trains on
+    all of its replicas, also on those of several machines
+    (`MultiWorkerMirroredStrategy`): there each worker calls `fit` and
+    `evaluate` on the same batches, or on its own rows of each, as
+    `strategy.distribute_datasets_from_function` gives them.
+
     In the logs of an ensemble, `loss` is the sum of the members' losses in
     training, and the loss of the ensemble's prediction in evaluation;
     `member_0_loss`, `member_0_accuracy`, ... are each member's in both, and

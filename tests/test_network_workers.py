@@ -104,3 +104,14 @@ def test_several_steps_an_execution_are_refused(monkeypatch):
     network.compile("sgd", "mse", steps_per_execution=2)
     with pytest.raises(ValueError, match="must be 1.*steps_per_execution=2"):
         network.fit(np.ones((2, 4)), np.ones((2, 2)), verbose=0)
+
+
+def test_logs_of_any_shape_travel_in_one_row():
+    logs = {"loss": tf.constant(0.5), "per_class": tf.constant([1.0, 2.0])}
+    row = distribution._as_row(keras.tree.flatten(logs))
+    assert row.shape == (1, 3)
+    template = keras.tree.map_structure(distribution._shape, logs)
+    found = distribution._from_row(row[0], template)
+    assert found.keys() == logs.keys()
+    for name, value in logs.items():
+        np.testing.assert_array_equal(found[name], value)

@@ -41,7 +41,9 @@ class SharingInspector(keras.callbacks.Callback):
 
     Put it after `CoefficientDecoupling`, to see the coefficients that an epoch
     ends with. A tuner copies callbacks for its trials, but gives a directory
-    per trial only to Keras' own `TensorBoard`: give one to this.
+    per trial only to Keras' own `TensorBoard`: give one to this. Of several
+    workers (`MultiWorkerMirroredStrategy`) each writes: give each a directory
+    of its own, or leave it out on all but the chief.
 
     Args:
         log_dir: Directory of the logs.
