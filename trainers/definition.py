@@ -105,7 +105,9 @@ class Search:
         """
         if not self.definition.exists():
             files = sorted(entry.name for entry in self.path.glob("*"))
-            files = [name for name in files if name != "lock"]
+            # What a search leaves that is killed before it has begun.
+            known = ("lock", f"unfinished-{self.definition.name}")
+            files = [name for name in files if name not in known]
             if files:
                 raise ValueError(
                     "`--workdir` must be new, empty, or the directory of a "

@@ -102,6 +102,10 @@ def _shorten(config, epochs):
         )
 
 
+class Infeasible(keras_tuner.errors.FailedTrialError):
+    """The budget of a trial cannot be met."""
+
+
 class Trial:
     """One trial of a search.
 
@@ -140,42 +144,51 @@ class Trial:
         ):
             self.failure.unlink(missing_ok=True)
             self._write_config()
-            metrics = {}
             try:
                 self._check_budget()
-                try:
-                    train(self.config, self.workdir.path)
-                    metrics = self.measured()
-                    value = metrics.get(objective)
-                    if value is None or not math.isfinite(value):
-                        raise keras_tuner.errors.FailedTrialError(
-                            f"`{objective}` is not defined: {value}."
-                        )
-                except Exception as error:
-                    traceback.print_exc(file=output)
-                    self._fail("failed", f"{type(error).__name__}: {error}")
-                    raise
+                train(self.config, self.workdir.path)
+                return self._value(objective)
+            except Exception as error:
+                traceback.print_exc(file=output)
+                self._note(error)
+                raise
             finally:
-                hparams.write_trial(
-                    self.directory,
-                    self.directory.name,
-                    self.hyperparameters(),
-                    {k: metrics[k] for k in hparams.METRICS if k in metrics},
-                )
+                self._write_hparams()
                 # The next trial needs the memory.
                 keras.utils.clear_session()
-        return value
 
     def _check_budget(self):
         # Costs no memory.
         try:
             experiment.allocate(self.config, experiment.members(self.config))
         except ValueError as error:
-            self._fail("infeasible", str(error))
-            raise keras_tuner.errors.FailedTrialError(str(error)) from error
+            raise Infeasible(str(error)) from error
 
-    def _fail(self, status, reason):
-        write_json(self.failure, {"status": status, "reason": reason})
+    def _value(self, objective):
+        value = self.measured().get(objective)
+        if value is None or not math.isfinite(value):
+            raise keras_tuner.errors.FailedTrialError(
+                f"`{objective}` is not defined: {value}."
+            )
+        return value
+
+    def _note(self, error):
+        failure = {
+            "status": "failed",
+            "reason": f"{type(error).__name__}: {error}",
+        }
+        if isinstance(error, Infeasible):
+            failure = {"status": "infeasible", "reason": str(error)}
+        write_json(self.failure, failure)
+
+    def _write_hparams(self):
+        metrics = self.outcome().get("metrics", {})
+        hparams.write_trial(
+            self.directory,
+            self.directory.name,
+            self.hyperparameters(),
+            {k: metrics[k] for k in hparams.METRICS if k in metrics},
+        )
 
     def measured(self):
         """The numbers of metrics.json, and of the last epoch's validation."""

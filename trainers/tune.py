@@ -157,7 +157,7 @@ def tune(
     """
     role = parallel.role()
     if role == "worker":
-        # Before anything else: digits are prepared on first use, by one.
+        # Until then there is no search to be part of.
         parallel.wait_for_chief()
     search = Search(config, space, path, algorithm, objective, num_trials)
     if role == "worker":
@@ -181,11 +181,11 @@ def tune(
         rows = results.collect(search)
         results.write(search, rows)
     if tuner.oracle.has_given_up:
-        *_, last = (row for row in rows if row["status"] == "failed")
+        reasons = [row["reason"] for row in rows if row["status"] == "failed"]
         raise ValueError(
             f"{MAX_FAILURES} trials in a row have ended in an error, the last "
-            f"of them, {last['trial']}, in {last['reason']}. Their output is "
-            f"in {search.trials}. The same command goes on."
+            f"of them in {' '.join(reasons[-1:])}. Their output is in "
+            f"{search.trials}. The same command goes on."
         )
     return search, rows
 

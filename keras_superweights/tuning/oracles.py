@@ -44,7 +44,7 @@ def make_oracle(
         seed: Positive integer.
 
     Raises:
-        ValueError: If the algorithm is none of these.
+        ValueError: If the algorithm is none of these, or has no end.
 
     Example:
 
@@ -55,6 +55,12 @@ def make_oracle(
     tuner = keras_tuner.Tuner(oracle, hypermodel, directory="runs")
     ```
     """
+    end = "max_epochs" if algorithm == "hyperband" else "max_trials"
+    if not {"max_epochs": max_epochs, "max_trials": max_trials}[end]:
+        raise ValueError(
+            f"`{end}` must be given for algorithm={algorithm!r}. Received: "
+            f"max_trials={max_trials}, max_epochs={max_epochs}."
+        )
     arguments = {
         "objective": keras_tuner.Objective(objective, direction),
         "hyperparameters": hyperparameters,
@@ -97,7 +103,7 @@ class _Resumable:
 
     @contextlib.contextmanager
     def _failed_as_worst(self):
-        """Lets trials that failed count as the worst one that did not.
+        """Lets trials that failed count as the worst ones.
 
         KerasTuner leaves them out: a Gaussian process goes on asking for what
         cannot be, and Hyperband waits for them before it goes on with others.
@@ -108,9 +114,7 @@ class _Resumable:
         if not scores:
             yield
             return
-        worst = (
-            max(scores) if self.objective.direction == "min" else min(scores)
-        )
+        worst = self._worst(scores)
         for trial in failed:
             trial.status, trial.score = "COMPLETED", worst
         try:
@@ -126,6 +130,9 @@ class _Resumable:
         elif trial.status == "COMPLETED":
             self._failures = 0
         super().end_trial(trial)
+
+    def _worst(self, scores):
+        return max(scores) if self.objective.direction == "min" else min(scores)
 
     @property
     def has_given_up(self):
@@ -164,6 +171,10 @@ class RandomSearchOracle(_Resumable, keras_tuner.oracles.RandomSearchOracle):
 
 class HyperbandOracle(_Resumable, keras_tuner.oracles.HyperbandOracle):
     """Trains many for few epochs, and the best of them for more."""
+
+    def _worst(self, scores):
+        # One that failed goes on only where no other is left.
+        return math.inf if self.objective.direction == "min" else -math.inf
 
 
 class BayesianOptimizationOracle(

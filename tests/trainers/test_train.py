@@ -10,9 +10,12 @@ import tensorflow as tf
 
 import keras_superweights as ksw
 from keras_superweights.datasets import ImagePipeline
+from keras_superweights.search.refinement import fit_clusters
 from trainers import evaluate
 from trainers import experiment
+from trainers import search
 from trainers import train
+from trainers.workdir import Workdir
 
 
 def without_times(metrics):
@@ -249,6 +252,41 @@ def test_killed_at_its_end_a_search_is_not_done_again(searched_run, tmp_path):
     again = train.train(config, copy)
     assert without_times(again) == without_times(metrics)
     assert not (copy / "search" / "backup").exists()
+
+
+def test_what_was_measured_can_be_adopted_by_another_tau(
+    searched_run, tmp_path
+):
+    """The search of a run that was adopted is as if it had measured itself."""
+    config, path, _ = searched_run
+    config = config.copy_and_resolve_references().unlock()
+    config.search.tau = -1.0
+    start = experiment.allocate(config, experiment.members(config))
+    workdir = Workdir(tmp_path / "other")
+    workdir.open(config)
+    search.adopt(config, workdir, Workdir(path), start)
+    found, seconds = search.search(config, workdir, None, start)
+    measured = [m.copy() for m in found.similarities]
+    expected, tries = fit_clusters(
+        start.members,
+        experiment.sharing(config),
+        measured,
+        -1.0,
+        start.budget_params,
+    )
+    assert found.allocation == expected and found.tries == tries
+    assert len(tries) == 1
+    notes = json.loads((path / "search" / "search.json").read_text())
+    assert seconds == sum(notes["history"]["seconds"])
+    # It was another tau that the run itself had.
+    assert (
+        notes["tries"]
+        != json.loads((workdir.search / "search.json").read_text())["tries"]
+    )
+    # What is there is not replaced.
+    before = contents(workdir.search)
+    search.adopt(config, workdir, Workdir(tmp_path / "nothing"), start)
+    assert contents(workdir.search) == before
 
 
 def edit_json(path, edit):

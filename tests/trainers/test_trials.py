@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import threading
 
 import pytest
 
@@ -9,6 +10,7 @@ from configs import cifar_swn_he
 from configs import digits
 from trainers import settings
 from trainers import trials
+from trainers.parallel import only_process
 from trainers.trials import Trial
 from trainers.trials import trial_config
 
@@ -142,3 +144,27 @@ def test_the_outcome_is_what_the_files_say(trial, tmp_path):
     failure = {"status": "infeasible", "reason": "too small"}
     trial.failure.write_text(json.dumps(failure))
     assert trial.outcome() == failure
+
+
+def test_two_processes_with_one_trial_run_it_one_after_the_other(
+    trial, monkeypatch
+):
+    began = threading.Event()
+
+    def train(config, path):
+        began.set()
+        raise MemoryError
+
+    def run():
+        with pytest.raises(MemoryError):
+            trial.run("nll")
+
+    monkeypatch.setattr(trials, "train", train)
+    monkeypatch.setattr(Trial, "_check_budget", lambda self: None)
+    trial.directory.mkdir()
+    other = threading.Thread(target=run)
+    with only_process(trial.directory / "output.txt"):
+        other.start()
+        assert not began.wait(0.5)
+    other.join(60)
+    assert began.is_set() and trial.outcome()["status"] == "failed"

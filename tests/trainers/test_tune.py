@@ -8,6 +8,7 @@ import shutil
 import time
 import urllib.request
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -21,6 +22,7 @@ from trainers import results
 from trainers import train
 from trainers import trials
 from trainers import tune
+from trainers.definition import Search
 
 FAKE = runpy.run_path(pathlib.Path(__file__).with_name("tuner_program.py"))
 NUM_TRIALS = FAKE["NUM_TRIALS"]
@@ -28,6 +30,14 @@ NUM_TRIALS = FAKE["NUM_TRIALS"]
 pytestmark = pytest.mark.filterwarnings(
     "ignore::DeprecationWarning:keras_tuner"
 )
+
+
+@pytest.fixture(scope="module", autouse=True)
+def nothing_to_free():
+    """Looking for it takes its time."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(keras.utils, "clear_session", lambda: None)
+        yield
 
 
 class Killed(BaseException):
@@ -87,6 +97,8 @@ def test_killed_twice_a_search_has_every_trial_once(killed_twice):
     names = [str(number) for number in range(NUM_TRIALS)]
     assert [row["trial"] for row in rows] == names
     assert sorted(p.name for p in found.trials.iterdir()) == names
+    for directory in found.trials.iterdir():
+        assert len(list(directory.glob("events*"))) == 1
     statuses = [row["status"] for row in rows]
     assert set(statuses) == {"completed", "infeasible"}
     completed = [row for row in rows if row["status"] == "completed"]
@@ -291,6 +303,19 @@ def test_a_directory_of_something_else_is_refused_untouched(
     assert contents(tmp_path) == before
 
 
+def test_killed_before_it_began_a_search_begins(digits_dir, tmp_path):
+    (tmp_path / "lock").write_text("")
+    (tmp_path / "unfinished-search.json").write_text('{"algor')
+    Search(
+        FAKE["make_config"](digits_dir),
+        ConfigDict({"tau": (0.0, 0.5)}),
+        tmp_path,
+        "random",
+        "nll",
+        1,
+    ).check()
+
+
 def test_one_process_at_a_time_owns_a_search(digits_dir, tmp_path):
     with (
         parallel.only_process(tmp_path / "lock"),
@@ -320,7 +345,7 @@ def test_errors_are_told_and_three_in_a_row_end_a_search(
     space = FAKE["make_space"]()
     space.budget_params = (1.5, 2.0)
     monkeypatch.setattr(trials, "train", Failing())
-    told = "3 trials in a row.* the last of them, 3, in MemoryError: no more"
+    told = "3 trials in a row.* the last of them in MemoryError: no more"
     with pytest.raises(ValueError, match=told):
         search(tmp_path, digits_dir, space)
     rows = json.loads((tmp_path / "results.json").read_text())
