@@ -56,7 +56,7 @@ def unlocked(config):
             ({"model": "gru_sentence_encoder", "vocabulary_size": 9},),
             r"members\[0\].model.*'gru_sentence_encoder'",
         ),
-        ("", "strategy", "two", "'mirrored', 'multi_worker', 'one_device'.*'two'"),
+        ("", "strategy", "two", "'multi_worker', 'one_device'.*'two'"),
         ("", "precision", "half", "'mixed_float16'.*Received: 'half'"),
         ("", "jit_compile", True, "jit_compile`.*False.*deterministic=True"),
         ("", "epochs", 0, "`config.epochs`.*at least 1"),
