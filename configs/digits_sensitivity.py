@@ -13,6 +13,8 @@ without which the smallest budget, 7/36.5 of that, cannot be met.
     python -m trainers.sensitivity \
         --config configs/digits_sensitivity.py:budgets \
         --study budget --workdir runs/budget
+
+Not measured yet.
 """
 
 from configs import base

@@ -39,30 +39,40 @@ def variables(monkeypatch):
     return variables_
 
 
-def start(name, port, workdir, data_dir, seconds):
-    return subprocess.Popen(
-        [sys.executable, PROGRAM, workdir, data_dir, str(seconds)],
-        env={
-            **os.environ,
-            **dict(zip(NAMES, (name, "127.0.0.1", port), strict=True)),
-            "PYTHONPATH": str(ROOT),
-            "TF_CPP_MIN_LOG_LEVEL": "3",
-        },
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+@pytest.fixture
+def start(port, digits_dir):
+    """Starts processes of one search; none of them outlives the test."""
+    started = []
+
+    def start_(name, workdir, seconds):
+        process = subprocess.Popen(
+            [sys.executable, PROGRAM, workdir, digits_dir, str(seconds)],
+            env={
+                **os.environ,
+                **dict(zip(NAMES, (name, "127.0.0.1", port), strict=True)),
+                "PYTHONPATH": str(ROOT),
+                "TF_CPP_MIN_LOG_LEVEL": "3",
+            },
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        started.append(process)
+        return process
+
+    yield start_
+    for process in started:
+        process.kill()
 
 
 def test_a_chief_and_two_workers_share_a_search_though_one_is_killed(
-    port, digits_dir, tmp_path
+    start, tmp_path
 ):
     workdir = tmp_path / "search"
-    arguments = (port, workdir, digits_dir)
-    chief = start("chief", *arguments, 0)
-    steady = start("worker0", *arguments, 0.5)
+    chief = start("chief", workdir, 0)
+    steady = start("worker0", workdir, 0.5)
     # Its first trial would take forever.
-    killed = start("worker1", *arguments, 1000)
+    killed = start("worker1", workdir, 1000)
     end = time.monotonic() + 120
     oracle = workdir / "tuner" / "oracle.json"
 
@@ -82,7 +92,7 @@ def test_a_chief_and_two_workers_share_a_search_though_one_is_killed(
     trial = running()
     killed.kill()
     killed.communicate()
-    again = start("worker1", *arguments, 0.5)
+    again = start("worker1", workdir, 0.5)
     outputs = {}
     for name, process in (
         ("chief", chief),
