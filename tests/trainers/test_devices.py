@@ -1,6 +1,7 @@
 """The devices that a config names."""
 
 import json
+import socket
 
 import pytest
 import tensorflow as tf
@@ -54,6 +55,18 @@ def test_a_batch_that_workers_cannot_share_is_refused(monkeypatch):
     )
     with pytest.raises(ValueError, match="a batch, 3: `TF_CONFIG`.*: 64"):
         devices.strategy(config_of("multi_worker"))
+
+
+def test_no_worker_starts_on_a_port_in_use(monkeypatch):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        used = f"127.0.0.1:{server.getsockname()[1]}"
+        config = {
+            "cluster": {"worker": ["127.0.0.1:2222", used]},
+            "task": {"type": "worker", "index": 1},
+        }
+        monkeypatch.setenv("TF_CONFIG", json.dumps(config))
+        with pytest.raises(ValueError, match=f"{used} for worker 1"):
+            devices.strategy(config_of("multi_worker"))
 
 
 def batches_of(num_shards, shard):

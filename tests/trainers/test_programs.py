@@ -123,7 +123,7 @@ AFTER_DECOUPLING = "backup/epoch-00000[12]"
     "devices, kills",
     [
         ("one", [IN_SEARCH, BEFORE_FIRST_EPOCH, AFTER_DECOUPLING]),
-        ("two", [IN_SEARCH, AFTER_DECOUPLING]),
+        ("two", [AFTER_DECOUPLING]),
     ],
     ids=["one", "two"],
 )
