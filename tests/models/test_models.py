@@ -18,13 +18,20 @@ SMALL = {
         "word_size": 2,
         "embedding_size": 5,
     },
+    "transformer": {
+        "num_layers": 1,
+        "width": 4,
+        "num_heads": 2,
+        "vocabulary_size": 11,
+        "context": 4,
+    },
     "vgg11": {"input_shape": (8, 8, 1)},
     "wide_resnet": {"depth": 10, "width": 1, "input_shape": (8, 8, 1)},
     "wide_resnet_50_2": {"input_shape": (32, 32, 3)},
 }
 # One is too large to be given values in every test.
 WITH_VALUES = sorted(set(SMALL) - {"wide_resnet_50_2"})
-OF_IMAGES = sorted(set(SMALL) - {"gru_sentence_encoder"})
+OF_IMAGES = sorted(set(SMALL) - {"gru_sentence_encoder", "transformer"})
 
 every_model = pytest.mark.parametrize("name", sorted(SMALL))
 every_image_model = pytest.mark.parametrize("name", OF_IMAGES)
@@ -74,7 +81,7 @@ def test_it_loads_as_it_was_saved(name, tmp_path):
     shape = [2, *(size or 4 for size in model.input_shape[1:])]
     inputs = np.random.default_rng(0).integers(1, 11, size=shape)
     outputs = model.predict(inputs, verbose=0)
-    assert outputs.shape == (2, model.output_shape[-1])
+    assert outputs.shape == (2, *model.output_shape[1:])
     assert np.isfinite(outputs).all()
     np.testing.assert_array_equal(outputs, loaded.predict(inputs, verbose=0))
 
@@ -135,6 +142,11 @@ def test_convolutions_start_he_normal_and_have_no_bias(name):
         ("gru_sentence_encoder", "units"),
         ("gru_sentence_encoder", "word_size"),
         ("gru_sentence_encoder", "embedding_size"),
+        ("transformer", "num_layers"),
+        ("transformer", "width"),
+        ("transformer", "num_heads"),
+        ("transformer", "vocabulary_size"),
+        ("transformer", "context"),
         ("vgg11", "num_classes"),
         ("wide_resnet", "depth"),
         ("wide_resnet", "width"),

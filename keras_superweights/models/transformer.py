@@ -1,0 +1,124 @@
+"""Decoder-only transformers, as plain Keras models."""
+
+import keras
+
+from keras_superweights.models.arguments import check_positive_integer
+
+
+def transformer(
+    num_layers,
+    width,
+    num_heads,
+    vocabulary_size,
+    context=1024,
+    name=None,
+):
+    """Builds a language model of the GPT kind: logits of the next token.
+
+    Each token becomes a learned vector, to which that of its position is
+    added. A layer is normalization and causal self-attention, whose result is
+    added to its input, then normalization and two dense layers, the first of
+    `4 * width` and with a GELU, whose result is added likewise. At the end
+    come normalization and one dense layer without bias.
+
+    Trainable parameters, and what the papers say; there the last layer is the
+    transposed table of token vectors, which here it is not:
+
+        layers  width  heads  vocabulary  context        parameters  paper
+            12    768     12       50257     1024       163,037,184   124M
+            96  12288     96       50257     2048   175,221,817,344   175B
+
+    The model consists of Keras' own layers only. Its last layer computes in
+    float32 under any dtype policy. There is no dropout.
+
+    Args:
+        num_layers: Positive integer, the number of layers.
+        width: Positive integer, the size of a token's vector, a multiple of
+            `num_heads`.
+        num_heads: Positive integer, the heads of each attention.
+        vocabulary_size: Positive integer, the number of tokens.
+        context: Positive integer, the number of tokens of a text. Defaults to
+            1024.
+        name: Name of the model. Defaults to
+            `"transformer_{num_layers}_{width}"`.
+
+    Returns:
+        A Functional `keras.Model` from token ids `(batch, context)`, integers
+        below `vocabulary_size`, to logits `(batch, context,
+        vocabulary_size)`; those at a position depend on no later token. Its
+        layers are named after their place: `"token_vectors"`,
+        `"layer0_attention"`, `"layer0_dense1"`, `"head"`, ...
+
+    Raises:
+        TypeError: If a size is not an integer.
+        ValueError: If a size is not positive, or `width` is no multiple of
+            `num_heads`.
+
+    Example:
+
+    >>> model = transformer(2, 8, 2, vocabulary_size=50, context=16)
+    >>> model.output_shape
+    (None, 16, 50)
+
+    References:
+        - Radford et al., Language Models are Unsupervised Multitask Learners
+          (2019), section 2.3
+        - Brown et al., Language Models are Few-Shot Learners (NeurIPS 2020),
+          table 2.1: https://arxiv.org/abs/2005.14165
+    """
+    for argument, value in (
+        ("num_layers", num_layers),
+        ("width", width),
+        ("num_heads", num_heads),
+        ("vocabulary_size", vocabulary_size),
+        ("context", context),
+    ):
+        check_positive_integer(argument, value)
+    if width % num_heads:
+        raise ValueError(
+            "`width` must be a multiple of `num_heads`, among which it is "
+            f"divided. Received: width={width}, num_heads={num_heads}."
+        )
+
+    tokens = keras.Input((context,), dtype="int32", name="tokens")
+    positions = keras.ops.cumsum(keras.ops.ones_like(tokens), axis=1) - 1
+    x = keras.layers.Add(name="vectors")(
+        [
+            keras.layers.Embedding(vocabulary_size, width, name=kind)(ids)
+            for kind, ids, vocabulary_size in (
+                ("token_vectors", tokens, vocabulary_size),
+                ("position_vectors", positions, context),
+            )
+        ]
+    )
+    for layer in range(num_layers):
+        x = _attention(x, num_heads, name=f"layer{layer}")
+        x = _dense(x, name=f"layer{layer}")
+    x = _normalized(x, "final_norm")
+    outputs = keras.layers.Dense(
+        vocabulary_size, use_bias=False, dtype="float32", name="head"
+    )(x)
+    if name is None:
+        name = f"transformer_{num_layers}_{width}"
+    return keras.Model(tokens, outputs, name=name)
+
+
+def _attention(x, num_heads, name):
+    normalized = _normalized(x, f"{name}_norm1")
+    attended = keras.layers.MultiHeadAttention(
+        num_heads, x.shape[-1] // num_heads, name=f"{name}_attention"
+    )(normalized, normalized, use_causal_mask=True)
+    return keras.layers.Add(name=f"{name}_add1")([x, attended])
+
+
+def _dense(x, name):
+    width = x.shape[-1]
+    hidden = keras.layers.Dense(
+        4 * width, activation="gelu", name=f"{name}_dense1"
+    )(_normalized(x, f"{name}_norm2"))
+    hidden = keras.layers.Dense(width, name=f"{name}_dense2")(hidden)
+    return keras.layers.Add(name=f"{name}_add2")([x, hidden])
+
+
+def _normalized(x, name):
+    return keras.layers.LayerNormalization(epsilon=1e-5, name=name)(x)
