@@ -193,6 +193,11 @@ def dtype_policy(models):
     return (scaled or policies)[0]
 
 
+def generated_dtype(dtype) -> str:
+    """The dtype of banks, and of what is generated, for variables of one."""
+    return keras.backend.result_type(dtype, "float32")
+
+
 def describe(models) -> tuple[MemberSpec, ...]:
     """The specs of checked models, which is all that sharing rules see."""
     specs = []

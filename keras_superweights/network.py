@@ -159,7 +159,7 @@ class SuperWeightNetwork(DistributedFit, keras.Model):
         self._member_texts = tuple(map(cloning.to_json, models))
         self.generator = KernelGenerator(
             allocation,
-            dtype=keras.backend.result_type(self.variable_dtype, "float32"),
+            dtype=member_models.generated_dtype(self.variable_dtype),
         )
         self.members = cloning.generated_clones(models, self.generator)
         self._member_metrics = None

@@ -93,11 +93,7 @@ def allocate(config, members):
     With a search, the one that it starts from: every cluster tied, or all in
     one store.
     """
-    budget = config.budget_params
-    # A flag has the type of the value it replaces, here a float: 36.5e6 is
-    # a count nevertheless. `allocate` refuses what is neither.
-    if isinstance(budget, float) and budget > 100 and budget.is_integer():
-        budget = int(budget)
+    budget = as_budget(config.budget_params)
     rule = sharing(config)
     if learns_stores(config):
         specs = describe(members)
@@ -106,6 +102,16 @@ def allocate(config, members):
     if config.search.pretrain_epochs:
         check_sketch_size(allocation, config.search.sketch_size or None)
     return allocation
+
+
+def as_budget(value):
+    """A budget as the library takes it, which refuses what is none.
+
+    A flag has the type of the value it replaces, here a float: 36.5e6 is a
+    count nevertheless.
+    """
+    is_count = isinstance(value, float) and value > 100 and value.is_integer()
+    return int(value) if is_count else value
 
 
 def learns_stores(config):

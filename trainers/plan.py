@@ -1,19 +1,39 @@
-"""Prints what a config's budget buys, without making a single weight.
+"""Prints what a budget buys, and what training needs; no weight is made.
 
     python -m trainers.plan --config configs/cifar_swn_he.py
 
-Needs neither the data nor the memory of the networks: a plan of one that would
-never fit this machine takes a second. With a search, it is the allocation that
-the search starts from.
+Needs neither the data nor the memory of the networks: the allocation of
+networks that would never fit this machine, and the memory of a training step,
+take seconds. With a search, the allocation is the one that it starts from.
+`keras_superweights.planning` says what is counted.
+
+A model of one's own is planned by the function that builds it, without
+arguments, or with those in `--model_arguments`:
+
+    python -m trainers.plan --budget_params 0.3 --rule MixtureEnsembles \
+        --model keras_superweights.models:transformer --model_arguments \
+        '{"num_layers": 96, "width": 12288, "num_heads": 96,
+          "vocabulary_size": 50257, "context": 2048}' \
+        --optimizer adamw --precision mixed_bfloat16 --workers 1024
 """
 
+import functools
+import importlib
+import inspect
+import json
 import pathlib
+import warnings
 
+import keras
 from absl import app
 from absl import flags
 from ml_collections import config_flags
 
+import keras_superweights as ksw
+from keras_superweights.members import skeletons
 from keras_superweights.metrics import count_flops
+from keras_superweights.planning import OPTIMIZERS
+from keras_superweights.planning import plan_training
 from trainers import experiment
 from trainers import run
 from trainers import settings
@@ -34,26 +54,107 @@ def plan(config):
         ValueError: If the config does not describe a run, or the budget is
             too small.
     """
+    members, allocation = _of_config(config)
+    return allocation, [count_flops(member) for member in members]
+
+
+def _of_config(config):
     settings.check(config)
     members = experiment.members(config)
-    allocation = experiment.allocate(config, members)
-    return allocation, [count_flops(member) for member in members]
+    return members, experiment.allocate(config, members)
+
+
+def _of_model(options):
+    """Members and allocation of `--model`, from the flags."""
+    if options.budget_params is None or options.rule is None:
+        raise ValueError(
+            "`--model` needs `--budget_params`, a count or a fraction, and "
+            f"`--rule`, one of {', '.join(sorted(settings.RULES))}. Received: "
+            f"budget_params={options.budget_params}, rule={options.rule}."
+        )
+    build = _with_arguments(_imported(options.model), options, "model")
+
+    def member():
+        model = build()
+        if not isinstance(model, keras.Model):
+            raise ValueError(
+                "`--model` must name a function that returns a Keras model. "
+                f"Received: {options.model}, which returned {model!r}."
+            )
+        return model
+
+    rule = _with_arguments(settings.RULES[options.rule], options, "rule")()
+    with experiment.policy(options.precision):
+        members = skeletons(member)
+    budget = experiment.as_budget(options.budget_params)
+    return members, ksw.allocate(members, budget, rule)
+
+
+def _imported(name):
+    """The function `"package.module:function"`."""
+    module, _, function = name.partition(":")
+    try:
+        return getattr(importlib.import_module(module), function)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ValueError(
+            "`--model` must be `package.module:function`, the function that "
+            f"builds a Keras model. Received: {name!r}: {error}."
+        ) from error
+
+
+def _with_arguments(function, options, flag):
+    """What a flag names, with the arguments that another has as JSON."""
+    text = getattr(options, f"{flag}_arguments")
+    try:
+        arguments = json.loads(text)
+        inspect.signature(function).bind(**arguments)
+    except (TypeError, json.JSONDecodeError) as error:
+        raise ValueError(
+            f"`--{flag}_arguments` must be those of `{function.__name__}` as "
+            f"JSON, such as '{{\"name\": 3}}'. Received: {text!r}: {error}."
+        ) from error
+    return functools.partial(function, **arguments)
+
+
+def _cost(member):
+    """FLOPs as text; of what is counted in part only, nothing."""
+    with warnings.catch_warnings(record=True) as uncounted:
+        warnings.simplefilter("always")
+        try:
+            flops = count_flops(member)
+        except ValueError:  # a size that is not known
+            return ""
+    return "" if uncounted else f", {flops / 1e6:,.1f} MFLOPs an example"
 
 
 def main(argv):
     if len(argv) > 1:
         raise app.UsageError(f"Unknown arguments: {argv[1:]}")
-    allocation, flops = plan(flags.FLAGS.config)
+    options = flags.FLAGS
+    if (options.config is None) == (options.model is None):
+        raise app.UsageError("Give either --config or --model.")
+    if options.model:
+        members, allocation = _of_model(options)
+        optimizer = "sgd"
+    else:
+        members, allocation = _of_config(options.config)
+        # Steps change the rate, not what it takes.
+        optimizer = experiment.optimizer(options.config, steps_per_epoch=1)
+    if options.optimizer:
+        kind = OPTIMIZERS[options.optimizer]
+        optimizer = _with_arguments(kind, options, "optimizer")()
     print(allocation, end="\n\n")
-    for index, (member, cost) in enumerate(
-        zip(allocation.members, flops, strict=True)
+    for index, (spec, member) in enumerate(
+        zip(allocation.members, members, strict=True)
     ):
         print(
-            f"member {index}, {member.name}: {member.num_params:,} parameters "
-            f"on its own, {cost / 1e6:,.1f} MFLOPs an example"
+            f"member {index}, {spec.name}: {spec.num_params:,} parameters "
+            f"on its own{_cost(member)}"
         )
-    if flags.FLAGS.json:
-        with replacing(pathlib.Path(flags.FLAGS.json)) as unfinished:
+    print()
+    print(plan_training(members, allocation, optimizer, options.workers))
+    if options.json:
+        with replacing(pathlib.Path(options.json)) as unfinished:
             unfinished.write_text(allocation.to_json())
 
 
@@ -61,6 +162,21 @@ if __name__ == "__main__":
     config_flags.DEFINE_config_file(
         "config", None, "File of the experiment; `:quick` shortens it."
     )
+    flags.DEFINE_string("model", None, "package.module:function.")
+    flags.DEFINE_string("model_arguments", "{}", "Its arguments, as JSON.")
+    flags.DEFINE_float("budget_params", None, "Of --model; up to 100 a part.")
+    flags.DEFINE_enum("rule", None, sorted(settings.RULES), "Of --model.")
+    flags.DEFINE_string("rule_arguments", "{}", "Its arguments, as JSON.")
+    flags.DEFINE_enum(
+        "precision",
+        "float32",
+        [*settings.PRECISIONS, "bfloat16"],
+        "Dtype policy of --model; a config has its own.",
+    )
+    flags.DEFINE_enum(
+        "optimizer", None, sorted(OPTIMIZERS), "Instead of the config's."
+    )
+    flags.DEFINE_string("optimizer_arguments", "{}", "As JSON.")
+    flags.DEFINE_integer("workers", 8, "Workers that train together.")
     flags.DEFINE_string("json", None, "File for the allocation.")
-    flags.mark_flags_as_required(["config"])
     run(main)

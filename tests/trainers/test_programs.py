@@ -238,6 +238,9 @@ def test_plan_prints_totals_and_writes_the_allocation(tmp_path):
     assert allocation.num_params <= 21_000_000
     assert f"{allocation.num_params:,} trainable scalars" in output
     assert "wide_resnet_76_12: 164,106,804 parameters" in output
+    # Plain SGD with momentum: three of them, and as much again by float32.
+    assert re.search(r"^parameters +[\d.]+ MiB +626.0 MiB", output, re.M)
+    assert re.search(r"^optimizer +[\d.]+ MiB +626.0 MiB", output, re.M)
     assert list(tmp_path.iterdir()) == [file]
 
 
@@ -245,6 +248,7 @@ def test_plan_prints_totals_and_writes_the_allocation(tmp_path):
     ("program", "arguments", "message"),
     [
         ("plan", ["--config=nowhere.py"], "No such file.*nowhere.py"),
+        ("plan", ["--model=no:where"], "needs `--budget_params`"),
         ("plan", [*TINY, "--config.budget_params=0.01"], "smallest budget"),
         ("train", ["--config=nowhere.py", "--workdir=x"], "No such file"),
         ("evaluate", ["--workdir=nowhere"], "nowhere, which has no config"),
