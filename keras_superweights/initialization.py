@@ -73,11 +73,11 @@ def begin_with_weights(models, clones, generator):
         worst = allocation.kernels[int(np.argmax(errors))]
         warnings.warn(
             "The budget is too small for the network to begin as its members "
-            "are: of the squares of a kernel the best fit leaves "
-            f"{np.mean(errors):.0%} on average, {max(errors):.0%} in "
-            f"'{worst.layer}'. Train it before use, or raise `budget_params`, "
-            f"now {allocation.budget_params}. `network.initial_errors` has "
-            "the figures.",
+            "are: the fit misses, of the squared norm of a kernel, "
+            f"{np.mean(errors):.0%} on average and {max(errors):.0%} in "
+            f"'{worst.layer}'. It predicts otherwise until it is trained. "
+            "`network.initial_errors` has the figures; a larger "
+            f"`budget_params` than {allocation.budget_params} lowers them.",
             stacklevel=3,
         )
     return errors

@@ -79,8 +79,8 @@ def _causes(model):
 
 
 def _sentence(error) -> str:
-    """What Keras says first of all, without the configs around it."""
+    """What Keras says first of all, without configs and examples."""
     text = str(error).rsplit("Exception encountered: ", 1)[-1]
-    text = re.split(r"Full object config|\bconfig=", text)[0]
+    text = re.split(r"Full object config|\bconfig=|Example:", text)[0]
     text = " ".join(text.split())
     return text if text.endswith(".") else f"{text}."

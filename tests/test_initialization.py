@@ -144,7 +144,7 @@ def test_errors_are_those_of_the_kernels_and_are_said(trained, network):
         errors.append(np.sum(left**2) / np.sum(given**2))
     assert errors[0] == 0
     np.testing.assert_allclose(network.initial_errors, errors, atol=1e-5)
-    assert f"{np.mean(errors):.0%} on average" in network.said
+    assert f"{np.mean(errors):.0%} on average and" in network.said
     worst = network.allocation.kernels[np.argmax(errors)].layer
     assert f"{max(errors):.0%} in '{worst}'" in network.said
 

@@ -310,6 +310,11 @@ class OwnDense(keras.layers.Dense):
     """Might use its kernel otherwise."""
 
 
+@keras.saving.register_keras_serializable("tests")
+class OwnCell(keras.layers.GRUCell):
+    """Might use its kernels otherwise; its bias has two axes."""
+
+
 def obstacles():
     """Every reason why a kernel cannot be generated; two that are no such."""
     layers = keras.layers
@@ -327,6 +332,7 @@ def obstacles():
         inner,
         layers.SimpleRNN(4, trainable=False, **sequence),
         layers.GRU(4, name="gru", **sequence),  # its bias has two axes
+        layers.RNN(OwnCell(4), name="cells", **sequence),
     )
 
 
@@ -341,14 +347,19 @@ def test_what_cannot_be_shared_is_listed_with_the_reason():
         ("lstm/cell", "recurrent_kernel", (4, 16)),
         ("normed", "kernel", (4, 4)),
         ("inner/up", "kernel", (1, 4, 4)),
+        ("cells/cell", "kernel", (4, 12)),
+        ("cells/cell", "recurrent_kernel", (4, 12)),
     ]
-    simple, _, derived, own, lstm, normed, up = [k.reason for k in found]
+    simple, _, derived, own, lstm, normed, up, cell, _ = [
+        kernel.reason for kernel in found
+    ]
     assert simple.startswith("SimpleRNNCell is not one of the layers")
     assert derived.startswith("OwnDense derives from Dense")
     assert own.startswith("OwnWeight is not one of the layers")
     assert "constraint, NonNeg" in lstm
     assert normed == "'normed' and 'normed/layer' both hold it"
     assert up.startswith("Conv1DTranspose is not one of the layers")
+    assert cell.startswith("OwnCell derives from GRUCell")
 
 
 @pytest.mark.parametrize("build", [obstacles, everything])

@@ -6,7 +6,9 @@ For kernels `W_k` that are given and generated ones `K_k`, it minimises
 
 Each kernel counts by its relative error: what it does in its network depends
 on its direction more than on its scale, which batch normalization removes, and
-kernels of a network differ in size by orders of magnitude.
+kernels of a network differ in size by orders of magnitude. On digits, a
+WRN-10-2 that began inside 10 to 80 % of its parameters so predicted and learned
+better than where every scalar counts, by its square or relative to its kernel.
 
 `K_k` is linear in the stores while all else is held, and so it is in the
 coefficients, and in the masks. Each of these three is a linear least-squares
@@ -28,6 +30,9 @@ STEPS, WINDOW = 50, 10
 ROUNDS = 10
 GAIN = 0.01
 
+# The norm of a kernel that does nothing, relative to that at a fresh start.
+NOTHING = 1e-3
+
 # Mean error of a kernel that is as good as none, in single precision.
 EXACT = 1e-11
 
@@ -43,8 +48,7 @@ def fit_banks(generator, kernels):
     Returns:
         A dict from the index of each kernel to its relative error,
         `|W - K|^2 / |W|^2`: 0 where it is met, 1 where nothing of it is. For
-        a kernel of zeros it is relative to what its variance is at a fresh
-        start.
+        a kernel next to zero it is relative to the norm at a fresh start.
     """
     dtype = generator.banks[0].store.dtype
     kernels = {index: np.asarray(k, dtype) for index, k in kernels.items()}
@@ -73,12 +77,16 @@ def fit_banks(generator, kernels):
 
 
 def _weights(allocation, kernels):
-    """For each kernel, in order, what makes its norm one."""
+    """For each kernel, in order, what makes its norm one.
+
+    One that is next to nothing is not to be met at any price.
+    """
     weights = {}
     for index in sorted(kernels):
         spec = allocation.kernels[index]
         norm = float(np.linalg.norm(kernels[index]))
-        weights[index] = 1 / (norm or (spec.size * spec.variance) ** 0.5)
+        fresh = (spec.size * spec.variance) ** 0.5
+        weights[index] = 1 / (norm if norm > NOTHING * fresh else fresh)
     return weights
 
 
@@ -179,12 +187,7 @@ class _Problem:
             before, slope = slope, _square(gradient)
             direction = gradient + slope / before * direction
         self.assign(values + change)
-        residual = self.residual()
-        error = _square(residual)
-        if not error < errors[0]:  # by rounding
-            self.assign(values)
-            return errors[0]
-        return error
+        return _square(self.residual())
 
 
 def _square(vector):

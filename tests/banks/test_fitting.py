@@ -127,23 +127,25 @@ def test_fewer_templates_than_kernels_leave_the_smallest_singular_values(
 
 
 def test_tied_kernels_are_fitted_as_the_one_that_they_are():
-    """Two groups of tied kernels, one template: a rank of 1 of two means."""
-    allocation = MixtureEnsembles().allocate([EQUAL], 24 * 5 + 6 * 5)
-    (piece,) = allocation.superweights
-    allocation = allocation.with_ties([(0, 0, 2, 2, 2, 0)])
+    """Their means, of which the largest singular values are left."""
+    allocation = MixtureEnsembles().allocate([EQUAL], 24 * 2 + 6 * 2)
+    allocation = allocation.with_ties([(0, 0, 2, 2, 4, 0)])
     kernels = given(allocation)
+    means = []
+    expected = 0
+    for group in [(0, 1, 5), (2, 3), (4,)]:
+        rows = np.array([kernels[i].ravel() for i in group])
+        weights = 1 / np.sum(rows**2, axis=1)
+        mean = weights @ rows / weights.sum()
+        expected += weights @ np.sum((rows - mean) ** 2, axis=1)
+        means.append(mean * np.sqrt(weights.sum()))
+    expected += np.linalg.svd(means, compute_uv=False)[-1] ** 2
     generator, error = fitted(allocation, kernels)
-    assert piece.num_templates == 5
-    weights = {i: 1 / np.sum(k**2) for i, k in kernels.items()}
-    for group in [(0, 1, 5), (2, 3, 4)]:  # with room for both means
-        mean = sum(weights[i] * kernels[i] for i in group)
-        mean /= sum(weights[i] for i in group)
-        for index in group:
-            np.testing.assert_allclose(
-                made(generator)[index],
-                mean,
-                atol=1e-4 * np.abs(mean).max(),
-            )
+    assert error == pytest.approx(expected, rel=1e-4)
+    assert generator.allocation == allocation
+    for one, other in [(0, 1), (1, 5), (2, 3)]:
+        kernels = made(generator)
+        np.testing.assert_array_equal(kernels[one], kernels[other])
 
 
 def weighted(arrays, kernels):
@@ -285,10 +287,18 @@ def test_embeddings_keep_their_values():
         np.testing.assert_array_equal(one, other)
 
 
-def test_a_kernel_of_zeros_is_met_beside_others():
+@pytest.mark.parametrize("scale", [0.0, 1e-25])
+def test_a_kernel_next_to_zero_takes_nothing_from_others(scale):
     allocation = HardSharing(layers="early").allocate([EQUAL], 200)
-    kernels = {index: np.zeros((2, 3, 4)) for index in (0, 1, 2)}
+    (piece,) = allocation.superweights
+    kernels = {
+        index: np.full((2, 3, 4), 0.5 if index else scale)
+        for index in piece.kernels
+    }
     generator = KernelGenerator(allocation)
     errors = fit_banks(generator, kernels)
-    assert max(errors.values()) < 1e-9
-    np.testing.assert_allclose(generator.banks[0].store, 0, atol=1e-5)
+    fresh = 24 * allocation.kernels[0].variance  # its square at a fresh start
+    weights = np.array([1 / fresh, 1 / 6, 1 / 6])
+    value = weights @ [0, 0.5, 0.5] / weights.sum()
+    np.testing.assert_allclose(generator.banks[0].store, value, rtol=1e-5)
+    assert errors[0] == pytest.approx(24 * value**2 / fresh)
