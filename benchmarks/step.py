@@ -39,6 +39,7 @@ def build(kind, arguments):
     from keras_superweights.members import skeletons
 
     keras.utils.set_random_seed(0)
+    keras.config.set_dtype_policy(arguments.precision)
     image_shape = (arguments.side, arguments.side, 3)
 
     def member(index):
@@ -81,7 +82,9 @@ def build(kind, arguments):
         model = keras.Model(inputs, [member(inputs) for member in members])
         losses = [loss] * len(members)
     model.compile(
-        keras.optimizers.SGD(0.1, momentum=0.9, nesterov=True), losses
+        keras.optimizers.SGD(0.1, momentum=0.9, nesterov=True),
+        losses,
+        jit_compile=arguments.jit_compile,
     )
     return model
 
@@ -186,6 +189,8 @@ def main():
         action="store_true",
         help="of Shapeshifter: the network that its stores are learned with",
     )
+    parser.add_argument("--precision", default="float32", help="dtype policy")
+    parser.add_argument("--jit_compile", action="store_true", help="by XLA")
     parser.add_argument("--batch", nargs="+", type=int, default=[8, 32])
     parser.add_argument("--steps", type=int, default=15)
     parser.add_argument("--json", default="step.json")
@@ -197,6 +202,7 @@ def main():
         f"{' '.join(arguments.members)}, budget {arguments.budget}, "
         f"{arguments.rule}({arguments.rule_arguments})"
         f"{', pretraining' if arguments.pretraining else ''}, "
+        f"{arguments.precision}{', XLA' if arguments.jit_compile else ''}, "
         f"{arguments.steps} steps"
     )
     print("batch  plain s  shared s  ratio  plain MiB  shared MiB  ratio")

@@ -149,7 +149,11 @@ def plan_training(members, allocation, optimizer="sgd", num_workers=1):
     ```python
     member = lambda: ksw.models.transformer(96, 12288, 96, 50257, 2048)
     allocation = ksw.allocate(member, 0.3, ksw.sharing.MixtureEnsembles())
-    print(plan_training(member, allocation, "adamw", num_workers=1024))
+    print(
+        ksw.planning.plan_training(
+            member, allocation, "adamw", num_workers=1024
+        )
+    )
     ```
     """
     if not isinstance(num_workers, int) or num_workers < 1:
