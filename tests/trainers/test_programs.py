@@ -248,7 +248,6 @@ def test_plan_prints_totals_and_writes_the_allocation(tmp_path):
     ("program", "arguments", "message"),
     [
         ("plan", ["--config=nowhere.py"], "No such file.*nowhere.py"),
-        ("plan", ["--model=no:where"], "needs `--budget_params`"),
         ("plan", [*TINY, "--config.budget_params=0.01"], "smallest budget"),
         ("train", ["--config=nowhere.py", "--workdir=x"], "No such file"),
         ("evaluate", ["--workdir=nowhere"], "nowhere, which has no config"),
