@@ -1,7 +1,7 @@
 """Sharing against narrowing: the same number of parameters, spent twice.
 
-    python benchmarks/reduced.py --config configs.digits
-    python benchmarks/reduced.py --config configs.cifar100_small --data_dir DIR
+    python -m benchmarks.reduced --config configs.digits
+    python -m benchmarks.reduced --config configs.cifar100_small --data_dir DIR
 
 Trains the config's first member, on its data and by its recipe, in three ways:
 
@@ -29,6 +29,7 @@ import keras
 import numpy as np
 
 import keras_superweights as ksw
+from benchmarks.training import trained
 from keras_superweights.layers import heads
 from keras_superweights.members import skeletons
 from trainers import experiment
@@ -100,18 +101,7 @@ def run(way, seed, arguments):
     images = experiment.pipeline(config)
     (member,) = experiment.members(config)
     network = network_of(way, member, arguments, config.optimizer.weight_decay)
-    network.compile(
-        experiment.optimizer(config, images.steps_per_epoch),
-        experiment.loss(config),
-    )
-    network.fit(
-        images.train(config.epochs),
-        epochs=config.epochs,
-        steps_per_epoch=images.steps_per_epoch,
-        shuffle=False,
-        verbose=0,
-    )
-    logits, labels = ksw.metrics.predict_members(network, images.test())
+    logits, labels = trained(network, config, images)
     measured = ksw.metrics.evaluate_members(logits, labels, [1])
     return {
         "accuracy": measured["accuracy"],

@@ -1,6 +1,6 @@
 """What sharing costs, and what the search adds, at the size of one network.
 
-    python benchmarks/sharing.py --data_dir DIR --seeds 0 1 2
+    python -m benchmarks.sharing --data_dir DIR --seeds 0 1 2
 
 Trains on the config's part of CIFAR-100, from the same seeds, for the same
 epochs:
@@ -36,6 +36,7 @@ import keras
 import numpy as np
 
 import keras_superweights as ksw
+from benchmarks.training import trained
 from keras_superweights.metrics import evaluate_members
 from trainers import experiment
 
@@ -95,19 +96,7 @@ def run(variant, seed, config):
     network = ksw.SuperWeightNetwork(
         members, allocation=allocation, weight_decay=decay
     )
-    network.compile(
-        experiment.optimizer(config, images.steps_per_epoch),
-        experiment.loss(config),
-    )
-    network.fit(
-        images.train(config.epochs),
-        epochs=config.epochs,
-        steps_per_epoch=images.steps_per_epoch,
-        shuffle=False,
-        callbacks=callbacks,
-        verbose=0,
-    )
-    logits, labels = ksw.metrics.predict_members(network, images.test())
+    logits, labels = trained(network, config, images, callbacks)
     measured = evaluate_members(logits, labels, [1] * len(logits))
     if callbacks:
         ties = [t for p in network.allocation.superweights for t in set(p.ties)]

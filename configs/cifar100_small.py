@@ -9,7 +9,7 @@ there are three of each.
     python -m trainers.train --config configs/cifar100_small.py \
         --config.data.data_dir=DIR --workdir runs/cifar100_small
 
-    python benchmarks/sharing.py --data_dir DIR
+    python -m benchmarks.sharing --data_dir DIR
 
 Measured with three seeds (`benchmarks/README.md`): with the search 14.8 %
 (±1.0) right and NLL 3.693; without, every kernel with coefficients of its own
