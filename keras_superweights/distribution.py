@@ -6,23 +6,57 @@ those of a strategy that sees all replicas.
 """
 
 import keras
+import numpy as np
 import tensorflow as tf
+
+# Values with a shape and a dtype, or what says so of them.
+_PLAIN = (np.ndarray, tf.Tensor, tf.TensorSpec)
 
 
 class DistributedFit:
     """Lets `fit`, `evaluate` and `predict` run on several replicas and workers.
 
     For a `keras.Model` whose layers are built when it is made. On one replica
-    nothing differs from Keras.
+    it computes what Keras computes, and traces its first step once, where
+    Keras traces it twice.
     """
 
     def _maybe_symbolic_build(self, iterator=None, data_batch=None):
-        if self._distribute_strategy is None or iterator is None:
-            super()._maybe_symbolic_build(iterator, data_batch)
-            return
         compiled = (self._compile_loss, self._compile_metrics, self.optimizer)
         if all(each is None or each.built for each in compiled):
             return
+        if self._distribute_strategy is None:
+            if iterator is not None:
+                data_batch = iterator._distributed_dataset.element_spec
+            self._build_for(data_batch)
+        elif iterator is not None:
+            self._build_for_first_replica(iterator)
+        else:
+            super()._maybe_symbolic_build(iterator, data_batch)
+
+    def _build_for(self, batch):
+        """Makes the variables of the optimizer and of metrics.
+
+        Keras leaves that to the first step. A function that makes variables
+        while it is traced is traced again, which of a ResNet50 takes longer
+        than all else that happens before its first step.
+
+        Args:
+            batch: A batch, or the `tf.TensorSpec`s of one. Of other kinds, as
+                sparse tensors, it is left to the first step.
+        """
+        # `fit` gives an optional of nothing for what it was not given.
+        batch = keras.tree.map_structure(
+            lambda v: None if isinstance(v, tf.OptionalSpec) else v, batch
+        )
+        is_plain = all(
+            value is None or isinstance(value, _PLAIN)
+            for value in keras.tree.flatten(batch)
+        )
+        if is_plain and not self.run_eagerly:
+            self._symbolic_build(data_batch=batch)
+
+    def _build_for_first_replica(self, iterator):
         # Keras would average the first batches of all replicas, of which only
         # shapes and types are asked for, and which may differ in rows.
         for _, _, batches in iterator:
