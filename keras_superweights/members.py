@@ -21,7 +21,6 @@ from keras_superweights.cloning import without_memory
 from keras_superweights.kernels import shareable_kernels
 from keras_superweights.kernels import unshared_kernels
 from keras_superweights.layers import GENERATED
-from keras_superweights.rebuilding import check_rebuilding
 from keras_superweights.sharing import SuperWeights
 
 
@@ -82,8 +81,6 @@ def skeletons(members) -> list[keras.Model]:
             f"a list of these. Received: members={members!r}."
         )
     models = [_skeleton(index, member) for index, member in enumerate(members)]
-    for index, model in enumerate(models):
-        check_rebuilding(index, model)
     if len(models) > 1:
         _check_ensemble(models)
     return models

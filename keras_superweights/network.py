@@ -18,6 +18,7 @@ from keras_superweights.gradients import add_weight_decay
 from keras_superweights.gradients import average_over_replicas
 from keras_superweights.gradients import move_slot_rows
 from keras_superweights.gradients import two_stage_gradients
+from keras_superweights.rebuilding import check_rebuilding
 
 
 @keras.saving.register_keras_serializable(package="keras_superweights")
@@ -143,6 +144,8 @@ class SuperWeightNetwork(DistributedFit, keras.Model):
                 f"weight_decay={weight_decay!r}."
             )
         models = member_models.skeletons(members)
+        for index, model in enumerate(models):
+            check_rebuilding(index, model)
         initialization.check_initialize(initialize, models)
         allocation = member_models.allocation_for(
             models, budget_params, sharing, allocation
