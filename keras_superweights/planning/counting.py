@@ -1,0 +1,203 @@
+"""What a training step needs, counted from shapes.
+
+No variable has a value, so that a network of a hundred billion parameters is
+planned in seconds.
+"""
+
+import math
+
+import keras
+import tensorflow as tf
+
+from keras_superweights.banks import KernelGenerator
+from keras_superweights.cloning import without_memory
+from keras_superweights.layers import walk
+from keras_superweights.members import dtype_policy
+from keras_superweights.members import fitted_allocation
+from keras_superweights.members import generated_dtype
+from keras_superweights.members import shareable_kernels
+from keras_superweights.members import skeletons
+from keras_superweights.planning.memory import TrainingMemory
+from keras_superweights.planning.memory import TrainingPlan
+from keras_superweights.planning.optimizers import fresh_optimizer
+from keras_superweights.planning.optimizers import slot_bytes
+
+
+def plan_training(members, allocation, optimizer="sgd", num_workers=1):
+    """Counts what a training step needs, shared and not; makes no variable.
+
+    Sharing saves parameters, their gradients, slots of the optimizer, and
+    what workers exchange. It costs the kernels that are generated, and their
+    gradients, which exist besides: with an optimizer without slots a step may
+    need more than without sharing.
+
+    Not counted are activations, which grow with the batch, metrics, the
+    working memory of single operations (an optimizer's, a few times its
+    largest variable), and what TensorFlow itself takes. Counted is all else
+    as if it existed at once; TensorFlow frees a gradient as soon as it is
+    applied, so that plain Keras models on one device need less than that.
+
+    Args:
+        members: As for `SuperWeightNetwork`; functions cost no memory. Their
+            layers' dtype policies say in which dtypes they compute.
+        allocation: An `Allocation` made for them.
+        optimizer: A Keras optimizer, or the name of one, with its defaults.
+            It is not changed. Defaults to `"sgd"`.
+        num_workers: Workers that train together, each on its part of every
+            batch. Defaults to 1.
+
+    Returns:
+        A `TrainingPlan`.
+
+    Raises:
+        TypeError: If an argument is of another kind.
+        ValueError: If the optimizer is not known, there is no worker, or the
+            allocation was made for other members.
+
+    Example:
+
+    ```python
+    member = lambda: ksw.models.transformer(96, 12288, 96, 50257, 2048)
+    allocation = ksw.allocate(member, 0.3, ksw.sharing.MixtureEnsembles())
+    print(
+        ksw.planning.plan_training(
+            member, allocation, "adamw", num_workers=1024
+        )
+    )
+    ```
+    """
+    if not isinstance(num_workers, int) or num_workers < 1:
+        raise ValueError(
+            "`num_workers` must be a positive integer. Received: "
+            f"num_workers={num_workers!r}."
+        )
+    models = skeletons(members)
+    allocation = fitted_allocation(models, allocation)
+    policy = dtype_policy(models)
+    optimizer = fresh_optimizer(optimizer, policy)
+    with without_memory():
+        generator = KernelGenerator(
+            allocation, dtype=generated_dtype(policy.variable_dtype)
+        )
+    layers = [layer for model in models for _, layer in walk(model)]
+    # By the identity of each variable that is generated, what reads it.
+    readers = {
+        id(getattr(layer, weight)): (index, layer)
+        for index, (layer, weight) in enumerate(
+            (layer, weight)
+            for model in models
+            for _, layer, weight in shareable_kernels(model)
+        )
+        if allocation.pieces[index]
+    }
+    trained = [v for model in models for v in model.trainable_variables]
+    untrained = [v for model in models for v in model.non_trainable_variables]
+    own = [v for v in trained if id(v) not in readers]
+    generated = _of_kernels(generator, readers.values())
+    generated["copies"] += _copies(layers, own)
+    return TrainingPlan(
+        shared=TrainingMemory(
+            **_of_variables(
+                [*generator.trainable_variables, *own],
+                [*generator.non_trainable_variables, *untrained],
+                optimizer,
+            ),
+            **generated,
+            statistics=_bytes(_statistics(layers, untrained)),
+        ),
+        alone=TrainingMemory(
+            **_of_variables(trained, untrained, optimizer),
+            copies=_copies(layers, trained),
+        ),
+        optimizer=type(
+            getattr(optimizer, "inner_optimizer", optimizer)
+        ).__name__,
+        dtypes=tuple(dict.fromkeys(each.dtype_policy.name for each in layers)),
+        num_workers=num_workers,
+    )
+
+
+def _of_variables(trained, untrained, optimizer):
+    parameters = _bytes(trained)
+    return {
+        "parameters": parameters,
+        "gradients": parameters,
+        "slots": slot_bytes(optimizer, trained),
+        "untrained": _bytes(untrained),
+    }
+
+
+def _of_kernels(generator, readers):
+    """What kernels take: the fields of `TrainingMemory` that are theirs."""
+    allocation = generator.allocation
+    kernels = allocation.kernels
+    dtype = generator.variable_dtype
+    # Those that only use a template as it is make nothing of it.
+    rows = [0 if p.is_plain else p.num_rows for p in allocation.superweights]
+    sizes = [
+        count * piece.generated_size(kernels) * _itemsize(dtype)
+        for count, piece in zip(rows, allocation.superweights, strict=True)
+    ]
+    copies, gradients, kept = 0, 0, set()
+    for index, layer in readers:
+        scalars = kernels[index].size
+        (first, _), *others = allocation.pieces[index]
+        piece = allocation.superweights[first]
+        read = _read_dtype(layer, dtype)
+        whole = not others and piece.generated_size(kernels) == scalars
+        if whole and read == dtype:
+            kept.add(first)
+        else:
+            copies += scalars * _itemsize(read)
+        if piece.upsampling == "mask":  # kept as long as what it multiplies
+            copies += scalars * _itemsize(dtype)
+        # That of the only reader of a template is the gradient of the bank.
+        if not (whole and piece.is_plain and len(piece.kernels) == 1):
+            gradients += scalars * _itemsize(dtype)
+    return {
+        "generated": sum(sizes),
+        "copies": copies,
+        "kernel_gradients": gradients,
+        "kept": sum(sizes[index] for index in kept),
+        "largest": max(sizes, default=0),
+    }
+
+
+def _copies(layers, variables):
+    """Bytes of the copies that layers make of variables in another dtype."""
+    counted = {id(variable) for variable in variables}
+    return sum(
+        math.prod(v.shape) * _itemsize(_read_dtype(layer, v.dtype))
+        for layer in layers
+        for v in layer._trainable_variables
+        if id(v) in counted and _read_dtype(layer, v.dtype) != v.dtype
+    )
+
+
+def _read_dtype(layer, dtype):
+    """The dtype in which a layer reads a variable, or a kernel, of a dtype."""
+    casts = layer.autocast and keras.backend.is_float_dtype(layer.compute_dtype)
+    return layer.compute_dtype if casts else dtype
+
+
+def _statistics(layers, untrained):
+    """What a network averages over its replicas: not what is frozen."""
+    frozen = {
+        id(v)
+        for layer in layers
+        if not layer.trainable
+        for v in layer.variables
+    }
+    return [
+        v
+        for v in untrained
+        if keras.backend.is_float_dtype(v.dtype) and id(v) not in frozen
+    ]
+
+
+def _bytes(variables):
+    return sum(math.prod(v.shape) * _itemsize(v.dtype) for v in variables)
+
+
+def _itemsize(dtype):
+    return tf.as_dtype(dtype).size

@@ -1,0 +1,84 @@
+"""What workers send each other, and the table of a plan."""
+
+import dataclasses
+
+import keras
+import numpy as np
+import pytest
+
+import keras_superweights as ksw
+from keras_superweights.planning import TrainingMemory
+from keras_superweights.planning import plan_training
+from keras_superweights.sharing import SuperWeights
+
+
+@pytest.mark.parametrize("num_workers", [1, 2, 3, 8])
+def test_exchanged_is_what_a_ring_sends(num_workers):
+    """Chunks go around once to be added up, and once more as sums."""
+    scalars = 24 * num_workers
+    values = np.random.default_rng(0).normal(size=(num_workers, scalars))
+    chunks = values.reshape(num_workers, num_workers, -1).copy()
+    sent = np.zeros(num_workers)
+    for adds in (True, False):
+        for step in range(num_workers - 1):
+            before = chunks.copy()
+            for worker in range(num_workers):
+                chunk = (worker - step + (not adds)) % num_workers
+                after = (worker + 1) % num_workers
+                message = before[worker, chunk]
+                sent[worker] += message.size * 4
+                chunks[after, chunk] = message + adds * before[after, chunk]
+    expected = np.broadcast_to(values.sum(0), values.shape)
+    np.testing.assert_allclose(chunks.reshape(values.shape), expected)
+    memory = TrainingMemory(0, 20 * num_workers * 4, 0, 0)
+    memory = dataclasses.replace(memory, statistics=4 * num_workers * 4)
+    assert (sent == memory.exchanged(num_workers)).all()
+
+
+def test_the_table_adds_up():
+    models = [
+        keras.Sequential(
+            [
+                keras.Input((4, 4, 2)),
+                keras.layers.Conv2D(width, 3),
+                keras.layers.Conv2D(width, 1),
+                keras.layers.BatchNormalization(),
+            ]
+        )
+        for width in (8, 12)
+    ]
+    allocation = ksw.allocate(models, 0.8, SuperWeights())
+    plan = plan_training(models, allocation, "adam", num_workers=4)
+    assert str(plan).startswith("Adam; float32\n")
+    rows = {
+        line[:31].strip(): line[31:].split() for line in str(plan).splitlines()
+    }
+    units = {"B": 1, "KiB": 1024}
+
+    def both(label):
+        one, unit, other, other_unit, *_ = rows[label]
+        return float(one) * units[unit], float(other) * units[other_unit]
+
+    for label, field in (
+        ("parameters", "parameters"),
+        ("gradients", "gradients"),
+        ("optimizer", "slots"),
+        ("not trained", "untrained"),
+        ("generated kernels", "generated"),
+        ("their gradients", "kernel_gradients"),
+        ("at once, at most", "peak"),
+    ):
+        expected = [getattr(p, field) for p in (plan.shared, plan.alone)]
+        assert both(label) == pytest.approx(expected, rel=0.06), label
+    assert (
+        rows["parameters"][-1]
+        == f"{allocation.num_params / allocation.independent_params:.1%}"
+    )
+    assert both("sent by each of 4 workers")[1] == pytest.approx(
+        1.5 * plan.alone.gradients, rel=0.06
+    )
+    fixed = sum(
+        both(r)[1]
+        for r in ("parameters", "gradients", "optimizer", "not trained")
+    )
+    assert both("at once, at most")[1] == pytest.approx(fixed, rel=0.06)
