@@ -17,7 +17,7 @@ demo-quick: $(INSTALLED)
 	    --workdir "$$workdir/digits"
 
 test: $(INSTALLED)
-	$(RUN) -m pytest -q --numprocesses 2 --dist loadfile
+	$(RUN) -m pytest -q --numprocesses 2 --dist worksteal
 
 lint: $(INSTALLED)
 	.venv/bin/ruff check .

@@ -1,9 +1,9 @@
-"""Trains on one or two replicas; a program of its own, run by the test.
+"""Trains with and without batch norm; on two replicas, if it is a program.
 
-    python replicas_program.py REPLICAS BATCH_NORM WORKDIR
+    python replicas_program.py DIRECTORY
 
 TensorFlow splits the CPU before it starts, and a process should hold one
-MirroredStrategy, so each case is a process.
+MirroredStrategy, so these replicas are a process of their own.
 """
 
 import contextlib
@@ -52,20 +52,10 @@ def differ(one, other):
     return float(np.abs(one.numpy() - other.numpy()).max())
 
 
-def main(replicas, batch_norm, workdir):
-    cpu = tf.config.list_physical_devices("CPU")[0]
-    tf.config.set_logical_device_configuration(
-        cpu, [tf.config.LogicalDeviceConfiguration()] * replicas
-    )
-    scope = contextlib.nullcontext()
-    if replicas > 1:
-        strategy = tf.distribute.MirroredStrategy(
-            [f"CPU:{index}" for index in range(replicas)]
-        )
-        assert strategy.num_replicas_in_sync == replicas
-        scope = strategy.scope()
+def measure(strategy, batch_norm, directory):
+    """Writes what training under a strategy, or none, leads to."""
     keras.utils.set_random_seed(0)
-    with scope:
+    with strategy.scope() if strategy else contextlib.nullcontext():
         network = build(batch_norm)
     draw = np.random.default_rng(0)
     x = draw.normal(size=(24, 6, 6, 2)).astype("float32")
@@ -82,24 +72,33 @@ def main(replicas, batch_norm, workdir):
         return_dict=True,
     )
     apart = 0.0
-    for variable in network.weights:
-        copies = [variable.value]
-        if replicas > 1:
+    if strategy:
+        for variable in network.weights:
             copies = strategy.experimental_local_results(variable.value)
-            assert len(copies) == replicas
-        for copy in copies[1:]:
-            apart = max(apart, differ(copy, copies[0]))
-    workdir.mkdir(exist_ok=True)
-    network.save(workdir / "network.keras")
+            assert len(copies) == 2
+            apart = max(apart, differ(*copies))
+    directory.mkdir(parents=True)
+    network.save(directory / "network.keras")
     results = {"history": history, "evaluated": evaluated, "apart": apart}
-    (workdir / "results.json").write_text(json.dumps(results))
+    (directory / "results.json").write_text(json.dumps(results))
     np.savez(
-        workdir / "arrays.npz",
+        directory / "arrays.npz",
         x=x,
         predictions=network.predict(x, verbose=0),
         **{f"w{i}": np.array(w) for i, w in enumerate(network.weights)},
     )
 
 
+def main(directory):
+    cpu = tf.config.list_physical_devices("CPU")[0]
+    tf.config.set_logical_device_configuration(
+        cpu, [tf.config.LogicalDeviceConfiguration()] * 2
+    )
+    strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+    assert strategy.num_replicas_in_sync == 2
+    measure(strategy, False, directory / "plain")
+    measure(strategy, True, directory / "batch_norm")
+
+
 if __name__ == "__main__":
-    main(int(sys.argv[1]), sys.argv[2] == "True", pathlib.Path(sys.argv[3]))
+    main(pathlib.Path(sys.argv[1]))

@@ -1,8 +1,9 @@
-"""Two replicas under MirroredStrategy against one, in processes apart."""
+"""Two replicas under MirroredStrategy against one, in a process apart."""
 
 import json
 import os
 import pathlib
+import runpy
 import subprocess
 import sys
 
@@ -15,10 +16,12 @@ import keras_superweights as ksw
 PROGRAM = pathlib.Path(__file__).with_name("replicas_program.py")
 
 
-def run(directory, replicas, batch_norm):
-    workdir = directory / f"{replicas}_{batch_norm}"
+@pytest.fixture(scope="module")
+def replicas(tmp_path_factory):
+    """The directory of what two replicas have led to."""
+    directory = tmp_path_factory.mktemp("replicas")
     done = subprocess.run(
-        [sys.executable, PROGRAM, str(replicas), str(batch_norm), workdir],
+        [sys.executable, PROGRAM, directory],
         env={
             **os.environ,
             "TF_CPP_MIN_LOG_LEVEL": "3",
@@ -29,14 +32,20 @@ def run(directory, replicas, batch_norm):
         check=False,
     )
     assert done.returncode == 0, done.stderr[-3000:]
-    results = json.loads((workdir / "results.json").read_text())
-    with np.load(workdir / "arrays.npz") as arrays:
-        return workdir, results, dict(arrays)
+    return directory
 
 
-def test_two_replicas_equal_one_without_batch_norm(tmp_path):
-    _, one, one_arrays = run(tmp_path, 1, False)
-    _, two, two_arrays = run(tmp_path, 2, False)
+def read(directory):
+    results = json.loads((directory / "results.json").read_text())
+    with np.load(directory / "arrays.npz") as arrays:
+        return results, dict(arrays)
+
+
+def test_two_replicas_equal_one_without_batch_norm(replicas, tmp_path):
+    program = runpy.run_path(str(PROGRAM))
+    program["measure"](None, False, tmp_path / "one")
+    one, one_arrays = read(tmp_path / "one")
+    two, two_arrays = read(replicas / "plain")
     assert two["history"].keys() == one["history"].keys()
     for name, values in one["history"].items():
         assert two["history"][name] == pytest.approx(values, abs=1e-5), name
@@ -46,10 +55,10 @@ def test_two_replicas_equal_one_without_batch_norm(tmp_path):
         np.testing.assert_allclose(two_arrays[name], value, atol=1e-5)
 
 
-def test_with_batch_norm_all_replicas_hold_and_save_the_same(tmp_path):
-    workdir, results, arrays = run(tmp_path, 2, True)
+def test_with_batch_norm_all_replicas_hold_and_save_the_same(replicas):
+    results, arrays = read(replicas / "batch_norm")
     assert results["apart"] == 0.0
-    loaded = keras.models.load_model(workdir / "network.keras")
+    loaded = keras.models.load_model(replicas / "batch_norm" / "network.keras")
     np.testing.assert_allclose(
         loaded.predict(arrays["x"], verbose=0), arrays["predictions"], atol=1e-5
     )

@@ -180,8 +180,10 @@ def test_bad_input_is_refused():
     allocation = ksw.allocate(models, 1.2, Shapeshifter())
     with pytest.raises(ValueError, match="`num_workers`.*=0"):
         plan_training(models, allocation, num_workers=0)
+    with pytest.raises(ValueError, match="`allocation` was made for 2"):
+        plan_training(models[0], allocation)
     with pytest.raises(ValueError, match="`allocation` does not fit"):
-        plan_training(sentence_net("float32"), allocation)
+        plan_training(models[::-1], allocation)
 
 
 def test_predicted_memory_is_within_a_fifth_of_what_is_measured():

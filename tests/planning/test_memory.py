@@ -43,6 +43,8 @@ def test_the_table_adds_up():
                 keras.layers.Conv2D(width, 3),
                 keras.layers.Conv2D(width, 1),
                 keras.layers.BatchNormalization(),
+                keras.layers.Flatten(),
+                keras.layers.Dense(3),
             ]
         )
         for width in (8, 12)
