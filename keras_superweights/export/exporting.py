@@ -8,10 +8,7 @@ where this library is not installed, and take the room of their parameters.
 import dataclasses
 import os
 import pathlib
-import re
 import tempfile
-import textwrap
-import typing
 import warnings
 
 import keras
@@ -19,6 +16,10 @@ import numpy as np
 import tensorflow as tf
 
 from keras_superweights.ensemble import log_mean_probabilities
+from keras_superweights.export.formats import FORMATS
+from keras_superweights.export.formats import NotConvertedError
+from keras_superweights.export.formats import checked_formats
+from keras_superweights.export.formats import input_structure
 from keras_superweights.network import SuperWeightNetwork
 
 _MIB = 2**20
@@ -114,11 +115,11 @@ def export_network(network, directory, formats=None, inputs=None):
     ```
     """
     is_litert_wanted = formats is not None
-    formats = _checked_formats(formats)
+    formats = checked_formats(formats)
     models = _materialized(network)
     directory = pathlib.Path(directory)
     targets = {
-        (name, key): directory / f"{name}{_FORMATS[key].suffix}"
+        (name, key): directory / f"{name}{FORMATS[key].suffix}"
         for name in models
         for key in formats
     }
@@ -132,14 +133,14 @@ def export_network(network, directory, formats=None, inputs=None):
         for (name, key), target in targets.items():
             path = pathlib.Path(unfinished, target.name)
             try:
-                _FORMATS[key].write(models[name], path)
-            except _NotConvertedError as error:
+                FORMATS[key].write(models[name], path)
+            except NotConvertedError as error:
                 if is_litert_wanted:
                     raise
                 left_out.append(target.name)
                 reason = str(error)
                 continue
-            found = _FORMATS[key].predict(path, models[name], inputs)
+            found = FORMATS[key].predict(path, models[name], inputs)
             exported.append(
                 ExportedFile(
                     target,
@@ -213,109 +214,6 @@ def _predictions(network, inputs):
     return {**dict(zip(names, members, strict=True)), "ensemble": whole}
 
 
-def _write_keras(model, path):
-    model.save(path)
-
-
-def _predict_keras(path, model, inputs):
-    return keras.saving.load_model(path)(inputs, training=False)
-
-
-def _write_saved_model(model, path):
-    # `Model.export` tracks the Keras variables of a model besides the
-    # TensorFlow variables that its endpoint uses, and stores both (Keras issue
-    # 23553). An endpoint alone tracks the latter, and no lookup tables: those
-    # belong to layers without variables.
-    archive = keras.export.ExportArchive()
-    for layer in model._flatten_layers(include_self=False):
-        if not layer.variables:
-            archive.track(layer)
-    archive.add_endpoint(
-        "serve",
-        lambda inputs: model(inputs, training=False),
-        [_structure(model)],
-    )
-    archive.write_out(path, verbose=False)
-
-
-def _predict_saved_model(path, model, inputs):
-    loaded = tf.saved_model.load(path)  # holds the variables, `serve` does not
-    return loaded.serve(inputs)
-
-
-class _NotConvertedError(ValueError):
-    """LiteRT has not all operations of a model."""
-
-
-def _write_litert(model, path):
-    with tempfile.TemporaryDirectory(dir=path.parent) as saved:
-        _write_saved_model(model, saved)
-        converter = tf.lite.TFLiteConverter.from_saved_model(saved)
-        try:
-            content = converter.convert()
-        except Exception as error:
-            # Pages of the compiler's output, in which operations are named.
-            operations = sorted(set(re.findall(r"'tf\.(\w+)' op", str(error))))
-            missing = ", ".join(operations) or textwrap.shorten(str(error), 200)
-            raise _NotConvertedError(
-                "LiteRT must have all operations of a model. Received: "
-                f"'{model.name}', of which these do not convert: {missing}. "
-                "Recurrent layers that are not unrolled and half precision do "
-                "not. Leave 'litert' out of `formats`."
-            ) from None
-    path.write_bytes(content)
-
-
-def _predict_litert(path, model, inputs):
-    with warnings.catch_warnings():
-        # That the interpreter will move to a package of its own.
-        warnings.simplefilter("ignore", UserWarning)
-        interpreter = tf.lite.Interpreter(str(path))
-    run = interpreter.get_signature_runner("serving_default")
-    # Called by name; names are as in Keras but for characters not allowed.
-    names = [tensor.name for tensor in model.inputs]
-    values = dict(zip(names, keras.tree.flatten(inputs), strict=True))
-    arguments = zip(sorted(run.get_input_details()), sorted(names), strict=True)
-    return run(**{name: values[key].numpy() for name, key in arguments})
-
-
-class _Format(typing.NamedTuple):
-    """How a model is written to a path, and predicts when read from it."""
-
-    suffix: str
-    write: typing.Callable
-    predict: typing.Callable
-
-
-_FORMATS = {
-    "keras": _Format(".keras", _write_keras, _predict_keras),
-    "saved_model": _Format(
-        ".saved_model", _write_saved_model, _predict_saved_model
-    ),
-    "litert": _Format(".tflite", _write_litert, _predict_litert),
-}
-
-
-def _checked_formats(formats):
-    has_converter = hasattr(tf.lite, "TFLiteConverter")
-    if formats is None:
-        return [key for key in _FORMATS if key != "litert" or has_converter]
-    formats = [formats] if isinstance(formats, str) else list(formats)
-    known = ", ".join(map(repr, _FORMATS))
-    if not formats or not set(formats) <= set(_FORMATS):
-        raise ValueError(
-            f"`formats` must be one or a list of {known}. Received: "
-            f"formats={formats!r}."
-        )
-    if "litert" in formats and not has_converter:
-        raise ValueError(
-            "The format 'litert' needs `tf.lite.TFLiteConverter`, which the "
-            f"installed TensorFlow {tf.__version__} does not have. Received: "
-            f"formats={formats!r}."
-        )
-    return list(dict.fromkeys(formats))
-
-
 def _free_place(directory, targets):
     """The directory, or what there is of the way to it, checked."""
     taken = [str(target) for target in targets if target.exists()]
@@ -334,18 +232,12 @@ def _free_place(directory, targets):
     return place
 
 
-def _structure(model):
-    """The model's symbolic inputs, in the structure in which it takes them."""
-    sequential = isinstance(model, keras.Sequential)
-    return model.inputs[0] if sequential else model.input
-
-
 def _batch(member, inputs):
     """The batch to compare predictions on, as tensors."""
-    structure = _structure(member)
+    structure = input_structure(member)
     if inputs is not None:
         try:
-            return keras.tree.map_structure(
+            return keras.tree.mapinput_structure(
                 lambda tensor, value: keras.ops.convert_to_tensor(
                     value, tensor.dtype
                 ),
@@ -371,7 +263,7 @@ def _batch(member, inputs):
             return tf.constant(random.normal(size=shape), tensor.dtype)
         return tf.zeros(shape, tensor.dtype)
 
-    return keras.tree.map_structure(eight, structure)
+    return keras.tree.mapinput_structure(eight, structure)
 
 
 def _largest_difference(expected, found):

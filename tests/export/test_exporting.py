@@ -3,7 +3,6 @@
 import pathlib
 import subprocess
 import sys
-import traceback
 
 import keras
 import numpy as np
@@ -12,9 +11,9 @@ import tensorflow as tf
 from keras import layers
 
 import keras_superweights as ksw
-from keras_superweights import export
 from keras_superweights.export import export_network
 from keras_superweights.export import format_exported
+from keras_superweights.export import formats
 from keras_superweights.export import materialize_ensemble
 
 SHAPE = (8, 8, 3)
@@ -77,13 +76,6 @@ def text():
     vectors = layers.Flatten()(layers.Embedding(3, 2)(indices))
     hidden = layers.Dense(5)(vectors)
     return keras.Model(words, layers.Dense(2)(hidden))
-
-
-def recurrent():
-    steps = keras.Input((5, 4))
-    return keras.Model(
-        steps, layers.Dense(2)(layers.GRU(3)(layers.Dense(4)(steps)))
-    )
 
 
 @pytest.fixture(scope="module")
@@ -305,8 +297,8 @@ def test_a_file_that_predicts_something_else_is_told(
         model.layers[-1].bias.assign_add([0.0, 0.25, -0.5])
         model.save(path)
 
-    wrong = export._FORMATS["keras"]._replace(write=save_another)
-    monkeypatch.setitem(export._FORMATS, "keras", wrong)
+    wrong = formats.FORMATS["keras"]._replace(write=save_another)
+    monkeypatch.setitem(formats.FORMATS, "keras", wrong)
     (file,) = export_network(small, tmp_path, ["keras"])
     assert file.difference == pytest.approx(0.5, abs=1e-4)
 
@@ -342,44 +334,6 @@ def test_files_that_are_there_stay_and_nothing_is_written(small, tmp_path):
     ]
 
 
-def test_what_does_not_convert_leaves_nothing_behind(tmp_path):
-    network = ksw.SuperWeightNetwork(recurrent())
-    with pytest.raises(ValueError, match="Leave 'litert' out") as error:
-        export_network(
-            network, tmp_path / "new" / "directory", ["keras", "litert"]
-        )
-    assert names(tmp_path) == []
-    # The operation, and not the compiler's pages about it.
-    assert "convert: TensorListReserve." in str(error.value)
-    assert len("".join(traceback.format_exception(error.value))) < 2000
-    export_network(network, tmp_path / "here", ["keras"])
-    assert names(tmp_path / "here") == ["model.keras"]
-
-
-def test_what_does_not_convert_is_left_out_when_no_format_is_named(tmp_path):
-    steps = keras.Input((5, 4))
-    hidden = layers.Dense(4)(layers.Flatten()(steps))
-    converts = keras.Model(steps, layers.Dense(2)(hidden))
-    network = ksw.SuperWeightNetwork([converts, recurrent()])
-    with pytest.warns(UserWarning) as warned:
-        files = export_network(network, tmp_path)
-    (message,) = [
-        str(each.message)
-        for each in warned
-        if each.filename == __file__  # its caller's, not TensorFlow's
-    ]
-    assert "exported: member_1.tflite, ensemble.tflite. LiteRT" in message
-    assert names(tmp_path) == sorted(file.path.name for file in files)
-    assert names(tmp_path) == sorted(
-        ["member_0.tflite"]
-        + [
-            f"{name}.{suffix}"
-            for name in ("member_0", "member_1", "ensemble")
-            for suffix in ("keras", "saved_model")
-        ]
-    )
-
-
 def test_no_file_has_its_name_before_all_are_whole(
     network, tmp_path, monkeypatch
 ):
@@ -390,37 +344,11 @@ def test_no_file_has_its_name_before_all_are_whole(
             raise KeyboardInterrupt
         return model(inputs)
 
-    last = export._FORMATS["keras"]._replace(predict=interrupted)
-    monkeypatch.setitem(export._FORMATS, "keras", last)
+    last = formats.FORMATS["keras"]._replace(predict=interrupted)
+    monkeypatch.setitem(formats.FORMATS, "keras", last)
     with pytest.raises(KeyboardInterrupt):
         export_network(network, tmp_path, ["keras"])
     assert names(tmp_path) == []
-
-
-def test_one_format_may_be_named_alone(small, tmp_path):
-    (file,) = export_network(small, tmp_path, "keras")
-    assert file.format == "keras"
-    assert names(tmp_path) == ["model.keras"]
-
-
-@pytest.mark.parametrize(
-    "formats", ["onnx", [], ["keras", "onnx"], ["tflite"]], ids=str
-)
-def test_unknown_formats_are_refused(formats, small, tmp_path):
-    with pytest.raises(ValueError, match="'keras', 'saved_model', 'litert'"):
-        export_network(small, tmp_path, formats)
-    assert names(tmp_path) == []
-
-
-def test_without_the_converter_litert_is_left_out_or_refused(
-    small, tmp_path, monkeypatch
-):
-    monkeypatch.delattr(tf.lite, "TFLiteConverter")
-    with pytest.raises(ValueError, match="TFLiteConverter"):
-        export_network(small, tmp_path, ["litert"])
-    assert names(tmp_path) == []
-    export_network(small, tmp_path)
-    assert names(tmp_path) == ["model.keras", "model.saved_model"]
 
 
 def test_other_models_and_places_are_refused(small, tmp_path):

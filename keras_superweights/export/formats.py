@@ -1,0 +1,120 @@
+"""How a plain model is written in each format, read back, and predicts."""
+
+import re
+import tempfile
+import textwrap
+import typing
+import warnings
+
+import keras
+import tensorflow as tf
+
+
+def _write_keras(model, path):
+    model.save(path)
+
+
+def _predict_keras(path, model, inputs):
+    return keras.saving.load_model(path)(inputs, training=False)
+
+
+def _write_saved_model(model, path):
+    # `Model.export` tracks the Keras variables of a model besides the
+    # TensorFlow variables that its endpoint uses, and stores both (Keras issue
+    # 23553). An endpoint alone tracks the latter, and no lookup tables: those
+    # belong to layers without variables.
+    archive = keras.export.ExportArchive()
+    for layer in model._flatten_layers(include_self=False):
+        if not layer.variables:
+            archive.track(layer)
+    archive.add_endpoint(
+        "serve",
+        lambda inputs: model(inputs, training=False),
+        [input_structure(model)],
+    )
+    archive.write_out(path, verbose=False)
+
+
+def _predict_saved_model(path, model, inputs):
+    loaded = tf.saved_model.load(path)  # holds the variables, `serve` does not
+    return loaded.serve(inputs)
+
+
+class NotConvertedError(ValueError):
+    """LiteRT has not all operations of a model."""
+
+
+def _write_litert(model, path):
+    with tempfile.TemporaryDirectory(dir=path.parent) as saved:
+        _write_saved_model(model, saved)
+        converter = tf.lite.TFLiteConverter.from_saved_model(saved)
+        try:
+            content = converter.convert()
+        except Exception as error:
+            # Pages of the compiler's output, in which operations are named.
+            operations = sorted(set(re.findall(r"'tf\.(\w+)' op", str(error))))
+            missing = ", ".join(operations) or textwrap.shorten(str(error), 200)
+            raise NotConvertedError(
+                "LiteRT must have all operations of a model. Received: "
+                f"'{model.name}', of which these do not convert: {missing}. "
+                "Recurrent layers that are not unrolled and half precision do "
+                "not. Leave 'litert' out of `formats`."
+            ) from None
+    path.write_bytes(content)
+
+
+def _predict_litert(path, model, inputs):
+    with warnings.catch_warnings():
+        # That the interpreter will move to a package of its own.
+        warnings.simplefilter("ignore", UserWarning)
+        interpreter = tf.lite.Interpreter(str(path))
+    run = interpreter.get_signature_runner("serving_default")
+    # Called by name; names are as in Keras but for characters not allowed.
+    names = [tensor.name for tensor in model.inputs]
+    values = dict(zip(names, keras.tree.flatten(inputs), strict=True))
+    arguments = zip(sorted(run.get_input_details()), sorted(names), strict=True)
+    return run(**{name: values[key].numpy() for name, key in arguments})
+
+
+class _Format(typing.NamedTuple):
+    """How a model is written to a path, and predicts when read from it."""
+
+    suffix: str
+    write: typing.Callable
+    predict: typing.Callable
+
+
+FORMATS = {
+    "keras": _Format(".keras", _write_keras, _predict_keras),
+    "saved_model": _Format(
+        ".saved_model", _write_saved_model, _predict_saved_model
+    ),
+    "litert": _Format(".tflite", _write_litert, _predict_litert),
+}
+
+
+def input_structure(model):
+    """The model's symbolic inputs, in the structure in which it takes them."""
+    sequential = isinstance(model, keras.Sequential)
+    return model.inputs[0] if sequential else model.input
+
+
+def checked_formats(formats) -> list[str]:
+    """The formats asked for, each once; of `None` all that can be written."""
+    has_converter = hasattr(tf.lite, "TFLiteConverter")
+    if formats is None:
+        return [key for key in FORMATS if key != "litert" or has_converter]
+    formats = [formats] if isinstance(formats, str) else list(formats)
+    known = ", ".join(map(repr, FORMATS))
+    if not formats or not set(formats) <= set(FORMATS):
+        raise ValueError(
+            f"`formats` must be one or a list of {known}. Received: "
+            f"formats={formats!r}."
+        )
+    if "litert" in formats and not has_converter:
+        raise ValueError(
+            "The format 'litert' needs `tf.lite.TFLiteConverter`, which the "
+            f"installed TensorFlow {tf.__version__} does not have. Received: "
+            f"formats={formats!r}."
+        )
+    return list(dict.fromkeys(formats))
