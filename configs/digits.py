@@ -8,8 +8,8 @@ largest has.
 
     python -m trainers.train --config configs/digits.py --workdir runs/digits
 
-Measured on two CPU cores, seeds 0, 1 and 2: test accuracy of the ensemble 99.2,
-98.4 and 98.2 %, after 30 epochs in 64, 62 and 80 seconds, search included.
+Measured on two CPU cores, seeds 0, 1 and 2: test accuracy of the ensemble 99.0,
+98.6 and 98.4 %, after 30 epochs in 53, 51 and 49 seconds, search included.
 """
 
 from configs import base

@@ -237,7 +237,7 @@ def _batch(member, inputs):
     structure = input_structure(member)
     if inputs is not None:
         try:
-            return keras.tree.mapinput_structure(
+            return keras.tree.map_structure(
                 lambda tensor, value: keras.ops.convert_to_tensor(
                     value, tensor.dtype
                 ),
@@ -263,7 +263,7 @@ def _batch(member, inputs):
             return tf.constant(random.normal(size=shape), tensor.dtype)
         return tf.zeros(shape, tensor.dtype)
 
-    return keras.tree.mapinput_structure(eight, structure)
+    return keras.tree.map_structure(eight, structure)
 
 
 def _largest_difference(expected, found):
