@@ -1,14 +1,11 @@
+"""Batches are the set's, in an order and with draws that can be repeated."""
+
 import dataclasses
 import itertools
 
 import keras
 import numpy as np
 import pytest
-import tensorflow as tf
-import tensorflow_datasets as tfds
-
-from keras_superweights.datasets import ImagePipeline
-from keras_superweights.datasets import crops
 
 AUGMENTED = {"pad": 1, "flip": True, "cutout": 2}
 
@@ -45,18 +42,6 @@ def test_sizes_are_those_of_the_set(make_pipeline):
     assert pipeline.image_shape == (6, 5, 3)
     assert len(pipeline.train(3)) == 6
     assert pipeline.train(1).element_spec[0].shape == (8, 6, 5, 3)
-
-
-def test_unknown_sets_are_normalised_by_the_train_split(
-    make_pipeline, tiny_split
-):
-    pipeline = make_pipeline(train_split="train[:24]")
-    pixels = tiny_split("train")[0][:24] / 255
-    np.testing.assert_allclose(pipeline.mean, pixels.mean((0, 1, 2)))
-    np.testing.assert_allclose(pipeline.deviation, pixels.std((0, 1, 2)))
-    images, _ = _collect(pipeline.train(1))
-    np.testing.assert_allclose(images.mean((0, 1, 2)), 0, atol=1e-5)
-    np.testing.assert_allclose(images.std((0, 1, 2)), 1, atol=1e-5)
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -394,12 +379,6 @@ def test_bad_arguments_are_refused_at_once(
         make_pipeline(**options)
 
 
-def test_a_constant_channel_is_refused(make_pipeline):
-    pipeline = make_pipeline(train_split="blank", batch_size=2)
-    with pytest.raises(ValueError, match="Every channel must vary"):
-        pipeline.train(1)
-
-
 @pytest.mark.parametrize(
     ("epochs", "first_epoch", "message"),
     [(-1, 0, "`epochs` must"), (3, 4, "at most 3"), (3, -1, "`first_epoch`")],
@@ -407,107 +386,6 @@ def test_a_constant_channel_is_refused(make_pipeline):
 def test_epochs_must_run_forwards(make_pipeline, epochs, first_epoch, message):
     with pytest.raises(ValueError, match=message):
         make_pipeline().train(epochs, first_epoch)
-
-
-def test_known_normalizations_are_published_ones(digits_dir):
-    digits = ImagePipeline(name="sklearn_digits", data_dir=digits_dir)
-    part = dataclasses.replace(digits, train_split="train[:200]")
-    # A constant of the set, not of the part of it that is trained on.
-    assert part.mean == digits.mean
-    assert part.deviation == digits.deviation
-
-
-def test_a_set_may_have_several_labels(make_photos):
-    fine = make_photos(batch_size=20)
-    coarse = make_photos(batch_size=20, label="coarse_label")
-    assert (fine.num_classes, coarse.num_classes) == (5, 2)
-    for part in ("train", "test"):
-        batches = [
-            pipeline.train(1) if part == "train" else pipeline.test()
-            for pipeline in (fine, coarse)
-        ]
-        (images, labels), (same, classes) = map(_collect, batches)
-        np.testing.assert_array_equal(images, same)
-        np.testing.assert_array_equal(labels % 2, classes)
-        assert len(set(labels)) == 5
-
-
-@pytest.mark.parametrize(
-    "options",
-    [{}, AUGMENTED, {"crop": "inception"}, {"size": 4, "flip": True}],
-    ids=str,
-)
-def test_a_set_read_from_disk_is_the_one_in_memory(
-    make_pipeline, request, options
-):
-    options = {"validation_fraction": 0.25, **options}
-
-    def everything(pipeline):
-        parts = (pipeline.train(2), pipeline.validation(), pipeline.test())
-        return [batch for part in parts for batch in part.as_numpy_iterator()]
-
-    in_memory = everything(make_pipeline(**options))
-    request.getfixturevalue("from_disk")
-    from_disk = everything(make_pipeline(**options))
-    for expected, found in zip(in_memory, from_disk, strict=True):
-        np.testing.assert_array_equal(found[0], expected[0])
-        np.testing.assert_array_equal(found[1], expected[1])
-
-
-PHOTOS = {"crop": "inception", "flip": True, "pad": 1, "cutout": 3}
-
-
-def test_photos_of_any_size_are_brought_to_one(make_photos, tiny_photos):
-    pipeline = make_photos(batch_size=5)
-    assert pipeline.image_shape == (12, 12, 3)
-    # Trained on without a crop they are what the test looks at.
-    images, labels = _collect(pipeline.train(1))
-    found = {
-        tuple(image.ravel()): y for image, y in zip(images, labels, strict=True)
-    }
-    photos = [crops.central_crop(x, 12, 3) for x in tiny_photos("train")]
-    pixels = np.array(photos) / 255
-    # Normalised by them, and some are JPEG files.
-    np.testing.assert_allclose(pipeline.mean, pixels.mean((0, 1, 2)), rtol=0.02)
-    np.testing.assert_allclose(pipeline.deviation, pixels.std((0, 1, 2)), 0.02)
-    for index, photo in enumerate(pixels):
-        photo = (photo - pipeline.mean) / pipeline.deviation
-        errors = {
-            key: np.abs(np.reshape(key, photo.shape) - photo).mean()
-            for key in found
-        }
-        closest = min(errors, key=errors.get)
-        assert errors[closest] < 0.1
-        assert found[closest] == index % 5
-
-
-def test_inception_crops_are_other_ones_in_every_epoch(make_photos):
-    pipeline = make_photos(crop="inception", batch_size=20, seed=3)
-    whole = list(pipeline.train(3).as_numpy_iterator())
-    rest = list(pipeline.train(3, first_epoch=1).as_numpy_iterator())
-    for expected, found in zip(whole[1:], rest, strict=True):
-        np.testing.assert_array_equal(found[0], expected[0])
-    rows = [{x.tobytes() for x in images} for images, _ in whole]
-    assert [len(epoch) for epoch in rows] == [20] * 3
-    assert not rows[0] & rows[1]
-    other = make_photos(crop="inception", batch_size=20, seed=4)
-    other, _ = next(other.train(1).as_numpy_iterator())
-    assert not rows[0] & {x.tobytes() for x in other}
-
-
-@pytest.mark.parametrize("mixing", [{}, {"mixup": 0.4, "cutmix": 1.0}], ids=str)
-def test_shards_of_photos_are_the_batches(make_photos, mixing):
-    pipeline = make_photos(**PHOTOS, **mixing, label_smoothing=0.1)
-    for whole, *parts in (
-        [pipeline.train(2), *(pipeline.train(2, 0, 2, i) for i in (0, 1))],
-        [pipeline.test(), *(pipeline.test(2, i) for i in (0, 1))],
-    ):
-        expected = _collect(whole)
-        steps = zip(*(part.as_numpy_iterator() for part in parts), strict=True)
-        in_order = [part for step in steps for part in step]
-        for index in (0, 1):
-            joined = np.concatenate([part[index] for part in in_order])
-            np.testing.assert_array_equal(joined, expected[index])
 
 
 @pytest.mark.parametrize(
@@ -560,46 +438,3 @@ def test_a_constant_weight_is_none(make_pipeline):
         for seed in (0, 1)
     )
     assert not np.array_equal(first, second)
-
-
-def test_what_the_set_does_not_keep_is_refused(tiny_dir, request):
-    def make(**options):
-        options = {"train_split": "train", "test_split": "train"} | options
-        return ImagePipeline(
-            name="broken_colours", data_dir=tiny_dir, batch_size=2, **options
-        )
-
-    for split in ("train", "other"):  # one of them, or all
-        with pytest.raises(ValueError, match=r"(?s)\(6, 5, 3\).*6,4,3\]"):
-            make(test_split=split).test()
-    with pytest.raises(ValueError, match="class from 0 to 3.*Received: -1"):
-        make(test_split="unlabelled").test()
-    request.getfixturevalue("from_disk")
-    known = {"size": 5}  # whatever size the files have
-    assert _collect(make(**known).test())[0].shape == (2, 5, 5, 3)
-    for options, told in (
-        ({}, r"(?s)\(6, 5, 3\).*\[6 4 3\]"),
-        ({"train_split": "unlabelled"}, "class from 0 to 3.*-1"),
-    ):
-        with pytest.raises(tf.errors.InvalidArgumentError, match=told):
-            _collect(make(**options).train(1))
-
-
-def test_a_split_without_labels_is_refused_when_it_is_read(make_photos):
-    pipeline = make_photos(test_split="unlabelled")
-    with pytest.raises(
-        tf.errors.InvalidArgumentError, match="unlabelled.*must be a class"
-    ):
-        _collect(pipeline.test())
-
-
-def test_a_large_set_must_lie_in_files_that_can_be_read(
-    make_pipeline, from_disk, monkeypatch
-):
-    pipeline = make_pipeline()
-    info = pipeline._set._builder.info
-    monkeypatch.setattr(
-        type(info), "file_format", tfds.core.FileFormat.ARRAY_RECORD
-    )
-    with pytest.raises(ValueError, match="TFRecord.*Received: array_record"):
-        pipeline.train(1)

@@ -1,0 +1,153 @@
+"""What is read is what lies on disk, whatever its size and however kept."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tensorflow_datasets as tfds
+
+from keras_superweights.datasets import ImagePipeline
+from keras_superweights.datasets import crops
+
+AUGMENTED = {"pad": 1, "flip": True, "cutout": 2}
+
+
+def _collect(dataset):
+    """All images and all labels of a dataset of batches."""
+    images, labels = zip(*dataset.as_numpy_iterator(), strict=True)
+    return np.concatenate(images), np.concatenate(labels)
+
+
+def test_a_set_may_have_several_labels(make_photos):
+    fine = make_photos(batch_size=20)
+    coarse = make_photos(batch_size=20, label="coarse_label")
+    assert (fine.num_classes, coarse.num_classes) == (5, 2)
+    for part in ("train", "test"):
+        batches = [
+            pipeline.train(1) if part == "train" else pipeline.test()
+            for pipeline in (fine, coarse)
+        ]
+        (images, labels), (same, classes) = map(_collect, batches)
+        np.testing.assert_array_equal(images, same)
+        np.testing.assert_array_equal(labels % 2, classes)
+        assert len(set(labels)) == 5
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, AUGMENTED, {"crop": "inception"}, {"size": 4, "flip": True}],
+    ids=str,
+)
+def test_a_set_read_from_disk_is_the_one_in_memory(
+    make_pipeline, request, options
+):
+    options = {"validation_fraction": 0.25, **options}
+
+    def everything(pipeline):
+        parts = (pipeline.train(2), pipeline.validation(), pipeline.test())
+        return [batch for part in parts for batch in part.as_numpy_iterator()]
+
+    in_memory = everything(make_pipeline(**options))
+    request.getfixturevalue("from_disk")
+    from_disk = everything(make_pipeline(**options))
+    for expected, found in zip(in_memory, from_disk, strict=True):
+        np.testing.assert_array_equal(found[0], expected[0])
+        np.testing.assert_array_equal(found[1], expected[1])
+
+
+PHOTOS = {"crop": "inception", "flip": True, "pad": 1, "cutout": 3}
+
+
+def test_photos_of_any_size_are_brought_to_one(make_photos, tiny_photos):
+    pipeline = make_photos(batch_size=5)
+    assert pipeline.image_shape == (12, 12, 3)
+    # Trained on without a crop they are what the test looks at.
+    images, labels = _collect(pipeline.train(1))
+    found = {
+        tuple(image.ravel()): y for image, y in zip(images, labels, strict=True)
+    }
+    photos = [crops.central_crop(x, 12, 3) for x in tiny_photos("train")]
+    pixels = np.array(photos) / 255
+    # Normalised by them, and some are JPEG files.
+    np.testing.assert_allclose(pipeline.mean, pixels.mean((0, 1, 2)), rtol=0.02)
+    np.testing.assert_allclose(pipeline.deviation, pixels.std((0, 1, 2)), 0.02)
+    for index, photo in enumerate(pixels):
+        photo = (photo - pipeline.mean) / pipeline.deviation
+        errors = {
+            key: np.abs(np.reshape(key, photo.shape) - photo).mean()
+            for key in found
+        }
+        closest = min(errors, key=errors.get)
+        assert errors[closest] < 0.1
+        assert found[closest] == index % 5
+
+
+def test_inception_crops_are_other_ones_in_every_epoch(make_photos):
+    pipeline = make_photos(crop="inception", batch_size=20, seed=3)
+    whole = list(pipeline.train(3).as_numpy_iterator())
+    rest = list(pipeline.train(3, first_epoch=1).as_numpy_iterator())
+    for expected, found in zip(whole[1:], rest, strict=True):
+        np.testing.assert_array_equal(found[0], expected[0])
+    rows = [{x.tobytes() for x in images} for images, _ in whole]
+    assert [len(epoch) for epoch in rows] == [20] * 3
+    assert not rows[0] & rows[1]
+    other = make_photos(crop="inception", batch_size=20, seed=4)
+    other, _ = next(other.train(1).as_numpy_iterator())
+    assert not rows[0] & {x.tobytes() for x in other}
+
+
+@pytest.mark.parametrize("mixing", [{}, {"mixup": 0.4, "cutmix": 1.0}], ids=str)
+def test_shards_of_photos_are_the_batches(make_photos, mixing):
+    pipeline = make_photos(**PHOTOS, **mixing, label_smoothing=0.1)
+    for whole, *parts in (
+        [pipeline.train(2), *(pipeline.train(2, 0, 2, i) for i in (0, 1))],
+        [pipeline.test(), *(pipeline.test(2, i) for i in (0, 1))],
+    ):
+        expected = _collect(whole)
+        steps = zip(*(part.as_numpy_iterator() for part in parts), strict=True)
+        in_order = [part for step in steps for part in step]
+        for index in (0, 1):
+            joined = np.concatenate([part[index] for part in in_order])
+            np.testing.assert_array_equal(joined, expected[index])
+
+
+def test_what_the_set_does_not_keep_is_refused(tiny_dir, request):
+    def make(**options):
+        options = {"train_split": "train", "test_split": "train"} | options
+        return ImagePipeline(
+            name="broken_colours", data_dir=tiny_dir, batch_size=2, **options
+        )
+
+    for split in ("train", "other"):  # one of them, or all
+        with pytest.raises(ValueError, match=r"(?s)\(6, 5, 3\).*6,4,3\]"):
+            make(test_split=split).test()
+    with pytest.raises(ValueError, match="class from 0 to 3.*Received: -1"):
+        make(test_split="unlabelled").test()
+    request.getfixturevalue("from_disk")
+    known = {"size": 5}  # whatever size the files have
+    assert _collect(make(**known).test())[0].shape == (2, 5, 5, 3)
+    for options, told in (
+        ({}, r"(?s)\(6, 5, 3\).*\[6 4 3\]"),
+        ({"train_split": "unlabelled"}, "class from 0 to 3.*-1"),
+    ):
+        with pytest.raises(tf.errors.InvalidArgumentError, match=told):
+            _collect(make(**options).train(1))
+
+
+def test_a_split_without_labels_is_refused_when_it_is_read(make_photos):
+    pipeline = make_photos(test_split="unlabelled")
+    with pytest.raises(
+        tf.errors.InvalidArgumentError, match="unlabelled.*must be a class"
+    ):
+        _collect(pipeline.test())
+
+
+def test_a_large_set_must_lie_in_files_that_can_be_read(
+    make_pipeline, from_disk, monkeypatch
+):
+    pipeline = make_pipeline()
+    info = pipeline._set._builder.info
+    monkeypatch.setattr(
+        type(info), "file_format", tfds.core.FileFormat.ARRAY_RECORD
+    )
+    with pytest.raises(ValueError, match="TFRecord.*Received: array_record"):
+        pipeline.train(1)
