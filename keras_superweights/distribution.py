@@ -38,8 +38,8 @@ class DistributedFit:
         """Makes the variables of the optimizer and of metrics.
 
         Keras leaves that to the first step. A function that makes variables
-        while it is traced is traced again, which of a ResNet50 takes longer
-        than all else that happens before its first step.
+        while it is traced is traced again: of the eleven seconds of the first
+        step of a ResNet50 on a CPU, that took four.
 
         Args:
             batch: A batch, or the `tf.TensorSpec`s of one. Of other kinds, as
