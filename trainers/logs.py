@@ -10,11 +10,13 @@ class EpochLine(keras.callbacks.Callback):
 
     Args:
         name: What the epochs are called.
+        part: Of the data, what the epochs are measured on.
     """
 
-    def __init__(self, name="epoch"):
+    def __init__(self, name="epoch", part=None):
         super().__init__()
         self._name = name
+        self._part = part
 
     def on_epoch_begin(self, epoch, logs=None):
         self._began = time.perf_counter()
@@ -29,7 +31,7 @@ class EpochLine(keras.callbacks.Callback):
         if "val_loss" in logs:
             line += (
                 f"  accuracy {logs['accuracy']:7.2%}"
-                f"  test: accuracy {logs['val_accuracy']:7.2%}"
+                f"  {self._part}: accuracy {logs['val_accuracy']:7.2%}"
                 f"  loss {logs['val_loss']:.4f}"
             )
         else:

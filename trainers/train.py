@@ -127,7 +127,7 @@ def _train(config, workdir, strategy, images, allocation):
                 # logged.
                 callbacks=[
                     *experiment.decoupling(config),
-                    EpochLine(),
+                    EpochLine(part=split),
                     ksw.callbacks.SharingInspector(
                         workdir.logs,
                         workdir.figures,

@@ -107,6 +107,7 @@ def never(digits_dir, tmp_path_factory):
             assert code == 0, errors
             assert "member 0, wide_resnet_10_1" in output
             assert "epoch 3/3" in output
+            assert "test[:50]: accuracy" in output
             runs[devices] = workdir
         return runs[devices]
 

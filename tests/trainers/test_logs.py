@@ -1,0 +1,33 @@
+"""A line an epoch, of what was measured on what."""
+
+import re
+
+import pytest
+
+from trainers.logs import EpochLine
+
+MEASURED = {"accuracy": 0.5, "val_accuracy": 0.25, "val_loss": 1.5, "loss": 2}
+
+
+@pytest.mark.parametrize(
+    "line, logs, expected",
+    [
+        (
+            EpochLine(part="validation"),
+            MEASURED,
+            r"epoch  3/10 +\d\.\d s  accuracy +50.00%"
+            r"  validation: accuracy +25.00%  loss 1.5000\n",
+        ),
+        (
+            EpochLine("search"),
+            {"loss": 2.0},
+            r"search  3/10 +\d\.\d s  loss 2.0000\n",
+        ),
+    ],
+    ids=["training", "search"],
+)
+def test_a_line_says_what_was_measured(line, logs, expected, capsys):
+    line.set_params({"epochs": 10})
+    line.on_epoch_begin(2)
+    line.on_epoch_end(2, logs)
+    assert re.fullmatch(expected, capsys.readouterr().out)
