@@ -17,19 +17,19 @@ without which the smallest budget, 7/36.5 of that, cannot be met.
 Measured with seed 0, accuracy and NLL of the ensemble on 500 test images, where
 one image is 0.2 %; at this size the differences say little:
 
-    tau      -1              97.2 %   0.084    6 clusters
-              0              97.8 %   0.063    7
-              0.1            97.6 %   0.056   28
-              0.5            98.2 %   0.053   57
-              1 (as 0.65)    98.6 %   0.056   64
-    beta     -1 (shared)     97.8 %   0.057
-              0.1            97.8 %   0.055
-              0.5            97.8 %   0.060
-              0.9            97.6 %   0.056
-              1 (not shared) 97.6 %   0.055
-    budget   70,807          97.8 %   0.076    3 clusters
-             151,730         98.2 %   0.066    4
-             369,210         97.2 %   0.093    5
+    tau      -1              98.4 %   0.071    6 clusters
+              0              97.6 %   0.082    9
+              0.1            98.2 %   0.062   35
+              0.5            98.4 %   0.052   61
+              1 (as 0.65)    98.4 %   0.053   64
+    beta     -1 (shared)     98.0 %   0.062
+              0.1            98.2 %   0.063
+              0.5            98.4 %   0.062
+              0.9            98.2 %   0.062
+              1 (not shared) 98.2 %   0.062
+    budget   70,807          98.0 %   0.084    2 clusters
+             151,730         98.4 %   0.074    5
+             369,210         97.2 %   0.087    5
 """
 
 from configs import base
