@@ -22,53 +22,33 @@ class DistributedFit:
     """
 
     def _maybe_symbolic_build(self, iterator=None, data_batch=None):
+        """Makes the variables of the optimizer and of metrics.
+
+        Without a strategy Keras leaves that to the first step. A function that
+        makes variables while it is traced is traced again: of the eleven
+        seconds of the first step of a ResNet50 on a CPU, that took four.
+        """
         compiled = (self._compile_loss, self._compile_metrics, self.optimizer)
         if all(each is None or each.built for each in compiled):
             return
-        if self._distribute_strategy is None:
-            if iterator is not None:
-                data_batch = iterator._distributed_dataset.element_spec
-            self._build_for(data_batch)
-        elif iterator is not None:
-            self._build_for_first_replica(iterator)
-        else:
+        if iterator is not None:
+            # A batch, as Keras takes one under a strategy, would be missing
+            # in training if it came from a generator.
+            data_batch = keras.tree.map_structure(
+                _of_first_replica, iterator._distributed_dataset.element_spec
+            )
+        elif self._distribute_strategy is not None:
             super()._maybe_symbolic_build(iterator, data_batch)
-
-    def _build_for(self, batch):
-        """Makes the variables of the optimizer and of metrics.
-
-        Keras leaves that to the first step. A function that makes variables
-        while it is traced is traced again: of the eleven seconds of the first
-        step of a ResNet50 on a CPU, that took four.
-
-        Args:
-            batch: A batch, or the `tf.TensorSpec`s of one. Of other kinds, as
-                sparse tensors, it is left to the first step.
-        """
-        # `fit` gives an optional of nothing for what it was not given.
-        batch = keras.tree.map_structure(
-            lambda v: None if isinstance(v, tf.OptionalSpec) else v, batch
-        )
+            return
+        # Sparse tensors and eager steps are left to the first step.
         is_plain = all(
             value is None or isinstance(value, _PLAIN)
-            for value in keras.tree.flatten(batch)
+            for value in keras.tree.flatten(data_batch)
         )
-        if is_plain and not self.run_eagerly:
-            self._symbolic_build(data_batch=batch)
-
-    def _build_for_first_replica(self, iterator):
-        # Keras would average the first batches of all replicas, of which only
-        # shapes and types are asked for, and which may differ in rows.
-        for _, _, batches in iterator:
-            batch = next(batches)
-            break
-        with self.distribute_strategy.scope():
-            self._symbolic_build(
-                data_batch=keras.tree.map_structure(self._first_replica, batch)
-            )
-
-    def _first_replica(self, values):
-        return self.distribute_strategy.experimental_local_results(values)[0]
+        is_traced = is_plain and not self.run_eagerly
+        if is_traced or self._distribute_strategy is not None:
+            with self.distribute_strategy.scope():
+                self._symbolic_build(data_batch=data_batch)
 
     def _make_function(self, step_function):
         if not is_multi_worker(self.distribute_strategy):
@@ -120,6 +100,13 @@ class DistributedFit:
             keras.tree.map_structure(lambda v: _with_a_row(v, missing), data)
         )
         return keras.tree.map_structure(lambda v: v[:rows], outputs)
+
+
+def _of_first_replica(spec):
+    """What a `tf.TypeSpec` says of one replica; None of what is not given."""
+    if issubclass(spec.value_type, tf.distribute.DistributedValues):
+        spec = spec._component_specs[0]
+    return None if isinstance(spec, tf.OptionalSpec) else spec
 
 
 def _shape(value):
