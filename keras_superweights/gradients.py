@@ -1,5 +1,6 @@
 """Gradients in two stages, weight decay and averages over replicas."""
 
+import keras
 import tensorflow as tf
 
 
@@ -91,6 +92,30 @@ def average_over_replicas(variables):
     )
     for variable, mean in zip(variables, means, strict=True):
         variable.assign(mean)
+
+
+def statistics(layers, variables):
+    """The variables that layers update themselves, to be averaged so.
+
+    Args:
+        layers: All layers that have them.
+        variables: Variables that are not trained.
+
+    Returns:
+        A list of those that are floats and not of a frozen layer.
+    """
+    frozen = {
+        id(variable)
+        for layer in layers
+        if not layer.trainable
+        for variable in layer.variables
+    }
+    return [
+        variable
+        for variable in variables
+        if keras.backend.is_float_dtype(variable.dtype)
+        and id(variable) not in frozen
+    ]
 
 
 def move_slot_rows(optimizer, variable, sources):

@@ -17,6 +17,7 @@ from keras_superweights.ensemble import log_mean_probabilities
 from keras_superweights.gradients import add_weight_decay
 from keras_superweights.gradients import average_over_replicas
 from keras_superweights.gradients import move_slot_rows
+from keras_superweights.gradients import statistics
 from keras_superweights.gradients import two_stage_gradients
 from keras_superweights.rebuilding import check_rebuilding
 
@@ -368,19 +369,7 @@ class SuperWeightNetwork(DistributedFit, keras.Model):
         return self._update_metrics(x, y, outputs, losses, sample_weight)
 
     def _statistics(self):
-        """Float variables that layers update themselves; not frozen ones."""
-        frozen = {
-            id(variable)
-            for layer in self._flatten_layers()
-            if not layer.trainable
-            for variable in layer.variables
-        }
-        return [
-            variable
-            for variable in self.non_trainable_variables
-            if keras.backend.is_float_dtype(variable.dtype)
-            and id(variable) not in frozen
-        ]
+        return statistics(self._flatten_layers(), self.non_trainable_variables)
 
     def test_step(self, data):
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)

@@ -47,18 +47,13 @@ def plan(config):
         config: The `ConfigDict` of a file in `configs/`.
 
     Returns:
-        `(allocation, flops)`: the `Allocation`, and the FLOPs of each member
-        for one example.
+        `(members, allocation)`: models without memory, and the `Allocation`
+        made for them.
 
     Raises:
         ValueError: If the config does not describe a run, or the budget is
             too small.
     """
-    members, allocation = _of_config(config)
-    return allocation, [count_flops(member) for member in members]
-
-
-def _of_config(config):
     settings.check(config)
     members = experiment.members(config)
     return members, experiment.allocate(config, members)
@@ -137,7 +132,7 @@ def main(argv):
         members, allocation = _of_model(options)
         optimizer = "sgd"
     else:
-        members, allocation = _of_config(options.config)
+        members, allocation = plan(options.config)
         # Steps change the rate, not what it takes.
         optimizer = experiment.optimizer(options.config, steps_per_epoch=1)
     if options.optimizer:

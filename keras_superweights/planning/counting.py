@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from keras_superweights.banks import KernelGenerator
 from keras_superweights.cloning import without_memory
+from keras_superweights.gradients import statistics
 from keras_superweights.layers import walk
 from keras_superweights.members import dtype_policy
 from keras_superweights.members import fitted_allocation
@@ -103,7 +104,7 @@ def plan_training(members, allocation, optimizer="sgd", num_workers=1):
                 optimizer,
             ),
             **generated,
-            statistics=_bytes(_statistics(layers, untrained)),
+            statistics=_bytes(statistics(layers, untrained)),
         ),
         alone=TrainingMemory(
             **_of_variables(trained, untrained, optimizer),
@@ -178,21 +179,6 @@ def _read_dtype(layer, dtype):
     """The dtype in which a layer reads a variable, or a kernel, of a dtype."""
     casts = layer.autocast and keras.backend.is_float_dtype(layer.compute_dtype)
     return layer.compute_dtype if casts else dtype
-
-
-def _statistics(layers, untrained):
-    """What a network averages over its replicas: not what is frozen."""
-    frozen = {
-        id(v)
-        for layer in layers
-        if not layer.trainable
-        for v in layer.variables
-    }
-    return [
-        v
-        for v in untrained
-        if keras.backend.is_float_dtype(v.dtype) and id(v) not in frozen
-    ]
 
 
 def _bytes(variables):
