@@ -1,8 +1,10 @@
 """What every test starts from: quiet logs and the same random numbers."""
 
 import gc
+import json
 import os
 import re
+import socket
 
 # Read by TensorFlow when it is imported, so before anything imports it.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -43,3 +45,25 @@ def pytest_make_parametrize_id(config, val):
     """
     text = repr(val)
     return re.sub(r" at 0x[0-9a-f]+", "", text) if " at 0x" in text else None
+
+
+@pytest.fixture(scope="session")
+def two_workers():
+    """Makes the `TF_CONFIG` of each of two workers of this machine."""
+
+    def two_workers_():
+        servers = [socket.create_server(("127.0.0.1", 0)) for _ in range(2)]
+        addresses = ["{}:{}".format(*s.getsockname()) for s in servers]
+        for server in servers:
+            server.close()
+        return [
+            json.dumps(
+                {
+                    "cluster": {"worker": addresses},
+                    "task": {"type": "worker", "index": index},
+                }
+            )
+            for index in range(2)
+        ]
+
+    return two_workers_

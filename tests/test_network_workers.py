@@ -4,7 +4,6 @@ import json
 import os
 import pathlib
 import runpy
-import socket
 import subprocess
 import sys
 
@@ -19,31 +18,18 @@ from keras_superweights import distribution
 PROGRAM = pathlib.Path(__file__).with_name("workers_program.py")
 
 
-def free_ports(count):
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [each.getsockname()[1] for each in sockets]
-    for each in sockets:
-        each.close()
-    return ports
-
-
 @pytest.fixture(scope="module")
-def workers(tmp_path_factory):
+def workers(two_workers, tmp_path_factory):
     """What each of two workers has measured."""
     directory = tmp_path_factory.mktemp("workers")
-    addresses = [f"127.0.0.1:{port}" for port in free_ports(2)]
     processes = []
-    for index in range(2):
-        config = {
-            "cluster": {"worker": addresses},
-            "task": {"type": "worker", "index": index},
-        }
+    for index, config in enumerate(two_workers()):
         processes.append(
             subprocess.Popen(
                 [sys.executable, PROGRAM, directory / f"{index}.npz"],
                 env={
                     **os.environ,
-                    "TF_CONFIG": json.dumps(config),
+                    "TF_CONFIG": config,
                     "TF_CPP_MIN_LOG_LEVEL": "3",
                     "PYTHONPATH": str(pathlib.Path(ksw.__file__).parents[1]),
                 },

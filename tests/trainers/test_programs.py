@@ -5,7 +5,6 @@ import os
 import pathlib
 import re
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -152,37 +151,28 @@ def test_killed_and_continued_it_ends_the_same(
     assert measured(killed) == measured(never(devices))
 
 
-def start_workers(scratch, *arguments):
+def start_workers(configs, scratch, *arguments):
     """Two workers, which put what is theirs alone in a directory."""
     scratch.mkdir()
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(2)]
-    addresses = ["{}:{}".format(*s.getsockname()) for s in sockets]
-    for each in sockets:
-        each.close()
     return [
         start(
             "train",
             *arguments,
             *DEVICES["workers"],
             TMPDIR=str(scratch),
-            TF_CONFIG=json.dumps(
-                {
-                    "cluster": {"worker": addresses},
-                    "task": {"type": "worker", "index": index},
-                }
-            ),
+            TF_CONFIG=config,
         )
-        for index in range(2)
+        for config in configs
     ]
 
 
 def test_a_lost_worker_ends_the_other_and_both_go_on(
-    never, digits_dir, tmp_path
+    never, two_workers, digits_dir, tmp_path
 ):
     killed = tmp_path / "killed"
     arguments = [*TINY, f"--config.data.data_dir={digits_dir}"]
     arguments += [f"--workdir={killed}"]
-    chief, worker = start_workers(tmp_path / "first", *arguments)
+    chief, worker = start_workers(two_workers(), tmp_path / "first", *arguments)
     kill_when(worker, IN_SEARCH, killed, others=[chief])
     code, output, errors = finish(chief)
     assert code == 1
@@ -194,7 +184,7 @@ def test_a_lost_worker_ends_the_other_and_both_go_on(
     )
     assert "Traceback" not in errors
 
-    again = start_workers(tmp_path / "again", *arguments)
+    again = start_workers(two_workers(), tmp_path / "again", *arguments)
     for process in again:
         code, output, errors = finish(process)
         assert code == 0, errors
