@@ -31,7 +31,7 @@ import numpy as np
 import keras_superweights as ksw
 from benchmarks.training import trained
 from keras_superweights.layers import heads
-from keras_superweights.members import skeletons
+from keras_superweights.members.skeleton import skeletons
 from trainers import experiment
 
 WAYS = ("plain", "reduced", "shared")

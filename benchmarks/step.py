@@ -35,8 +35,8 @@ def build(kind, arguments):
 
     import keras_superweights as ksw
     from keras_superweights.allocation import resolve_budget
-    from keras_superweights.members import describe
-    from keras_superweights.members import skeletons
+    from keras_superweights.members.allocating import describe
+    from keras_superweights.members.skeleton import skeletons
 
     keras.utils.set_random_seed(0)
     keras.config.set_dtype_policy(arguments.precision)

@@ -33,6 +33,6 @@ from keras_superweights import search
 from keras_superweights import sharing
 from keras_superweights import tuning
 from keras_superweights.allocation import Allocation
-from keras_superweights.members import allocate
-from keras_superweights.network import SuperWeightNetwork
+from keras_superweights.members.allocating import allocate
 from keras_superweights.share import share
+from keras_superweights.training.network import SuperWeightNetwork

@@ -7,9 +7,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_superweights.ensemble import log_mean_probabilities
+from keras_superweights.ensembles.classifier import log_mean_probabilities
 from keras_superweights.metrics.evaluation import pareto_frontier
-from keras_superweights.network import SuperWeightNetwork
+from keras_superweights.training.network import SuperWeightNetwork
 
 _NUM_WARM_UPS = 3
 

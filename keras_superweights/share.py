@@ -5,11 +5,11 @@ import warnings
 import keras
 
 from keras_superweights.allocation import resolve_budget
-from keras_superweights.allocation.kernels import reasons
-from keras_superweights.members import describe
-from keras_superweights.members import skeletons
-from keras_superweights.network import SuperWeightNetwork
+from keras_superweights.allocation.specs import reasons
+from keras_superweights.members.allocating import describe
+from keras_superweights.members.skeleton import skeletons
 from keras_superweights.sharing import Shapeshifter
+from keras_superweights.training.network import SuperWeightNetwork
 
 
 def share(model, budget_params, sharing=None, strict=False, **kwargs):

@@ -9,7 +9,7 @@ import threading
 import tensorflow as tf
 
 from keras_superweights.datasets import ImagePipeline
-from keras_superweights.distribution import is_multi_worker
+from keras_superweights.training.distribution import is_multi_worker
 from trainers.cluster import check_port
 from trainers.cluster import read_cluster
 

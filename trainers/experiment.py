@@ -7,8 +7,8 @@ import keras
 import keras_superweights as ksw
 from keras_superweights.allocation import resolve_budget
 from keras_superweights.datasets import ImagePipeline
-from keras_superweights.members import describe
-from keras_superweights.members import skeletons
+from keras_superweights.members.allocating import describe
+from keras_superweights.members.skeleton import skeletons
 from keras_superweights.schedules import LinearWarmup
 from keras_superweights.search.recording import check_sketch_size
 from trainers.settings import APPLICATIONS

@@ -30,7 +30,7 @@ from absl import flags
 from ml_collections import config_flags
 
 import keras_superweights as ksw
-from keras_superweights.members import skeletons
+from keras_superweights.members.skeleton import skeletons
 from keras_superweights.metrics import count_flops
 from keras_superweights.planning import OPTIMIZERS
 from keras_superweights.planning import plan_training

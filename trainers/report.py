@@ -41,7 +41,7 @@ def measure(network, logits, labels):
     )
     generated = [0] * len(flops)
     for kernel, pieces in zip(
-        allocation.kernels, allocation.pieces, strict=True
+        allocation.kernels, allocation.composition, strict=True
     ):
         generated[kernel.member] += kernel.size if pieces else 0
     metrics["members"] = [

@@ -10,7 +10,7 @@ import keras
 
 import keras_superweights as ksw
 from keras_superweights.datasets import ImagePipeline
-from keras_superweights.search.clustering import check_threshold
+from keras_superweights.search.grouping import check_threshold
 from trainers.devices import STRATEGIES
 
 APPLICATIONS = dict(inspect.getmembers(keras.applications, inspect.isfunction))

@@ -12,7 +12,7 @@ again, and so notices when the file was edited or damaged.
 import dataclasses
 
 from keras_superweights.search import learn_stores
-from keras_superweights.search.stores import group_coefficients
+from keras_superweights.search.learning import group_coefficients
 from trainers import experiment
 from trainers.pretraining import begin
 from trainers.pretraining import check_measured

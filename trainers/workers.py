@@ -19,7 +19,7 @@ import zlib
 
 import tensorflow as tf
 
-from keras_superweights.distribution import is_multi_worker
+from keras_superweights.training.distribution import is_multi_worker
 from trainers.backup import Backup
 from trainers.workdir import Workdir
 

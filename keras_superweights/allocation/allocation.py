@@ -15,12 +15,12 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from keras_superweights.allocation.kernels import KernelSpec
-from keras_superweights.allocation.kernels import MemberSpec
-from keras_superweights.allocation.kernels import UnsharedKernel
-from keras_superweights.allocation.pieces import Rectangle
-from keras_superweights.allocation.pieces import tile
-from keras_superweights.allocation.superweight import Bank
+from keras_superweights.allocation.regions import Rectangle
+from keras_superweights.allocation.regions import tile
+from keras_superweights.allocation.specs import KernelSpec
+from keras_superweights.allocation.specs import MemberSpec
+from keras_superweights.allocation.specs import UnsharedKernel
+from keras_superweights.allocation.superweight import BankSpec
 from keras_superweights.allocation.superweight import SuperWeight
 from keras_superweights.allocation.table import format_allocation
 
@@ -47,7 +47,7 @@ class Allocation:
     """
 
     members: tuple[MemberSpec, ...]
-    banks: tuple[Bank, ...]
+    banks: tuple[BankSpec, ...]
     superweights: tuple[SuperWeight, ...]
     budget_params: int
     sharing: str = ""
@@ -81,7 +81,7 @@ class Allocation:
                 )
         tiled = set()  # kernels of a cluster repeat themselves
         for index, kernel in enumerate(self.kernels):
-            parts = tuple(s for s, _ in self.pieces[index])
+            parts = tuple(s for s, _ in self.composition[index])
             if not parts or (kernel.box, parts) in tiled:
                 continue
             regions = tuple(self.superweights[s].region for s in parts)
@@ -105,7 +105,7 @@ class Allocation:
         return all_kernels(self.members)
 
     @functools.cached_property
-    def pieces(self) -> tuple[tuple[tuple[int, int], ...], ...]:
+    def composition(self) -> tuple[tuple[tuple[int, int], ...], ...]:
         """For each kernel, its `(SuperWeight, row)` pairs; none if private."""
         pieces = [[] for _ in self.kernels]
         for index, piece in enumerate(self.superweights):
@@ -124,7 +124,7 @@ class Allocation:
     @property
     def private_kernels(self) -> tuple[int, ...]:
         """Kernels that share nothing and stay variables of their layers."""
-        return tuple(i for i, p in enumerate(self.pieces) if not p)
+        return tuple(i for i, p in enumerate(self.composition) if not p)
 
     @property
     def num_coefficients(self) -> int:
@@ -200,7 +200,7 @@ class Allocation:
         try:
             data = json.loads(text)
             data["members"] = tuple(map(_member, data["members"]))
-            data["banks"] = tuple(Bank(**bank) for bank in data["banks"])
+            data["banks"] = tuple(BankSpec(**bank) for bank in data["banks"])
             data["superweights"] = tuple(
                 map(_superweight, data["superweights"])
             )

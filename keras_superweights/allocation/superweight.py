@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 
-from keras_superweights.allocation.pieces import Rectangle
+from keras_superweights.allocation.regions import Rectangle
 
 # NPAS, section 3.2: the size of a layer's embedding.
 EMBEDDING_SIZE = 24
@@ -16,7 +16,7 @@ UPSAMPLINGS = ("mask", "repeat", "bilinear")
 
 
 @dataclass(frozen=True)
-class Bank:
+class BankSpec:
     """A trainable store.
 
     Attributes:
@@ -136,7 +136,7 @@ class SuperWeight:
             masks = sum(-(-size // self.length) - 1 for size in sizes)
         return self.num_coefficients + masks * MASK_WINDOW
 
-    def check(self, index: int, kernels, bank: Bank):
+    def check(self, index: int, kernels, bank: BankSpec):
         """Raises an error if the attributes do not fit one another.
 
         Args:

@@ -1,6 +1,6 @@
 """The allocation as a table: where the parameters are."""
 
-from keras_superweights.allocation.kernels import reasons
+from keras_superweights.allocation.specs import reasons
 
 
 def format_allocation(allocation) -> str:

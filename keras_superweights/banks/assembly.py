@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from keras import ops
 
-from keras_superweights.allocation.pieces import Rectangle
+from keras_superweights.allocation.regions import Rectangle
 
 INPUTS = -2
 OUTPUTS = -1

@@ -56,7 +56,7 @@ class KernelGenerator(keras.layers.Layer):
         ]
         self._plans = {}
         self.upsamplers = {}
-        for index, parts in enumerate(allocation.pieces):
+        for index, parts in enumerate(allocation.composition):
             pieces = [allocation.superweights[s] for s, _ in parts]
             if pieces and pieces[0].upsampling in REPETITIONS:
                 self._add_upsampler(index, pieces[0])
@@ -219,7 +219,7 @@ class KernelGenerator(keras.layers.Layer):
         rows = [ops.unstack(pieces, axis=0) for pieces in superweights]
         return {
             index: self._assemble(index, lambda s, row: rows[s][row])
-            for index, pieces in enumerate(self._allocation.pieces)
+            for index, pieces in enumerate(self._allocation.composition)
             if pieces
         }
 
@@ -231,7 +231,7 @@ class KernelGenerator(keras.layers.Layer):
         return self._assemble(index, self._row)
 
     def _assemble(self, index, vector):
-        pieces = self._allocation.pieces[index]
+        pieces = self._allocation.composition[index]
         if index in self._plans:
             rectangles = []
             for s, row in pieces:

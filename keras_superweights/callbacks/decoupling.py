@@ -4,8 +4,8 @@ import warnings
 
 import keras
 
-from keras_superweights.search.clustering import check_threshold
-from keras_superweights.search.clustering import group_above
+from keras_superweights.search.grouping import check_threshold
+from keras_superweights.search.grouping import group_above
 from keras_superweights.search.recording import GradientRecorder
 from keras_superweights.search.similarity import coefficient_similarity
 
@@ -177,7 +177,7 @@ def _tied_sets(allocation, cluster):
     for kernel in cluster:
         # Nested kernels of one cluster all use its first SuperWeight; of flat
         # ones, each kernel has only one.
-        s, row = allocation.pieces[kernel][0]
+        s, row = allocation.composition[kernel][0]
         ties = allocation.superweights[s].ties
         sets.setdefault((s, ties[row] if ties else 0), []).append(kernel)
     return [tuple(kernels) for kernels in sets.values()]

@@ -6,8 +6,8 @@ import numpy as np
 import tensorflow as tf
 
 from keras_superweights.datasets import crops
+from keras_superweights.datasets import epoch_plan
 from keras_superweights.datasets import normalization
-from keras_superweights.datasets import plan
 from keras_superweights.datasets import prepared
 from keras_superweights.datasets.examples import map_batches
 from keras_superweights.datasets.examples import open_examples
@@ -140,15 +140,17 @@ class ImageSet:
         Args:
             split: str.
             indices: int64 array, the examples.
-            batch_size, num_shards, shard: ints; see `plan.cut_batches`.
+            batch_size, num_shards, shard: ints; see `epoch_plan.cut_batches`.
 
         Returns:
             A `tf.data.Dataset` of `(images, labels)`.
 
         Raises:
-            TypeError, ValueError: As `plan.cut_batches`.
+            TypeError, ValueError: As `epoch_plan.cut_batches`.
         """
-        cuts = plan.cut_batches(len(indices), batch_size, num_shards, shard)
+        cuts = epoch_plan.cut_batches(
+            len(indices), batch_size, num_shards, shard
+        )
         batches = tf.data.Dataset.from_tensor_slices(cuts).map(
             lambda start, stop: tf.constant(indices)[start:stop]
         )

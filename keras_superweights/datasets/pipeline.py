@@ -8,8 +8,8 @@ import numpy as np
 import tensorflow as tf
 
 from keras_superweights.datasets import augment
+from keras_superweights.datasets import epoch_plan
 from keras_superweights.datasets import mixing
-from keras_superweights.datasets import plan
 from keras_superweights.datasets.arguments import check_integer
 from keras_superweights.datasets.arguments import check_number
 from keras_superweights.datasets.image_set import ImageSet
@@ -170,7 +170,7 @@ class ImagePipeline:
         """
         check_integer("epochs", epochs, 0)
         check_integer("first_epoch", first_epoch, 0, epochs)
-        rows = plan.shard_rows(
+        rows = epoch_plan.shard_rows(
             self.batch_size, num_shards, shard, with_next=self._mixes
         )
         trained, _ = self._parts
@@ -194,7 +194,7 @@ class ImagePipeline:
         batches = (
             tf.data.Dataset.range(first_epoch, epochs)
             .flat_map(
-                lambda epoch: plan.plan_epoch(
+                lambda epoch: epoch_plan.plan_epoch(
                     epoch, self.seed, trained, self.batch_size, rows, self._draw
                 )
             )
@@ -210,7 +210,7 @@ class ImagePipeline:
         """Returns the batches of the test split, in order, nothing dropped.
 
         Every shard has as many batches, and every batch at least one row; see
-        `plan.cut_batches`. Together the shards see every example once.
+        `epoch_plan.cut_batches`. Together the shards see every example once.
 
         Args:
             num_shards, shard: as in `train`.
@@ -337,7 +337,7 @@ class ImagePipeline:
     def _parts(self):
         """`(trained, held_out)`: indices into the training split."""
         num_examples = self._set.num_examples(self.train_split)
-        return plan.hold_out(num_examples, self.validation_fraction)
+        return epoch_plan.hold_out(num_examples, self.validation_fraction)
 
     @functools.cached_property
     def _normalization(self):

@@ -15,12 +15,12 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_superweights.ensemble import log_mean_probabilities
+from keras_superweights.ensembles.classifier import log_mean_probabilities
 from keras_superweights.export.formats import FORMATS
 from keras_superweights.export.formats import NotConvertedError
 from keras_superweights.export.formats import checked_formats
 from keras_superweights.export.formats import input_structure
-from keras_superweights.network import SuperWeightNetwork
+from keras_superweights.training.network import SuperWeightNetwork
 
 _MIB = 2**20
 

@@ -96,7 +96,9 @@ def _cells(allocation):
 
 
 def _pieces(allocation, kernel):
-    return [allocation.superweights[s] for s, _ in allocation.pieces[kernel]]
+    return [
+        allocation.superweights[s] for s, _ in allocation.composition[kernel]
+    ]
 
 
 def _num_templates(piece):

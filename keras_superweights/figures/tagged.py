@@ -138,7 +138,7 @@ def _mixing_alike(allocation, mixed, cluster):
     for kernel in cluster:
         pieces = [
             allocation.superweights[s]
-            for s, _ in allocation.pieces[kernel]
+            for s, _ in allocation.composition[kernel]
             if s in mixed
         ]
         view = tuple(

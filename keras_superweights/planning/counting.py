@@ -10,18 +10,18 @@ import keras
 import tensorflow as tf
 
 from keras_superweights.banks import KernelGenerator
-from keras_superweights.cloning import without_memory
-from keras_superweights.gradients import statistics
 from keras_superweights.layers import walk
-from keras_superweights.members import dtype_policy
-from keras_superweights.members import fitted_allocation
-from keras_superweights.members import generated_dtype
-from keras_superweights.members import shareable_kernels
-from keras_superweights.members import skeletons
+from keras_superweights.members.allocating import fitted_allocation
+from keras_superweights.members.cloning import without_memory
+from keras_superweights.members.shareable import shareable_kernels
+from keras_superweights.members.skeleton import dtype_policy
+from keras_superweights.members.skeleton import generated_dtype
+from keras_superweights.members.skeleton import skeletons
 from keras_superweights.planning.memory import TrainingMemory
 from keras_superweights.planning.memory import TrainingPlan
 from keras_superweights.planning.optimizers import fresh_optimizer
 from keras_superweights.planning.optimizers import slot_bytes
+from keras_superweights.training.gradients import statistics
 
 
 def plan_training(members, allocation, optimizer="sgd", num_workers=1):
@@ -89,7 +89,7 @@ def plan_training(members, allocation, optimizer="sgd", num_workers=1):
             for model in models
             for _, layer, weight in shareable_kernels(model)
         )
-        if allocation.pieces[index]
+        if allocation.composition[index]
     }
     trained = [v for model in models for v in model.trainable_variables]
     untrained = [v for model in models for v in model.non_trainable_variables]
@@ -142,7 +142,7 @@ def _of_kernels(generator, readers):
     copies, gradients, kept = 0, 0, set()
     for index, layer in readers:
         scalars = kernels[index].size
-        (first, _), *others = allocation.pieces[index]
+        (first, _), *others = allocation.composition[index]
         piece = allocation.superweights[first]
         read = _read_dtype(layer, dtype)
         whole = not others and piece.generated_size(kernels) == scalars

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from keras_superweights.allocation.allocation import Allocation
-from keras_superweights.allocation.clusters import Cluster
-from keras_superweights.search.clustering import group_above
+from keras_superweights.search.grouping import group_above
+from keras_superweights.sharing.clusters import Cluster
 from keras_superweights.sharing.superweights import SuperWeights
 
 TAU_STEP = 0.05

@@ -135,7 +135,7 @@ def unused_kernels(allocation, grams):
             }
     return tuple(
         index
-        for index, pieces in enumerate(allocation.pieces)
+        for index, pieces in enumerate(allocation.composition)
         if pieces and index not in used
     )
 
@@ -143,7 +143,7 @@ def unused_kernels(allocation, grams):
 def _cosines(allocation, cluster, gram_of):
     """Cosines of sums over the SuperWeights that two kernels share."""
     count = len(cluster)
-    rows = [dict(allocation.pieces[kernel]) for kernel in cluster]
+    rows = [dict(allocation.composition[kernel]) for kernel in cluster]
     similarity = np.eye(count)
     for one in range(count):
         for other in range(one):

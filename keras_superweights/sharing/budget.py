@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import NoReturn
 
-from keras_superweights.allocation.kernels import MemberSpec
-from keras_superweights.allocation.templates import Demand
+from keras_superweights.allocation.specs import MemberSpec
+from keras_superweights.sharing.spending import Demand
 
 
 def refuse(

@@ -3,8 +3,8 @@
 import dataclasses
 from collections.abc import Sequence
 
-from keras_superweights.allocation.stores import View
 from keras_superweights.allocation.superweight import SuperWeight
+from keras_superweights.sharing.dealing import View
 
 # Joined are those that mix at least one in so many of the rows.
 SPARSEST = 4

@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from keras_superweights.allocation import clusters as clustering
 from keras_superweights.allocation.allocation import Allocation
 from keras_superweights.allocation.allocation import all_kernels
-from keras_superweights.allocation.kernels import MemberSpec
-from keras_superweights.allocation.pieces import Rectangle
-from keras_superweights.allocation.superweight import Bank
+from keras_superweights.allocation.regions import Rectangle
+from keras_superweights.allocation.specs import MemberSpec
+from keras_superweights.allocation.superweight import BankSpec
 from keras_superweights.allocation.superweight import SuperWeight
+from keras_superweights.sharing import clusters
 from keras_superweights.sharing.budget import SMALLER
 from keras_superweights.sharing.budget import refuse
 from keras_superweights.sharing.budget import unused_note
@@ -17,9 +17,9 @@ from keras_superweights.sharing.selection import SelectiveRule
 from keras_superweights.sharing.selection import others_params
 
 _GROUPS = {
-    "network": clustering.shapes_in_members,
-    "members": clustering.same_layers,
-    "both": clustering.shapes,
+    "network": clusters.shapes_in_members,
+    "members": clusters.same_layers,
+    "both": clusters.shapes,
 }
 
 
@@ -106,7 +106,7 @@ class HardSharing(SelectiveRule):
                     ties=(),
                 )
             )
-            banks.append(Bank(group.name, kernel.size))
+            banks.append(BankSpec(group.name, kernel.size))
         shared = [k for piece in superweights for k in piece.kernels]
         kept = others_params(members, shared)
         needed = kept + sum(bank.size for bank in banks)
@@ -130,7 +130,7 @@ class HardSharing(SelectiveRule):
         groups = _GROUPS[self.scope]([kernels[i] for i in indices])
         return [
             group
-            for group in clustering.reindexed(groups, indices)
+            for group in clusters.reindexed(groups, indices)
             if len(group.kernels) > 1
         ]
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from keras_superweights.allocation.allocation import Allocation
-from keras_superweights.allocation.kernels import MemberSpec
+from keras_superweights.allocation.specs import MemberSpec
 from keras_superweights.sharing.budget import SMALLER
 from keras_superweights.sharing.budget import refuse
 from keras_superweights.sharing.budget import unused_note

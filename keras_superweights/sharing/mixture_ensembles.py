@@ -12,25 +12,25 @@ Three regimes follow from the budget:
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from keras_superweights.allocation import clusters as clustering
 from keras_superweights.allocation.allocation import Allocation
 from keras_superweights.allocation.allocation import all_kernels
-from keras_superweights.allocation.kernels import MemberSpec
-from keras_superweights.allocation.pieces import Rectangle
-from keras_superweights.allocation.stores import deal
-from keras_superweights.allocation.superweight import Bank
+from keras_superweights.allocation.regions import Rectangle
+from keras_superweights.allocation.specs import MemberSpec
+from keras_superweights.allocation.superweight import BankSpec
 from keras_superweights.allocation.superweight import SuperWeight
-from keras_superweights.allocation.templates import Demand
-from keras_superweights.allocation.templates import minimum_cost
-from keras_superweights.allocation.templates import spend
+from keras_superweights.sharing import clusters
 from keras_superweights.sharing.budget import SMALLER
 from keras_superweights.sharing.budget import refuse
 from keras_superweights.sharing.budget import unused_note
+from keras_superweights.sharing.dealing import deal
 from keras_superweights.sharing.flat import flat
 from keras_superweights.sharing.flat import joined
 from keras_superweights.sharing.selection import SelectiveRule
 from keras_superweights.sharing.selection import keep
 from keras_superweights.sharing.selection import restore
+from keras_superweights.sharing.spending import Demand
+from keras_superweights.sharing.spending import minimum_cost
+from keras_superweights.sharing.spending import spend
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ class MixtureEnsembles(SelectiveRule):
         indices = self.chosen(members)
         chosen_only = keep(members, indices)
         kernels = all_kernels(chosen_only)
-        groups = clustering.shapes(kernels)
+        groups = clusters.shapes(kernels)
         demands = [self._demand(kernels, group) for group in groups]
         scalars = budget_params - sum(m.other_params for m in chosen_only)
         if scalars >= minimum_cost(demands):
@@ -136,7 +136,7 @@ class MixtureEnsembles(SelectiveRule):
                 self._mixture(kernels, len(banks), group.kernels, count)
             )
             size = kernels[group.kernels[0]].size
-            banks.append(Bank(group.name, count * size))
+            banks.append(BankSpec(group.name, count * size))
         return banks, superweights
 
     def _demand(self, kernels, group) -> Demand:
@@ -188,7 +188,7 @@ class MixtureEnsembles(SelectiveRule):
 
     def _one_store(self, kernels, scalars, members, cost_of_groups):
         """One bank for all layers, read round robin (section 5.1)."""
-        (group,) = clustering.all_in_one(kernels)
+        (group,) = clusters.all_in_one(kernels)
 
         def mixed(store, kernel):
             return min(self.max_templates, store // kernel.size)
@@ -220,7 +220,7 @@ class MixtureEnsembles(SelectiveRule):
             flat(0, indices, view)
             for indices, view in zip(layers.values(), views, strict=True)
         ]
-        return [Bank(group.name, store)], joined(superweights, store)
+        return [BankSpec(group.name, store)], joined(superweights, store)
 
 
 def _largest(holds, low: int, high: int) -> int:

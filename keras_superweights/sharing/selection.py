@@ -10,9 +10,9 @@ import fnmatch
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from keras_superweights.allocation.kernels import KINDS
-from keras_superweights.allocation.kernels import KernelSpec
-from keras_superweights.allocation.kernels import MemberSpec
+from keras_superweights.allocation.specs import KINDS
+from keras_superweights.allocation.specs import KernelSpec
+from keras_superweights.allocation.specs import MemberSpec
 from keras_superweights.allocation.superweight import SuperWeight
 
 

@@ -6,16 +6,16 @@ from dataclasses import dataclass
 
 from keras_superweights.allocation.allocation import Allocation
 from keras_superweights.allocation.allocation import all_kernels
-from keras_superweights.allocation.kernels import MemberSpec
-from keras_superweights.allocation.stores import View
-from keras_superweights.allocation.stores import cheapest_total
-from keras_superweights.allocation.stores import deal
-from keras_superweights.allocation.stores import in_proportion
-from keras_superweights.allocation.stores import largest_total
-from keras_superweights.allocation.stores import read
+from keras_superweights.allocation.specs import MemberSpec
 from keras_superweights.allocation.superweight import UPSAMPLINGS
-from keras_superweights.allocation.superweight import Bank
+from keras_superweights.allocation.superweight import BankSpec
 from keras_superweights.sharing.budget import refuse
+from keras_superweights.sharing.dealing import View
+from keras_superweights.sharing.dealing import cheapest_total
+from keras_superweights.sharing.dealing import deal
+from keras_superweights.sharing.dealing import in_proportion
+from keras_superweights.sharing.dealing import largest_total
+from keras_superweights.sharing.dealing import read
 from keras_superweights.sharing.flat import flat
 from keras_superweights.sharing.flat import joined
 from keras_superweights.sharing.selection import SelectiveRule
@@ -172,7 +172,7 @@ class Shapeshifter(SelectiveRule):
         return Allocation(
             members=tuple(members),
             banks=tuple(
-                Bank(f"store {index}", size)
+                BankSpec(f"store {index}", size)
                 for index, (size, _) in enumerate(stores)
             ),
             superweights=tuple(p for _, pieces in stores for p in pieces),
@@ -299,7 +299,7 @@ class Shapeshifter(SelectiveRule):
         )
         return Allocation(
             members=tuple(members),
-            banks=(Bank("store", length * PRETRAINING_TEMPLATES),),
+            banks=(BankSpec("store", length * PRETRAINING_TEMPLATES),),
             superweights=superweights(length),
             budget_params=budget_params,
             sharing=f"{self}, pretraining",

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from keras_superweights.allocation import clusters as clustering
 from keras_superweights.allocation.allocation import Allocation
 from keras_superweights.allocation.allocation import all_kernels
-from keras_superweights.allocation.kernels import MemberSpec
+from keras_superweights.allocation.specs import MemberSpec
+from keras_superweights.sharing import clusters
 from keras_superweights.sharing.selection import SelectiveRule
 from keras_superweights.sharing.superweights import check_max_templates
 from keras_superweights.sharing.superweights import nested_allocation
@@ -67,13 +67,13 @@ class SoftSharing(SelectiveRule):
         """
         indices = self.chosen(members)
         every = all_kernels(members)
-        groups = clustering.shapes_in_members([every[i] for i in indices])
+        groups = clusters.shapes_in_members([every[i] for i in indices])
         return nested_allocation(
             members,
             budget_params,
             [
                 group
-                for group in clustering.reindexed(groups, indices)
+                for group in clusters.reindexed(groups, indices)
                 if len(group.kernels) > 1
             ],
             self,

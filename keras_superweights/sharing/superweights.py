@@ -4,20 +4,23 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from keras_superweights.allocation import clusters as clustering
 from keras_superweights.allocation.allocation import Allocation
 from keras_superweights.allocation.allocation import all_kernels
-from keras_superweights.allocation.kernels import MemberSpec
-from keras_superweights.allocation.pieces import nested_regions
-from keras_superweights.allocation.superweight import Bank
+from keras_superweights.allocation.regions import nested_regions
+from keras_superweights.allocation.specs import MemberSpec
+from keras_superweights.allocation.superweight import BankSpec
 from keras_superweights.allocation.superweight import SuperWeight
-from keras_superweights.allocation.templates import Demand
-from keras_superweights.allocation.templates import minimum_cost
-from keras_superweights.allocation.templates import spend
 from keras_superweights.sharing.budget import refuse
 from keras_superweights.sharing.budget import unused_note
+from keras_superweights.sharing.clusters import Cluster
+from keras_superweights.sharing.clusters import depth_bins
+from keras_superweights.sharing.clusters import positions
+from keras_superweights.sharing.clusters import reindexed
 from keras_superweights.sharing.selection import SelectiveRule
 from keras_superweights.sharing.selection import others_params
+from keras_superweights.sharing.spending import Demand
+from keras_superweights.sharing.spending import minimum_cost
+from keras_superweights.sharing.spending import spend
 
 # Where a bank serves few kernels, templates beyond one per kernel are the
 # high-budget regime, bounded by this many.
@@ -74,7 +77,7 @@ class SuperWeights(SelectiveRule):
                 f"clusters={self.clusters!r}."
             )
         check_max_templates(self.max_templates)
-        clustering.depth_bins([], self.depth_bins)  # refuses a bad number
+        depth_bins([], self.depth_bins)  # refuses a bad number
 
     def allocate(
         self, members: Sequence[MemberSpec], budget_params: int
@@ -89,9 +92,7 @@ class SuperWeights(SelectiveRule):
             members, budget_params, self.start_clusters(members)
         )
 
-    def start_clusters(
-        self, members: Sequence[MemberSpec]
-    ) -> list[clustering.Cluster]:
+    def start_clusters(self, members: Sequence[MemberSpec]) -> list[Cluster]:
         """The clusters that the rule forms before anything is measured.
 
         Kernels that are not chosen are in none.
@@ -100,16 +101,16 @@ class SuperWeights(SelectiveRule):
         every = all_kernels(members)
         kernels = [every[index] for index in indices]
         if self.clusters == "depth":
-            clusters = clustering.depth_bins(kernels, self.depth_bins)
+            found = depth_bins(kernels, self.depth_bins)
         else:
-            clusters = clustering.positions(kernels)
-        return clustering.reindexed(clusters, indices)
+            found = positions(kernels)
+        return reindexed(found, indices)
 
     def allocate_clusters(
         self,
         members: Sequence[MemberSpec],
         budget_params: int,
-        clusters: Sequence[clustering.Cluster],
+        clusters: Sequence[Cluster],
     ) -> Allocation:
         """The allocation for clusters that are known, such as learned ones.
 
@@ -131,7 +132,7 @@ class SuperWeights(SelectiveRule):
     def smallest_budget(
         self,
         members: Sequence[MemberSpec],
-        clusters: Sequence[clustering.Cluster],
+        clusters: Sequence[Cluster],
     ) -> int:
         """The scalars that these clusters need at least."""
         _, demands, fixed = _needs(members, clusters, self.max_templates)
@@ -152,7 +153,7 @@ def check_max_templates(max_templates):
 def nested_allocation(
     members: Sequence[MemberSpec],
     budget_params: int,
-    clusters: Sequence[clustering.Cluster],
+    clusters: Sequence[Cluster],
     sharing,
     *,
     max_templates: int | None,
@@ -197,7 +198,7 @@ def nested_allocation(
                 ties=tuple(0 if tied else row for row in rows),
             )
         )
-        banks.append(Bank(name, count * demand.size))
+        banks.append(BankSpec(name, count * demand.size))
     return Allocation(
         members=tuple(members),
         banks=tuple(banks),

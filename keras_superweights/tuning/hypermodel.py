@@ -8,11 +8,11 @@ import keras
 
 from keras_superweights.allocation.allocation import Allocation
 from keras_superweights.callbacks.decoupling import CoefficientDecoupling
-from keras_superweights.members import allocate
-from keras_superweights.members import skeletons
-from keras_superweights.network import SuperWeightNetwork
-from keras_superweights.search.search import find_clusters
+from keras_superweights.members.allocating import allocate
+from keras_superweights.members.skeleton import skeletons
+from keras_superweights.search.finding import find_clusters
 from keras_superweights.sharing.superweights import SuperWeights
+from keras_superweights.training.network import SuperWeightNetwork
 from keras_superweights.tuning.extra import keras_tuner
 
 

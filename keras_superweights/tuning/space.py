@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from dataclasses import fields
 
-from keras_superweights.search.clustering import check_threshold
+from keras_superweights.search.grouping import check_threshold
 
 # Up to here a budget is a fraction, above a count (`resolve_budget`).
 _LARGEST_FRACTION = 100

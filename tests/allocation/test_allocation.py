@@ -5,11 +5,11 @@ import re
 import pytest
 
 from keras_superweights.allocation import Allocation
-from keras_superweights.allocation import Bank
+from keras_superweights.allocation import BankSpec
 from keras_superweights.allocation import KernelSpec
 from keras_superweights.allocation import MemberSpec
 from keras_superweights.allocation import SuperWeight
-from keras_superweights.allocation.pieces import Rectangle
+from keras_superweights.allocation.regions import Rectangle
 from keras_superweights.sharing import MixtureEnsembles
 from keras_superweights.sharing import SuperWeights
 
@@ -40,7 +40,7 @@ OUTER = SuperWeight(
 )
 GOOD = Allocation(
     members=MEMBERS,
-    banks=(Bank("inner", 48), Bank("outer", 24)),
+    banks=(BankSpec("inner", 48), BankSpec("outer", 24)),
     superweights=(INNER, OUTER),
     budget_params=100,
     sharing="by hand",
@@ -54,7 +54,7 @@ def test_the_parameters_are_counted_by_hand():
     assert GOOD.num_params == 48 + 24 + 4 + 4 + 7 + 5
     assert GOOD.independent_params == (24 + 4 + 7) + (48 + 5)
     assert GOOD.private_kernels == (1,)
-    assert GOOD.pieces == (((0, 0),), (), ((0, 1), (1, 0)))
+    assert GOOD.composition == (((0, 0),), (), ((0, 1), (1, 0)))
 
 
 def test_the_table_adds_up_to_its_total():

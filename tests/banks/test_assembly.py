@@ -3,8 +3,8 @@ import random
 import numpy as np
 import pytest
 
-from keras_superweights.allocation.pieces import Rectangle
-from keras_superweights.allocation.pieces import nested_regions
+from keras_superweights.allocation.regions import Rectangle
+from keras_superweights.allocation.regions import nested_regions
 from keras_superweights.banks.assembly import Joint
 from keras_superweights.banks.assembly import Tile
 from keras_superweights.banks.assembly import assemble

@@ -48,7 +48,7 @@ def given(allocation, seed=0):
     return {
         index: draw.normal(size=kernel.shape) * 10.0 ** draw.uniform(-2, 2)
         for index, kernel in enumerate(allocation.kernels)
-        if allocation.pieces[index]
+        if allocation.composition[index]
     }
 
 

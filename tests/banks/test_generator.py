@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from keras_superweights.allocation import Allocation
-from keras_superweights.allocation import Bank
+from keras_superweights.allocation import BankSpec
 from keras_superweights.allocation import KernelSpec
 from keras_superweights.allocation import MemberSpec
 from keras_superweights.allocation import SuperWeight
-from keras_superweights.allocation.pieces import Rectangle
+from keras_superweights.allocation.regions import Rectangle
 from keras_superweights.banks import KernelGenerator
 from keras_superweights.sharing import MixtureEnsembles
 from keras_superweights.sharing import SuperWeights
@@ -82,10 +82,10 @@ def by_hand(name):
     whole = (Rectangle(0, 3, 0, 4),)
     if name == "wraps":
         piece = SuperWeight(0, (2,), whole, (0, 1, 2), 2, (0, 1, 2), first=1)
-        banks = (Bank("store", 50),)
+        banks = (BankSpec("store", 50),)
     elif name == "rolls":
         piece = SuperWeight(0, (2,), whole, (0, 1, 2), 2, (0, 1, 2), first=2)
-        banks = (Bank("store", 79),)
+        banks = (BankSpec("store", 79),)
     elif name == "tied choices":
         piece = SuperWeight(
             0,
@@ -96,14 +96,14 @@ def by_hand(name):
             (0, 1, 0),
             choices=((3, 1), (0, 2), (1, 0)),
         )
-        banks = (Bank("store", 96),)
+        banks = (BankSpec("store", 96),)
     elif name == "regions apart":
         # One piece of two rectangles that do not touch, and one between.
         region = (Rectangle(0, 3, 0, 1), Rectangle(0, 3, 3, 4))
         middle = (Rectangle(0, 3, 1, 3),)
         return Allocation(
             tuple(members),
-            (Bank("outer", 2 * 12), Bank("inner", 12)),
+            (BankSpec("outer", 2 * 12), BankSpec("inner", 12)),
             (
                 SuperWeight(0, (2,), region, (0, 1, 2), 2, (0, 1, 1)),
                 SuperWeight(1, (2,), middle, (2, 0, 1), 1, ()),

@@ -6,11 +6,11 @@ import pytest
 from keras_superweights import figures
 from keras_superweights.allocation import KernelSpec
 from keras_superweights.allocation import MemberSpec
-from keras_superweights.allocation.clusters import Cluster
 from keras_superweights.sharing import HardSharing
 from keras_superweights.sharing import Independent
 from keras_superweights.sharing import Shapeshifter
 from keras_superweights.sharing import SuperWeights
+from keras_superweights.sharing.clusters import Cluster
 
 
 def test_members_are_rows_of_kernels_in_the_colours_of_their_clusters(

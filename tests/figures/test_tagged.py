@@ -103,7 +103,7 @@ def member(width):
 def used_coefficients(allocation, mixtures, kernel):
     """For each SuperWeight, the row that a kernel mixes with, written out."""
     found = {}
-    for s, row in allocation.pieces[kernel]:
+    for s, row in allocation.composition[kernel]:
         piece = allocation.superweights[s]
         if piece.ties:
             stored = mixtures[s].coefficients.numpy()[piece.ties[row]]
@@ -140,7 +140,7 @@ def test_coefficients_are_those_that_every_kernel_uses(sharing, budget):
         and any(
             allocation.superweights[s].ties
             for kernel in cluster
-            for s, _ in allocation.pieces[kernel]
+            for s, _ in allocation.composition[kernel]
         )
     }
     assert shown == mixed != set()

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_superweights.allocation.kernels import KINDS
+from keras_superweights.allocation.specs import KINDS
 from keras_superweights.layers import GENERATED
 from keras_superweights.layers import generate
 

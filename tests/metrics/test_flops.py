@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_superweights.cloning import without_memory
+from keras_superweights.members.cloning import without_memory
 from keras_superweights.metrics import count_flops
 from keras_superweights.models import wide_resnet
 

@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from keras_superweights.cloning import without_memory
+from keras_superweights.members.cloning import without_memory
 from keras_superweights.models import gru_sentence_encoder
 
 

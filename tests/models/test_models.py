@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 
 from keras_superweights import models
-from keras_superweights.cloning import from_json
-from keras_superweights.cloning import to_json
-from keras_superweights.cloning import without_memory
+from keras_superweights.members.cloning import from_json
+from keras_superweights.members.cloning import to_json
+from keras_superweights.members.cloning import without_memory
 
 # The arguments of a model that is quick to build.
 SMALL = {

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import keras_superweights as ksw
-from keras_superweights.cloning import without_memory
+from keras_superweights.members.cloning import without_memory
 from keras_superweights.models import transformer
 
 

@@ -3,7 +3,7 @@ import math
 import keras
 import numpy as np
 
-from keras_superweights.cloning import without_memory
+from keras_superweights.members.cloning import without_memory
 from keras_superweights.metrics import count_flops
 from keras_superweights.models import wide_resnet_50_2
 

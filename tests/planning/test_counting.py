@@ -156,7 +156,7 @@ def test_copies_are_what_layers_do_not_read_as_it_is():
     put_together = [
         kernel.size
         for kernel, pieces in zip(
-            allocation.kernels, allocation.pieces, strict=True
+            allocation.kernels, allocation.composition, strict=True
         )
         if len(pieces) > 1
     ]

@@ -8,10 +8,10 @@ import pytest
 from keras_superweights.allocation import Allocation
 from keras_superweights.allocation import KernelSpec
 from keras_superweights.allocation import MemberSpec
-from keras_superweights.allocation.clusters import Cluster
 from keras_superweights.search.refinement import fit_clusters
 from keras_superweights.search.refinement import refine_clusters
 from keras_superweights.sharing import SuperWeights
+from keras_superweights.sharing.clusters import Cluster
 
 AGREE = np.array([[1.0, 0.5, -0.5], [0.5, 1.0, 0.0], [-0.5, 0.0, 1.0]])
 

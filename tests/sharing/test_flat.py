@@ -7,9 +7,9 @@ import numpy as np
 from keras_superweights.allocation import Allocation
 from keras_superweights.allocation import KernelSpec
 from keras_superweights.allocation import MemberSpec
-from keras_superweights.allocation.stores import deal
-from keras_superweights.allocation.superweight import Bank
+from keras_superweights.allocation.superweight import BankSpec
 from keras_superweights.banks import KernelGenerator
+from keras_superweights.sharing.dealing import deal
 from keras_superweights.sharing.flat import flat
 from keras_superweights.sharing.flat import joined
 
@@ -20,7 +20,7 @@ def allocation_of(sizes, store, superweights):
     )
     return Allocation(
         members=(MemberSpec("net", kernels, 0),),
-        banks=(Bank("store", store),),
+        banks=(BankSpec("store", store),),
         superweights=tuple(superweights),
         budget_params=10**6,
     )

@@ -56,7 +56,7 @@ def kernel_of_the_paper(allocation, generator, index):
 
     Up to a factor: the paper leaves a kernel's scale to batch normalization.
     """
-    ((number, row),) = allocation.pieces[index]
+    ((number, row),) = allocation.composition[index]
     piece = allocation.superweights[number]
     size = allocation.kernels[index].size
     store = np.array(generator.banks[piece.bank].store, "float64")
@@ -118,7 +118,7 @@ def test_kernels_are_those_of_the_papers_formulas(mixing, upsampling):
             found = np.ravel(kernels[index]).astype("float64")
             expected = kernel_of_the_paper(allocation, generator, index)
             factor = np.linalg.norm(found) / np.linalg.norm(expected)
-            ((number, _),) = allocation.pieces[index]
+            ((number, _),) = allocation.composition[index]
             if allocation.superweights[number].mixing == "wavg":
                 assert factor == pytest.approx(1, rel=1e-4)
             np.testing.assert_allclose(

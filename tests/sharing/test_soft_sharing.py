@@ -7,8 +7,8 @@ import pytest
 import keras_superweights as ksw
 from keras_superweights.allocation import KernelSpec
 from keras_superweights.allocation import MemberSpec
-from keras_superweights.cloning import without_memory
-from keras_superweights.members import describe
+from keras_superweights.members.allocating import describe
+from keras_superweights.members.cloning import without_memory
 from keras_superweights.sharing import SoftSharing
 
 

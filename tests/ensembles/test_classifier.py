@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 
 from keras_superweights import metrics as numpy_metrics
-from keras_superweights.ensemble import Diversity
-from keras_superweights.ensemble import MemberMetrics
-from keras_superweights.ensemble import check_loss
-from keras_superweights.ensemble import log_mean_probabilities
+from keras_superweights.ensembles.classifier import Diversity
+from keras_superweights.ensembles.classifier import MemberMetrics
+from keras_superweights.ensembles.classifier import check_loss
+from keras_superweights.ensembles.classifier import log_mean_probabilities
 
 
 def softmax(logits):

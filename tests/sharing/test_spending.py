@@ -2,9 +2,9 @@ import random
 
 import pytest
 
-from keras_superweights.allocation.templates import Demand
-from keras_superweights.allocation.templates import minimum_cost
-from keras_superweights.allocation.templates import spend
+from keras_superweights.sharing.spending import Demand
+from keras_superweights.sharing.spending import minimum_cost
+from keras_superweights.sharing.spending import spend
 
 
 def cost(demand, count):

@@ -7,11 +7,11 @@ import keras
 import pytest
 
 from keras_superweights.allocation import Allocation
-from keras_superweights.kernels import shareable_kernels
-from keras_superweights.kernels import unshared_kernels
 from keras_superweights.layers import walk
-from keras_superweights.members import allocate
-from keras_superweights.members import describe
+from keras_superweights.members.allocating import allocate
+from keras_superweights.members.allocating import describe
+from keras_superweights.members.shareable import shareable_kernels
+from keras_superweights.members.shareable import unshared_kernels
 from keras_superweights.sharing import Independent
 
 

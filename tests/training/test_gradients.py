@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_superweights.gradients import move_slot_rows
+from keras_superweights.training.gradients import move_slot_rows
 
 ROWS, COLUMNS = 4, 3
 SOURCES = [2, 0, 0, 3]

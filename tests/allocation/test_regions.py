@@ -3,9 +3,9 @@ import random
 import numpy as np
 import pytest
 
-from keras_superweights.allocation.pieces import Rectangle
-from keras_superweights.allocation.pieces import nested_regions
-from keras_superweights.allocation.pieces import tile
+from keras_superweights.allocation.regions import Rectangle
+from keras_superweights.allocation.regions import nested_regions
+from keras_superweights.allocation.regions import tile
 
 CASES = {
     "one": [(4, 4)],

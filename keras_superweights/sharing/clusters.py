@@ -10,7 +10,7 @@ from collections.abc import Callable
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from keras_superweights.allocation.kernels import KernelSpec
+from keras_superweights.allocation.specs import KernelSpec
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,8 @@ import itertools
 import numpy as np
 import pytest
 
-from keras_superweights.search.clustering import group_above
-from keras_superweights.search.clustering import group_into
+from keras_superweights.search.grouping import group_above
+from keras_superweights.search.grouping import group_into
 
 
 def algorithm_1(similarity, threshold, draw):

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import keras
 
-from keras_superweights.allocation.kernels import UnsharedKernel
+from keras_superweights.allocation.specs import UnsharedKernel
 from keras_superweights.layers import GENERATED
 from keras_superweights.layers import heads
 from keras_superweights.layers import walk

@@ -4,22 +4,23 @@ import keras
 import tensorflow as tf
 from keras import ops
 
-from keras_superweights import cloning
-from keras_superweights import initialization
-from keras_superweights import members as member_models
 from keras_superweights.allocation.allocation import Allocation
 from keras_superweights.banks import KernelGenerator
-from keras_superweights.distribution import DistributedFit
-from keras_superweights.ensemble import MemberMetrics
-from keras_superweights.ensemble import at_least_float32
-from keras_superweights.ensemble import check_loss
-from keras_superweights.ensemble import log_mean_probabilities
-from keras_superweights.gradients import add_weight_decay
-from keras_superweights.gradients import average_over_replicas
-from keras_superweights.gradients import move_slot_rows
-from keras_superweights.gradients import statistics
-from keras_superweights.gradients import two_stage_gradients
-from keras_superweights.rebuilding import check_rebuilding
+from keras_superweights.ensembles.classifier import MemberMetrics
+from keras_superweights.ensembles.classifier import at_least_float32
+from keras_superweights.ensembles.classifier import check_loss
+from keras_superweights.ensembles.classifier import log_mean_probabilities
+from keras_superweights.members import allocating
+from keras_superweights.members import cloning
+from keras_superweights.members import skeleton
+from keras_superweights.members import warm_start as initialization
+from keras_superweights.members.rebuilding import check_rebuilding
+from keras_superweights.training.distribution import DistributedFit
+from keras_superweights.training.gradients import add_weight_decay
+from keras_superweights.training.gradients import average_over_replicas
+from keras_superweights.training.gradients import move_slot_rows
+from keras_superweights.training.gradients import statistics
+from keras_superweights.training.gradients import two_stage_gradients
 
 
 @keras.saving.register_keras_serializable(package="keras_superweights")
@@ -144,14 +145,14 @@ class SuperWeightNetwork(DistributedFit, keras.Model):
                 "`weight_decay` must be a number and not negative. Received: "
                 f"weight_decay={weight_decay!r}."
             )
-        models = member_models.skeletons(members)
+        models = skeleton.skeletons(members)
         for index, model in enumerate(models):
             check_rebuilding(index, model)
         initialization.check_initialize(initialize, models)
-        allocation = member_models.allocation_for(
+        allocation = allocating.allocation_for(
             models, budget_params, sharing, allocation
         )
-        dtype = member_models.dtype_policy(models)
+        dtype = skeleton.dtype_policy(models)
         super().__init__(name=name, **{"dtype": dtype, **kwargs})
         # Members convert what they are given, as any Functional model does:
         # the network's own policy must not round it before.
@@ -163,7 +164,7 @@ class SuperWeightNetwork(DistributedFit, keras.Model):
         self._member_texts = tuple(map(cloning.to_json, models))
         self.generator = KernelGenerator(
             allocation,
-            dtype=member_models.generated_dtype(self.variable_dtype),
+            dtype=skeleton.generated_dtype(self.variable_dtype),
         )
         self.members = cloning.generated_clones(models, self.generator)
         self._member_metrics = None

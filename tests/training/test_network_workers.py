@@ -13,7 +13,7 @@ import pytest
 import tensorflow as tf
 
 import keras_superweights as ksw
-from keras_superweights import distribution
+from keras_superweights.training import distribution
 
 PROGRAM = pathlib.Path(__file__).with_name("workers_program.py")
 

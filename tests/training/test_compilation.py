@@ -6,8 +6,8 @@ import pytest
 import tensorflow as tf
 
 import keras_superweights as ksw
-from keras_superweights.members import describe
-from keras_superweights.members import skeletons
+from keras_superweights.members.allocating import describe
+from keras_superweights.members.skeleton import skeletons
 from keras_superweights.metrics import predict_members
 from keras_superweights.search import GradientRecorder
 from keras_superweights.sharing import Shapeshifter

@@ -7,14 +7,14 @@ import keras
 import numpy as np
 
 from keras_superweights.allocation.allocation import Allocation
-from keras_superweights.allocation.kernels import resolve_budget
-from keras_superweights.members import describe
-from keras_superweights.members import skeletons
-from keras_superweights.network import SuperWeightNetwork
+from keras_superweights.allocation.specs import resolve_budget
+from keras_superweights.members.allocating import describe
+from keras_superweights.members.skeleton import skeletons
 from keras_superweights.search.pretraining import check_data
 from keras_superweights.search.pretraining import check_epochs
 from keras_superweights.search.pretraining import pretrain
 from keras_superweights.sharing.shapeshifter import Shapeshifter
+from keras_superweights.training.network import SuperWeightNetwork
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,10 @@ import re
 
 import keras
 
-from keras_superweights.cloning import from_json
-from keras_superweights.cloning import to_json
-from keras_superweights.cloning import without_memory
 from keras_superweights.layers import walk
+from keras_superweights.members.cloning import from_json
+from keras_superweights.members.cloning import to_json
+from keras_superweights.members.cloning import without_memory
 
 _ERRORS = (TypeError, ValueError, NotImplementedError)
 

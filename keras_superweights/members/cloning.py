@@ -88,7 +88,7 @@ def generated_clones(models, generator) -> list[keras.Model]:
     """Clones of all members, whose shared kernels come from a generator."""
     sources = [{} for _ in models]
     allocation = generator.allocation
-    for index, pieces in enumerate(allocation.pieces):
+    for index, pieces in enumerate(allocation.composition):
         if pieces:
             kernel = allocation.kernels[index]
             of_layer = sources[kernel.member].setdefault(kernel.layer, {})

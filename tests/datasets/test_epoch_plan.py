@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from keras_superweights.datasets import plan
+from keras_superweights.datasets import epoch_plan
 
 
 @pytest.mark.parametrize("fraction", [0.0, 0.1, 0.25, 0.5, 0.9])
 def test_a_split_is_parted_in_two_whatever_its_order(fraction):
-    trained, held_out = plan.hold_out(1000, fraction)
+    trained, held_out = epoch_plan.hold_out(1000, fraction)
     assert len(held_out) == 1000 * fraction
     assert sorted([*trained, *held_out]) == list(range(1000))
     for part in (trained, held_out):
@@ -22,13 +22,13 @@ def test_a_split_is_parted_in_two_whatever_its_order(fraction):
 def test_a_batch_is_cut_into_equal_parts_in_order():
     for num_shards in (1, 2, 3, 6):
         parts = [
-            plan.shard_rows(6, num_shards, shard, with_next=False)
+            epoch_plan.shard_rows(6, num_shards, shard, with_next=False)
             for shard in range(num_shards)
         ]
         assert {len(part) for part in parts} == {6 // num_shards}
         assert [*np.concatenate(parts)] == [0, 1, 2, 3, 4, 5]
         for shard, part in enumerate(parts):
-            more = plan.shard_rows(6, num_shards, shard, with_next=True)
+            more = epoch_plan.shard_rows(6, num_shards, shard, with_next=True)
             assert [*more] == [*part, (part[-1] + 1) % 6]
 
 
@@ -39,7 +39,7 @@ def test_shards_see_every_example_once_and_step_together(num_shards):
         cuts = [
             list(
                 zip(
-                    *plan.cut_batches(
+                    *epoch_plan.cut_batches(
                         num_examples, batch_size, num_shards, shard
                     ),
                     strict=True,

@@ -4,9 +4,9 @@ import warnings
 
 import numpy as np
 
-from keras_superweights import cloning
 from keras_superweights.banks.fitting import fit_banks
-from keras_superweights.kernels import shareable_kernels
+from keras_superweights.members import cloning
+from keras_superweights.members.shareable import shareable_kernels
 
 INITIALIZE = ("fresh", "weights")
 
@@ -65,7 +65,7 @@ def begin_with_weights(models, clones, generator):
     kernels = {
         index: getattr(layer, weight).numpy()
         for index, (_, layer, weight) in enumerate(layers)
-        if allocation.pieces[index]
+        if allocation.composition[index]
     }
     errors = fit_banks(generator, kernels) if kernels else {}
     errors = tuple(errors.get(index, 0.0) for index in range(len(layers)))

@@ -2,16 +2,16 @@ import keras
 import numpy as np
 import pytest
 
-from keras_superweights import cloning
-from keras_superweights import members as member_models
 from keras_superweights.allocation import KernelSpec
-from keras_superweights.kernels import shareable_kernels
-from keras_superweights.members import allocate
-from keras_superweights.members import describe
-from keras_superweights.members import skeletons
-from keras_superweights.network import SuperWeightNetwork
+from keras_superweights.members import allocating
+from keras_superweights.members import cloning
+from keras_superweights.members.allocating import allocate
+from keras_superweights.members.allocating import describe
+from keras_superweights.members.shareable import shareable_kernels
+from keras_superweights.members.skeleton import skeletons
 from keras_superweights.sharing import Independent
 from keras_superweights.sharing import SuperWeights
+from keras_superweights.training.network import SuperWeightNetwork
 
 
 def small_net(classes=3, side=6, activation=None, name=None):
@@ -227,13 +227,13 @@ def test_a_head_with_softmax_is_fine_in_a_network_of_one():
 
 def test_an_allocation_for_other_models_is_refused():
     allocation = allocate(small_net, 1.0, Independent())
-    member_models.fitted_allocation([small_net()], allocation)
+    allocating.fitted_allocation([small_net()], allocation)
     with pytest.raises(ValueError, match="made for 1 members. Received: 2"):
-        member_models.fitted_allocation([small_net()] * 2, allocation)
+        allocating.fitted_allocation([small_net()] * 2, allocation)
     with pytest.raises(ValueError, match="does not fit member 0"):
-        member_models.fitted_allocation([small_net(4)], allocation)
+        allocating.fitted_allocation([small_net(4)], allocation)
     with pytest.raises(TypeError, match="must be an `Allocation`"):
-        member_models.fitted_allocation([small_net()], allocation.to_json())
+        allocating.fitted_allocation([small_net()], allocation.to_json())
 
 
 def member_with_a_frozen_layer():

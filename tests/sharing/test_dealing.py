@@ -3,11 +3,11 @@ import random
 
 import pytest
 
-from keras_superweights.allocation.stores import cheapest_total
-from keras_superweights.allocation.stores import deal
-from keras_superweights.allocation.stores import in_proportion
-from keras_superweights.allocation.stores import largest_total
-from keras_superweights.allocation.stores import read
+from keras_superweights.sharing.dealing import cheapest_total
+from keras_superweights.sharing.dealing import deal
+from keras_superweights.sharing.dealing import in_proportion
+from keras_superweights.sharing.dealing import largest_total
+from keras_superweights.sharing.dealing import read
 
 
 def random_store(draw):

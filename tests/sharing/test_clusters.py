@@ -1,7 +1,7 @@
 import pytest
 
 from keras_superweights.allocation import KernelSpec
-from keras_superweights.allocation import clusters
+from keras_superweights.sharing import clusters
 
 # Two members: five 3x3 layers with two 1x1 in between, and two 3x3 layers.
 KERNELS = [

@@ -2,8 +2,7 @@
 
 import keras
 
-from keras_superweights.network import SuperWeightNetwork
-from keras_superweights.search.clustering import check_threshold
+from keras_superweights.search.grouping import check_threshold
 from keras_superweights.search.pretraining import check_data
 from keras_superweights.search.pretraining import check_epochs
 from keras_superweights.search.pretraining import pretrain
@@ -13,6 +12,7 @@ from keras_superweights.search.refinement import fit_clusters
 from keras_superweights.search.similarity import unused_kernels
 from keras_superweights.search.similarity import weight_similarity
 from keras_superweights.sharing.superweights import SuperWeights
+from keras_superweights.training.network import SuperWeightNetwork
 
 
 def find_clusters(

@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 import keras_superweights as ksw
-from keras_superweights.search.stores import group_coefficients
+from keras_superweights.search.learning import group_coefficients
 from keras_superweights.sharing import Shapeshifter
 from keras_superweights.sharing import SuperWeights
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import keras_superweights as ksw
-from keras_superweights import cloning
+from keras_superweights.members import cloning
 from keras_superweights.sharing import Independent
 from keras_superweights.sharing import MixtureEnsembles
 from keras_superweights.sharing import SuperWeights

@@ -3,7 +3,7 @@
 import keras
 import pytest
 
-from keras_superweights.rebuilding import check_rebuilding
+from keras_superweights.members.rebuilding import check_rebuilding
 
 layers = keras.layers
 

@@ -2,11 +2,11 @@ import keras
 import numpy as np
 import pytest
 
-from keras_superweights import cloning
-from keras_superweights.members import allocate
-from keras_superweights.members import skeletons
-from keras_superweights.network import SuperWeightNetwork
+from keras_superweights.members import cloning
+from keras_superweights.members.allocating import allocate
+from keras_superweights.members.skeleton import skeletons
 from keras_superweights.sharing import SuperWeights
+from keras_superweights.training.network import SuperWeightNetwork
 
 
 def unnamed(units):

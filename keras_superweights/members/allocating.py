@@ -1,0 +1,153 @@
+"""From checked members to an allocation; makes no variable."""
+
+import dataclasses
+import math
+
+from keras_superweights.allocation.allocation import Allocation
+from keras_superweights.allocation.specs import KernelSpec
+from keras_superweights.allocation.specs import MemberSpec
+from keras_superweights.allocation.specs import reasons
+from keras_superweights.allocation.specs import resolve_budget
+from keras_superweights.layers import GENERATED
+from keras_superweights.members.shareable import shareable_kernels
+from keras_superweights.members.shareable import unshared_kernels
+from keras_superweights.members.skeleton import skeletons
+from keras_superweights.sharing import SuperWeights
+
+
+def allocate(members, budget_params, sharing):
+    """Allocates members inside a budget; makes no variable.
+
+    Args:
+        members: Keras models, or functions that return them, in which case
+            not even their own variables are made. A single one is an ensemble
+            of one.
+        budget_params: The most trainable scalars: an integer, or a float, a
+            fraction of what the members have when they share nothing.
+        sharing: A rule of `keras_superweights.sharing`.
+
+    Returns:
+        An `Allocation`. Printed, it is a table with a row per bank whose total
+        is exactly the number of trainable scalars of the network built from
+        it.
+
+    Raises:
+        TypeError: If a member, the budget or the rule is of another kind.
+        ValueError: If a member cannot be shared, members do not fit together,
+            or the budget is too small; the last names the smallest that works.
+
+    Example:
+
+    ```python
+    members = [
+        lambda width=width: ksw.models.wide_resnet(28, width, num_classes=100)
+        for width in (7, 4, 3)
+    ]
+    print(ksw.allocate(members, 18_000_000, ksw.sharing.SuperWeights()))
+    ```
+    """
+    models = skeletons(members)
+    specs = describe(models)
+    has_rule = callable(getattr(sharing, "allocate", None))
+    if has_rule and isinstance(sharing, type):
+        raise TypeError(
+            "`sharing` must be a rule, not the class of one. Received: "
+            f"sharing={sharing.__name__}. Write `{sharing.__name__}()`."
+        )
+    if not has_rule:
+        raise TypeError(
+            "`sharing` must be a rule of `keras_superweights.sharing`, such as "
+            f"`SuperWeights()`. Received: sharing={sharing!r}."
+        )
+    return sharing.allocate(specs, resolve_budget(budget_params, specs))
+
+
+def describe(models) -> tuple[MemberSpec, ...]:
+    """The specs of checked models, which is all that sharing rules see."""
+    specs = []
+    for index, model in enumerate(models):
+        kernels = tuple(
+            _kernel(index, path, layer, weight)
+            for path, layer, weight in shareable_kernels(model)
+        )
+        unshared = unshared_kernels(model)
+        if not kernels:
+            raise ValueError(
+                "Each of `members` needs a kernel to share. Received: member "
+                f"{index} ('{model.name}') has none but in its heads, the "
+                "last layers before its outputs, in frozen layers and in "
+                "layers that are not generated, which every member keeps to "
+                "itself. Generated are: "
+                f"{', '.join(sorted(kind.__name__ for kind in GENERATED))}. "
+                f"{reasons(unshared)}"
+            )
+        total = sum(math.prod(v.shape) for v in model.trainable_variables)
+        shared = sum(kernel.size for kernel in kernels)
+        specs.append(MemberSpec(model.name, kernels, total - shared, unshared))
+    return tuple(specs)
+
+
+def _kernel(member, path, layer, weight) -> KernelSpec:
+    generated = GENERATED[type(layer)]
+    return KernelSpec(
+        member=member,
+        layer=path,
+        shape=tuple(getattr(layer, weight).shape),
+        weight=weight,
+        kind=generated.kinds[weight],
+        fan_in=generated.fan_in(layer),
+    )
+
+
+def allocation_for(models, budget_params, sharing, allocation) -> Allocation:
+    """The allocation that a network was given, or what its rule makes."""
+    if allocation is not None:
+        if budget_params is not None or sharing is not None:
+            raise ValueError(
+                "Pass either `allocation`, or `budget_params` and `sharing`, "
+                "which make one. Received: an allocation, "
+                f"budget_params={budget_params} and sharing={sharing}."
+            )
+        return fitted_allocation(models, allocation)
+    return allocate(
+        models,
+        1.0 if budget_params is None else budget_params,
+        SuperWeights() if sharing is None else sharing,
+    )
+
+
+def fitted_allocation(models, allocation) -> Allocation:
+    """An allocation made for such models, with the names of these.
+
+    Raises:
+        TypeError: If it is not an allocation.
+        ValueError: If it was made for models with other kernels.
+    """
+    if not isinstance(allocation, Allocation):
+        raise TypeError(
+            "`allocation` must be an `Allocation`. Received: "
+            f"allocation={allocation!r}."
+        )
+    specs = describe(models)
+    if len(specs) != len(allocation.members):
+        raise ValueError(
+            f"`allocation` was made for {len(allocation.members)} members. "
+            f"Received: {len(specs)} members."
+        )
+    for index, (given, expected) in enumerate(
+        zip(specs, allocation.members, strict=True)
+    ):
+        # Keras numbers unnamed layers on and on: names may differ.
+        if _numbers(given) != _numbers(expected):
+            raise ValueError(
+                f"`allocation` does not fit member {index}. It was made for "
+                f"'{expected.name}' with shareable kernels and other "
+                f"parameters {_numbers(expected)}. Received: '{given.name}' "
+                f"with {_numbers(given)}."
+            )
+    return dataclasses.replace(allocation, members=specs)
+
+
+def _numbers(member):
+    kernels = [(k.weight, k.kind, k.shape) for k in member.kernels]
+    return kernels, member.other_params

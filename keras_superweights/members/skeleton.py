@@ -1,0 +1,138 @@
+"""Members: plain Keras models, checked.
+
+A member is a Functional or Sequential model, or a function that returns one.
+Given a function, the model is built without memory: it has every shape, and
+none of its variables is ever initialized.
+"""
+
+import inspect
+
+import keras
+
+from keras_superweights.allocation.allocation import Allocation
+from keras_superweights.members.cloning import kept_layers
+from keras_superweights.members.cloning import without_memory
+
+
+def skeletons(members) -> list[keras.Model]:
+    """The members as models, checked; functions are called without memory."""
+    if isinstance(members, keras.Model) or callable(members):
+        members = [members]
+    if not isinstance(members, (list, tuple)) or not members:
+        raise TypeError(
+            "`members` must be a Keras model, a function that returns one, or "
+            f"a list of these. Received: members={members!r}."
+        )
+    models = [_skeleton(index, member) for index, member in enumerate(members)]
+    if len(models) > 1:
+        _check_ensemble(models)
+    return models
+
+
+def _skeleton(index, member) -> keras.Model:
+    model = member
+    if not isinstance(member, keras.layers.Layer) and callable(member):
+        _check_callable(index, member)
+        with without_memory():
+            model = member()
+        _check_nothing_kept(index, model)
+    if not isinstance(model, keras.Model):
+        raise TypeError(
+            "Each of `members` must be a Keras model or a function that "
+            f"returns one. Received for member {index}: {model!r}."
+        )
+    if isinstance(getattr(model, "allocation", None), Allocation):
+        raise TypeError(
+            f"The model '{model.name}', member {index}, is a "
+            f"{type(model).__name__} already. Pass the models it was made of, "
+            "or what its `materialize()` returns."
+        )
+    if not getattr(model, "outputs", None):
+        raise ValueError(
+            "Each of `members` must be a Functional or built Sequential model, "
+            "which can be cloned layer by layer. Received for member "
+            f"{index}: '{model.name}' of class {type(model).__name__}. Write a "
+            "subclassed model as `keras.Model(inputs, outputs)`, and begin a "
+            "Sequential model with `keras.Input`."
+        )
+    return model
+
+
+def _check_callable(index, member):
+    try:
+        inspect.signature(member).bind()
+    except TypeError as error:
+        raise TypeError(
+            "A member that is a function must be callable without arguments. "
+            f"Received for member {index}: {member!r}: {error}. Write "
+            "`lambda: build(16, 4)`."
+        ) from error
+
+
+def _check_nothing_kept(index, model):
+    """A function's model has no values, so none that must be kept either."""
+    if isinstance(model, keras.Model) and getattr(model, "outputs", None):
+        kept = kept_layers(model)
+        if kept:
+            raise ValueError(
+                "A member given as a function must not have layers whose "
+                "values have to be kept, since it is built without values. "
+                f"Received: member {index} ('{model.name}') has layers that "
+                f"are not trained: {kept}. Pass the model itself."
+            )
+
+
+def _check_ensemble(models):
+    """Members of an ensemble see one input and average one output."""
+    for index, model in enumerate(models):
+        if len(model.inputs) != 1 or len(model.outputs) != 1:
+            raise ValueError(
+                "Members of an ensemble must have one input and one output. "
+                f"Received for member {index} ('{model.name}'): "
+                f"{len(model.inputs)} inputs and {len(model.outputs)} outputs."
+            )
+        shape = model.outputs[0].shape
+        if len(shape) != 2 or shape[-1] < 2:
+            raise ValueError(
+                "Members of an ensemble must return logits of shape "
+                "(batch, classes) with two classes or more. Received for "
+                f"member {index} ('{model.name}'): output shape {shape}."
+            )
+        last = model.outputs[0]._keras_history.operation
+        activation = getattr(last, "activation", None)
+        if activation in (
+            keras.activations.softmax,
+            keras.activations.sigmoid,
+        ) or isinstance(last, keras.layers.Softmax):
+            raise ValueError(
+                "Members of an ensemble must return logits, since their "
+                "probabilities are averaged by the network. Received: member "
+                f"{index} ('{model.name}') ends in '{last.name}', which "
+                "applies an activation. Leave it out "
+                "(`classifier_activation=None` in `keras.applications`)."
+            )
+        for kind in ("input", "output"):
+            first = getattr(models[0], f"{kind}_shape")
+            shape = getattr(model, f"{kind}_shape")
+            if shape != first:
+                raise ValueError(
+                    f"All members must have the same {kind} shape. Received: "
+                    f"{first} for member 0 ('{models[0].name}') and {shape} "
+                    f"for member {index} ('{model.name}')."
+                )
+
+
+def dtype_policy(models):
+    """The policy of the members, and so whether their loss is to be scaled.
+
+    Layers have policies of their own, and keep them. Of models that differ,
+    that of the first, unless one needs its loss scaled.
+    """
+    policies = [model.dtype_policy for model in models]
+    scaled = [each for each in policies if each.name == "mixed_float16"]
+    return (scaled or policies)[0]
+
+
+def generated_dtype(dtype) -> str:
+    """The dtype of banks, and of what is generated, for variables of one."""
+    return keras.backend.result_type(dtype, "float32")

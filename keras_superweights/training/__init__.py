@@ -1,0 +1,1 @@
+from keras_superweights.training.network import SuperWeightNetwork
