@@ -27,6 +27,7 @@ from keras_superweights import callbacks
 from keras_superweights import export
 from keras_superweights import metrics
 from keras_superweights import models
+from keras_superweights import parts
 from keras_superweights import planning
 from keras_superweights import schedules
 from keras_superweights import search

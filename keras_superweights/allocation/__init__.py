@@ -1,4 +1,7 @@
 from keras_superweights.allocation.allocation import Allocation
+from keras_superweights.allocation.part import Geometry
+from keras_superweights.allocation.part import Mixing
+from keras_superweights.allocation.part import Transform
 from keras_superweights.allocation.specs import KernelSpec
 from keras_superweights.allocation.specs import MemberSpec
 from keras_superweights.allocation.specs import resolve_budget

@@ -3,8 +3,10 @@
     bank         a trainable store of scalars
     SuperWeight  views its bank as templates, and mixes them into one piece of
                  each kernel that it serves
-    kernel       the SuperWeights that serve it, each cropped to its box; or,
-                 when no SuperWeight serves it, a variable of its own layer
+    transform    what happens to a kernel that was put together, or to the
+                 vector that is to become one
+    kernel       the SuperWeights that serve it, put together and transformed;
+                 or, when none serves it, a variable of its own layer
 
 Networks are built from an `Allocation` and from nothing else.
 """
@@ -15,14 +17,17 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from keras_superweights.allocation.regions import Rectangle
-from keras_superweights.allocation.regions import tile
+from keras_superweights.allocation.part import Transform
+from keras_superweights.allocation.part import as_tuples
 from keras_superweights.allocation.specs import KernelSpec
 from keras_superweights.allocation.specs import MemberSpec
 from keras_superweights.allocation.specs import UnsharedKernel
 from keras_superweights.allocation.superweight import BankSpec
 from keras_superweights.allocation.superweight import SuperWeight
 from keras_superweights.allocation.table import format_allocation
+
+# Of the JSON text. A version that changes it reads all that are lower.
+FORMAT = 1
 
 
 @dataclass(frozen=True)
@@ -38,6 +43,8 @@ class Allocation:
         banks: The trainable stores.
         superweights: The pieces mixed from them.
         budget_params: The most trainable scalars allowed.
+        transforms: What happens to kernels before their layers read them, in
+            this order.
         sharing: The rule that made it, as text.
         note: Why the budget is not used to its last scalar.
 
@@ -50,6 +57,7 @@ class Allocation:
     banks: tuple[BankSpec, ...]
     superweights: tuple[SuperWeight, ...]
     budget_params: int
+    transforms: tuple[Transform, ...] = ()
     sharing: str = ""
     note: str = ""
 
@@ -66,38 +74,63 @@ class Allocation:
                     "name it as their member. Received: "
                     f"{[kernel.member for kernel in member.kernels]}."
                 )
-        for index, piece in enumerate(self.superweights):
-            if not 0 <= piece.bank < len(self.banks):
+        for index, superweight in enumerate(self.superweights):
+            if not 0 <= superweight.bank < len(self.banks):
                 raise ValueError(
                     f"In SuperWeight {index}, `bank` must be the index of a "
-                    f"bank. Received: {piece}."
+                    f"bank. Received: {superweight}."
                 )
-            piece.check(index, self.kernels, self.banks[piece.bank])
+            bank = self.banks[superweight.bank]
+            superweight.check(index, self.kernels, bank)
+        for transform in self.transforms:
+            self._check_transform(transform)
         for index, bank in enumerate(self.banks):
             if not self.readers[index]:
                 raise ValueError(
                     "Every bank must be read by a SuperWeight. Received: "
                     f"bank {index} ('{bank.name}') is read by none."
                 )
-        tiled = set()  # kernels of a cluster repeat themselves
-        for index, kernel in enumerate(self.kernels):
-            parts = tuple(s for s, _ in self.composition[index])
-            if not parts or (kernel.box, parts) in tiled:
-                continue
-            regions = tuple(self.superweights[s].region for s in parts)
-            flat = len(parts) == 1 and not regions[0]
-            if not flat and not tile(kernel.box, regions):
-                raise ValueError(
-                    f"The SuperWeights of kernel {index} ('{kernel.layer}' of "
-                    f"member {kernel.member}) must tile its box {kernel.box}. "
-                    f"Received: {regions}."
-                )
-            tiled.add((kernel.box, parts))
+        self._check_coverage()
         if self.num_params > self.budget_params:
             raise ValueError(
                 f"The allocation needs {self.num_params} trainable scalars, "
                 f"more than its budget of {self.budget_params}."
             )
+
+    def _check_transform(self, transform):
+        if not transform.kernels or any(
+            not 0 <= kernel < len(self.kernels) or not self.composition[kernel]
+            for kernel in transform.kernels
+        ):
+            raise ValueError(
+                "`kernels` of a transform must be indices of kernels that "
+                f"SuperWeights serve. Received: {transform}."
+            )
+        transform.check([self.kernels[k] for k in transform.kernels])
+
+    def _check_coverage(self):
+        """Refuses kernels that their SuperWeights do not make up."""
+        covered = set()  # kernels of a cluster repeat themselves
+        for index, kernel in enumerate(self.kernels):
+            parts = tuple(s for s, _ in self.composition[index])
+            # The first may take something smaller; what follows takes kernels.
+            takes, *others = (
+                *(t.input_size(kernel) for t in self.transforms_of[index]),
+                kernel.size,
+            )
+            if not parts or (kernel.shape, parts, takes) in covered:
+                continue
+            geometries = [self.superweights[s].geometry for s in parts]
+            fit = geometries[0].covers(kernel, geometries, takes)
+            if not fit or any(size != kernel.size for size in others):
+                raise ValueError(
+                    f"The SuperWeights of kernel {index} ('{kernel.layer}' of "
+                    f"member {kernel.member}) must make up its shape "
+                    f"{kernel.shape}, and tile its box {kernel.box}, or "
+                    "have a transform that makes it of their size. Received: "
+                    f"{geometries}, transforms {self.transforms_of[index]}."
+                )
+            covered.add((kernel.shape, parts, takes))
 
     @functools.cached_property
     def kernels(self) -> tuple[KernelSpec, ...]:
@@ -107,18 +140,27 @@ class Allocation:
     @functools.cached_property
     def composition(self) -> tuple[tuple[tuple[int, int], ...], ...]:
         """For each kernel, its `(SuperWeight, row)` pairs; none if private."""
-        pieces = [[] for _ in self.kernels]
-        for index, piece in enumerate(self.superweights):
-            for row, kernel in enumerate(piece.kernels):
-                pieces[kernel].append((index, row))
-        return tuple(map(tuple, pieces))
+        composition = [[] for _ in self.kernels]
+        for index, superweight in enumerate(self.superweights):
+            for row, kernel in enumerate(superweight.kernels):
+                composition[kernel].append((index, row))
+        return tuple(map(tuple, composition))
+
+    @functools.cached_property
+    def transforms_of(self) -> tuple[tuple[Transform, ...], ...]:
+        """For each kernel, its transforms in order."""
+        chains = [[] for _ in self.kernels]
+        for transform in self.transforms:
+            for kernel in transform.kernels:
+                chains[kernel].append(transform)
+        return tuple(map(tuple, chains))
 
     @functools.cached_property
     def readers(self) -> tuple[tuple[SuperWeight, ...], ...]:
         """For each bank, the SuperWeights that read it."""
         readers = [[] for _ in self.banks]
-        for piece in self.superweights:
-            readers[piece.bank].append(piece)
+        for superweight in self.superweights:
+            readers[superweight.bank].append(superweight)
         return tuple(map(tuple, readers))
 
     @property
@@ -128,8 +170,18 @@ class Allocation:
 
     @property
     def num_coefficients(self) -> int:
-        """Scalars that SuperWeights need besides banks: masks too."""
-        return sum(p.beside_bank(self.kernels) for p in self.superweights)
+        """Scalars that mixings need: coefficients and the like."""
+        return sum(s.num_coefficients for s in self.superweights)
+
+    @property
+    def num_transform_scalars(self) -> int:
+        """Scalars that transforms need: masks and the like."""
+        return sum(map(self.scalars_of, self.transforms))
+
+    def scalars_of(self, transform: Transform) -> int:
+        """Scalars that one of the transforms needs, for all its kernels."""
+        kernels = (self.kernels[index] for index in transform.kernels)
+        return sum(map(transform.num_scalars, kernels))
 
     @functools.cached_property
     def num_params(self) -> int:
@@ -137,6 +189,7 @@ class Allocation:
         return (
             sum(bank.size for bank in self.banks)
             + self.num_coefficients
+            + self.num_transform_scalars
             + sum(self.kernels[k].size for k in self.private_kernels)
             + sum(member.other_params for member in self.members)
         )
@@ -158,7 +211,7 @@ class Allocation:
             return kernel
 
         for readers in self.readers:
-            roots = {find(k) for piece in readers for k in piece.kernels}
+            roots = {find(k) for reader in readers for k in reader.kernels}
             first.update(dict.fromkeys(roots, min(roots)))
         clusters = {}
         for kernel in sorted(first):
@@ -166,7 +219,7 @@ class Allocation:
         return tuple(map(tuple, clusters.values()))
 
     def with_ties(self, ties: Iterable[tuple[int, ...]]) -> "Allocation":
-        """The same allocation with other ties, one tuple a SuperWeight.
+        """The same allocation with other ties, one tuple per SuperWeight.
 
         Raises:
             ValueError: If there are not as many, or they do not fit.
@@ -178,8 +231,8 @@ class Allocation:
                 f"{len(self.superweights)} SuperWeights. Received: {len(ties)}."
             )
         superweights = tuple(
-            dataclasses.replace(piece, ties=tuple(map(int, rows)))
-            for piece, rows in zip(self.superweights, ties, strict=True)
+            superweight.with_ties(rows)
+            for superweight, rows in zip(self.superweights, ties, strict=True)
         )
         if superweights == self.superweights:
             return self
@@ -187,23 +240,39 @@ class Allocation:
 
     def to_json(self) -> str:
         """The allocation as JSON text, for `from_json`."""
-        return json.dumps(dataclasses.asdict(self))
+        return json.dumps(
+            {
+                "format": FORMAT,
+                "members": list(map(dataclasses.asdict, self.members)),
+                "banks": list(map(dataclasses.asdict, self.banks)),
+                "superweights": [each.to_data() for each in self.superweights],
+                "transforms": [each.to_data() for each in self.transforms],
+                "budget_params": self.budget_params,
+                "sharing": self.sharing,
+                "note": self.note,
+            }
+        )
 
     @classmethod
     def from_json(cls, text: str) -> "Allocation":
-        """Reads what `to_json` wrote.
+        """Reads what `to_json` wrote, of this version or an older one.
 
         Raises:
-            ValueError: If the text is not an allocation, or one whose parts do
-                not fit together.
+            ValueError: If the text is not an allocation, one of a format that
+                this version does not read, or one whose parts do not fit
+                together.
         """
         try:
             data = json.loads(text)
-            data["members"] = tuple(map(_member, data["members"]))
-            data["banks"] = tuple(BankSpec(**bank) for bank in data["banks"])
-            data["superweights"] = tuple(
-                map(_superweight, data["superweights"])
-            )
+            check_format(data.pop("format", 0), FORMAT, "allocation")
+            readers = {
+                "members": _member,
+                "banks": lambda bank: BankSpec(**bank),
+                "superweights": SuperWeight.from_data,
+                "transforms": Transform.from_data,
+            }
+            for name, read in readers.items():
+                data[name] = tuple(map(read, data[name]))
             return cls(**data)
         except (
             AttributeError,
@@ -226,28 +295,42 @@ def all_kernels(members: Iterable[MemberSpec]) -> tuple[KernelSpec, ...]:
     return tuple(kernel for member in members for kernel in member.kernels)
 
 
-def _tuples(value):
-    """Lists as tuples, all the way down: JSON has no tuples."""
-    if isinstance(value, list):
-        return tuple(map(_tuples, value))
-    return value
+def check_format(found, newest: int, subject: str):
+    """Refuses what another version wrote in a format that is not read here.
+
+    Args:
+        found: The number that was read; 0 where there is none, as before
+            version 0.2.0.
+        newest: The number that this version writes.
+        subject: What was read, for the message.
+
+    Raises:
+        ValueError: If the number is not from 1 to the newest; says which
+            version reads it.
+    """
+    if found == 0:
+        raise ValueError(
+            f"This {subject} has no format number: version 0.1.0 of "
+            "keras_superweights, or an older one, wrote it. Use that version "
+            "to read it."
+        )
+    if not isinstance(found, int) or not 1 <= found <= newest:
+        raise ValueError(
+            f"The format of this {subject} must be a number from 1 to "
+            f"{newest}, the newest that this version of keras_superweights "
+            f"reads. Received: format {found!r}. Use a newer version."
+        )
 
 
 def _member(data) -> MemberSpec:
     def read(kind, kernels):
         return tuple(
-            kind(**{**kernel, "shape": _tuples(kernel["shape"])})
+            kind(**{**kernel, "shape": as_tuples(kernel["shape"])})
             for kernel in kernels
         )
 
     kernels = {
         "kernels": read(KernelSpec, data["kernels"]),
-        "unshared": read(UnsharedKernel, data.get("unshared", ())),
+        "unshared": read(UnsharedKernel, data["unshared"]),
     }
     return MemberSpec(**{**data, **kernels})
-
-
-def _superweight(data) -> SuperWeight:
-    data = {name: _tuples(value) for name, value in data.items()}
-    data["region"] = tuple(Rectangle(*r) for r in data["region"])
-    return SuperWeight(**data)

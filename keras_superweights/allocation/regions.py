@@ -30,7 +30,13 @@ class Rectangle(NamedTuple):
 
     @property
     def area(self) -> int:
-        return (self.in_stop - self.in_start) * (self.out_stop - self.out_start)
+        inputs, outputs = self.sides
+        return inputs * outputs
+
+    @property
+    def sides(self) -> tuple[int, int]:
+        """How many inputs, and how many outputs."""
+        return self.in_stop - self.in_start, self.out_stop - self.out_start
 
     def crop(self, box: tuple[int, int]) -> "Rectangle | None":
         """The part inside the box that starts at the origin, if any."""

@@ -6,26 +6,28 @@ from keras_superweights.allocation.specs import reasons
 def format_allocation(allocation) -> str:
     """The table that an allocation prints.
 
-    One row a bank; one for the kernels that each member keeps to itself, if
-    any; one for the rest of each member. The last row is the sum of the two
-    columns, which together are the trainable scalars of the network. Below it
-    stands which kernels no rule could share, and why.
+    One row per bank; one per kind of transform; one for the kernels that each
+    member keeps to itself, if any; one for the rest of each member. The last
+    row is the sum of the two columns, which together are the trainable scalars
+    of the network. Below it stands which kernels no rule could share, and why.
 
     Args:
         allocation: An `Allocation`.
     """
     rows = [("", "kernels", "templates", "scalars", "coefficients")]
     for bank, users in zip(allocation.banks, allocation.readers, strict=True):
-        counts = sorted({piece.num_templates for piece in users})
+        counts = sorted({reader.num_templates for reader in users})
         rows.append(
             (
                 bank.name,
-                len({k for piece in users for k in piece.kernels}),
+                len({k for reader in users for k in reader.kernels}),
                 "-".join(map(str, counts[:1] + counts[1:][-1:])),
                 bank.size,
-                sum(piece.beside_bank(allocation.kernels) for piece in users),
+                sum(reader.num_coefficients for reader in users),
             )
         )
+    for noun, kernels, size in transforms_by_noun(allocation):
+        rows.append((noun, kernels, "", size, ""))
     for index, member in enumerate(allocation.members):
         own = [
             allocation.kernels[k]
@@ -57,6 +59,20 @@ def format_allocation(allocation) -> str:
         ),
     ]
     return "\n".join(line for line in lines if line)
+
+
+def transforms_by_noun(allocation) -> list[tuple[str, int, int]]:
+    """What transforms need: `(what it is, for how many kernels, scalars)`."""
+    found = {}
+    for transform in allocation.transforms:
+        scalars = allocation.scalars_of(transform)
+        if scalars:
+            kernels, size = found.get(transform.noun, (0, 0))
+            found[transform.noun] = (
+                kernels + len(transform.kernels),
+                size + scalars,
+            )
+    return [(noun, *numbers) for noun, numbers in found.items()]
 
 
 def _aligned(rows) -> list[str]:

@@ -1,3 +1,2 @@
 from keras_superweights.banks.bank import Bank
 from keras_superweights.banks.generator import KernelGenerator
-from keras_superweights.banks.mixture import Mixture

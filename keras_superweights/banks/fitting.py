@@ -1,4 +1,4 @@
-"""Fits stores, coefficients and masks to kernels that are given.
+"""Fits stores, coefficients and transforms to kernels that are given.
 
 For kernels `W_k` that are given and generated ones `K_k`, it minimises
 
@@ -11,13 +11,15 @@ WRN-10-2 that began inside 10 to 80 % of its parameters so predicted and learned
 better than where every scalar counts, by its square or relative to its kernel.
 
 `K_k` is linear in the stores while all else is held, and so it is in the
-coefficients, and in the masks. Each of these three is a linear least-squares
+coefficients, and in the masks. Each of these is a linear least-squares
 problem, solved by conjugate gradients, in turn: no step can add to the error.
 Nothing is known here of how kernels are made: the matrix `A` of a problem is
 the generator, and its transpose the generator's gradient.
 
-Embeddings (`EmbeddedMixture`) are not linear and keep their values.
+Embeddings (`parts.Embedded`) are not linear and keep their values.
 """
+
+import itertools
 
 import keras
 import numpy as np
@@ -99,21 +101,15 @@ def _flat(kernels, weights):
 
 def _linear_variables(generator):
     """Lists of variables: kernels are linear in each list."""
-    superweights = generator.allocation.superweights
+    mixtures = filter(None, generator.mixtures)
+    of_transforms = itertools.zip_longest(
+        *(layer.linear_variables() for layer in generator.transforms),
+        fillvalue=(),
+    )
     lists = (
         [bank.store for bank in generator.banks],
-        [
-            mixture.coefficients
-            for mixture, piece in zip(
-                generator.mixtures, superweights, strict=True
-            )
-            if piece.mixing == "wavg" and piece.ties
-        ],
-        [
-            variable
-            for upsampler in generator.upsamplers.values()
-            for variable in upsampler.trainable_variables
-        ],
+        [v for mixture in mixtures for v in mixture.linear_variables()],
+        *map(list, map(itertools.chain.from_iterable, of_transforms)),
     )
     return [variables for variables in lists if variables]
 
@@ -133,8 +129,8 @@ class _Problem:
                 for variable, part in zip(variables, parts, strict=True)
             ]
             with keras.StatelessScope(state, initialize_variables=False):
-                pieces = generator.superweights()
-                return _flat(generator.kernels_from(pieces), weights)
+                vectors = generator.superweights()
+                return _flat(generator.kernels_from(vectors), weights)
 
         def transposed(values, vector):
             with tf.GradientTape() as tape:
@@ -195,60 +191,27 @@ def _square(vector):
 
 
 def _begin_with_coefficients(generator, kernels, weights):
-    """Sets coefficients at the scales of the kernels, the best where known.
-
-    Where more kernels than templates mix the same templates, the best
-    directions are the principal ones of the pieces of these kernels (Eckart
-    and Young): nothing is left to improve if no other piece reads the bank.
-    Others stay as drawn, which are orthogonal.
-    """
+    """Sets coefficients at the scales of the kernels, the best where known."""
     with tf.GradientTape() as tape:
-        pieces = generator.superweights()
-        tape.watch(pieces)
-        made = generator.kernels_from(pieces)
-    # Pieces are put together to kernels; the transpose takes these apart.
+        vectors = generator.superweights()
+        tape.watch(vectors)
+        made = generator.kernels_from(vectors)
+    # Vectors are put together to kernels; the transpose takes these apart.
     given = {index: tf.constant(kernels[index]) for index in made}
-    parts = tape.gradient(made, pieces, output_gradients=given)
-    for index, piece in enumerate(generator.allocation.superweights):
-        if piece.mixing == "wavg" and piece.ties:
-            store = generator.banks[piece.bank].store.numpy()
-            sizes = [kernels[kernel].size for kernel in piece.kernels]
-            coefficients = generator.mixtures[index].coefficients
-            rows = _rows(
-                coefficients.numpy(),
-                piece,
-                parts[index].numpy(),
-                np.array([weights[kernel] for kernel in piece.kernels]),
-            )
-            rms = np.sqrt(np.mean(sizes) * np.mean(store**2))
-            coefficients.assign(rows / rms)
-
-
-def _rows(drawn, piece, parts, weights):
-    """The rows of coefficients of one piece, times the norm of a template.
-
-    Args:
-        drawn: The rows as drawn.
-        piece: The SuperWeight.
-        parts: What the piece should be in each of its kernels, one a row.
-        weights: The weights of these kernels.
-    """
-    groups = {}  # of rows that mix the same templates
-    for row in sorted(set(piece.ties)):
-        choice = piece.choices[row] if piece.choices else ()
-        groups.setdefault(choice, []).append(row)
-    ties = np.array(piece.ties)
-    rows = drawn.copy()
-    for group in groups.values():
-        totals = np.array([np.sum(weights[ties == row] ** 2) for row in group])
-        directions = drawn[group]
-        directions /= np.linalg.norm(directions, axis=1, keepdims=True)
-        if len(group) > piece.num_mixed:
-            means = [
-                weights[ties == row] ** 2 @ parts[ties == row] for row in group
-            ] / np.sqrt(totals)[:, None]  # of kernels that are tied
-            _, vectors = np.linalg.eigh(means @ means.T)
-            directions = vectors[:, -piece.num_mixed :]
-            directions *= np.sqrt(len(group) / piece.num_mixed)
-        rows[group] = directions / np.sqrt(totals)[:, None]
-    return rows
+    parts = tape.gradient(made, vectors, output_gradients=given)
+    for superweight, mixture, part in zip(
+        generator.allocation.superweights,
+        generator.mixtures,
+        parts,
+        strict=True,
+    ):
+        if mixture is None:
+            continue
+        store = generator.banks[superweight.bank].store.numpy()
+        sizes = [kernels[kernel].size for kernel in superweight.kernels]
+        mixture.fit(
+            superweight.mixing,
+            part.numpy(),
+            np.array([weights[kernel] for kernel in superweight.kernels]),
+            np.sqrt(np.mean(sizes) * np.mean(store**2)),
+        )

@@ -7,25 +7,17 @@ import threading
 import keras
 from keras import ops
 
-from keras_superweights.banks.assembly import assemble
-from keras_superweights.banks.assembly import plan_assembly
 from keras_superweights.banks.bank import Bank
-from keras_superweights.banks.mixture import AveragedMixture
-from keras_superweights.banks.mixture import EmbeddedMixture
-from keras_superweights.banks.mixture import Mixture
-from keras_superweights.banks.upsampling import REPETITIONS
-from keras_superweights.banks.upsampling import interpolate
-from keras_superweights.banks.upsampling import variance_kept
 
 
 class KernelGenerator(keras.layers.Layer):
     """Makes the kernels of an allocation from its banks.
 
     Generation has two stages, so that a training step can differentiate them
-    apart: `superweights()` makes every piece of every kernel, one matrix
-    product a bank; `kernels_from` puts the pieces together. Inside `using`,
-    generated layers find the kernels made there; outside, each asks for its
-    own through `kernel`.
+    apart: `superweights()` mixes the vectors of all kernels, one matrix
+    product per bank; `kernels_from` puts them together and transforms them.
+    Inside `using`, generated layers find the kernels made there; outside,
+    each asks for its own through `kernel`.
 
     Args:
         allocation: The `Allocation` to build. No variable is made for kernels
@@ -41,7 +33,7 @@ class KernelGenerator(keras.layers.Layer):
         kernels = allocation.kernels
         variance = [kernel.variance for kernel in kernels]
         served = [
-            [variance[k] for piece in readers for k in piece.kernels]
+            [variance[k] for reader in readers for k in reader.kernels]
             for readers in allocation.readers
         ]
         self.banks = [
@@ -51,18 +43,20 @@ class KernelGenerator(keras.layers.Layer):
             )
         ]
         self.mixtures = [
-            self._mixture(index, piece, variance, served[piece.bank])
-            for index, piece in enumerate(allocation.superweights)
+            superweight.mixing.layer(
+                self._norms(superweight, served[superweight.bank]),
+                superweight.num_templates,
+                name=f"mixture_{index}",
+                dtype=dtype,
+            )
+            for index, superweight in enumerate(allocation.superweights)
         ]
-        self._plans = {}
-        self.upsamplers = {}
+        # A flat list, which Keras saves.
+        self.transforms = []
+        self._makers = {}
         for index, parts in enumerate(allocation.composition):
-            pieces = [allocation.superweights[s] for s, _ in parts]
-            if pieces and pieces[0].upsampling in REPETITIONS:
-                self._add_upsampler(index, pieces[0])
-            elif pieces and not pieces[0].length:
-                regions = [piece.region for piece in pieces]
-                self._plans[index] = plan_assembly(kernels[index].box, regions)
+            if parts:
+                self._makers[index] = self._maker(index, parts, dtype)
         self._scope = threading.local()
         self.built = True
 
@@ -76,7 +70,7 @@ class KernelGenerator(keras.layers.Layer):
 
     @property
     def generating_variables(self):
-        """Trainable variables that `superweights()` reads: all but masks."""
+        """Trainable variables that `superweights()` reads: no transform's."""
         return [
             variable
             for layer in (*self.banks, *filter(None, self.mixtures))
@@ -96,116 +90,96 @@ class KernelGenerator(keras.layers.Layer):
             if _is_learned(mixture)
         ]
 
-    def _add_upsampler(self, index, piece):
-        # Keras saves a dict of layers by its keys, which must be text.
-        self.upsamplers[str(index)] = REPETITIONS[piece.upsampling](
-            piece.length,
-            self._allocation.kernels[index].shape,
-            name=f"upsampler_{index}",
-            dtype=self.variable_dtype,
-        )
+    def _norms(self, superweight, bank_variances):
+        """What turns the variance of a bank into those of its kernels.
 
-    def _mixture(self, index, piece, variance, bank_variances):
-        """The mixture of a SuperWeight, None where there is nothing to mix.
-
-        A row's norm turns the bank's variance into that of its kernel; tied
-        kernels share a row, whose scale is the mean of theirs.
+        Tied kernels share a row, whose scale is the mean of theirs.
         """
-        if piece.is_plain:
-            return None
-        kernels = self._allocation.kernels
+        allocation = self._allocation
         users = {}
-        ties = piece.ties or range(len(piece.kernels))
-        for kernel, tie in zip(piece.kernels, ties, strict=True):
-            kept = 1.0
-            if piece.upsampling == "bilinear":
-                kept = variance_kept(piece.length, kernels[kernel].shape)
-            users.setdefault(tie, []).append(variance[kernel] / kept)
+        ties = superweight.ties or range(len(superweight.kernels))
+        for index, tie in zip(superweight.kernels, ties, strict=True):
+            kernel = allocation.kernels[index]
+            kept = math.prod(
+                transform.variance_kept(kernel)
+                for transform in allocation.transforms_of[index]
+            )
+            users.setdefault(tie, []).append(kernel.variance / kept)
         of_bank = sum(bank_variances) / len(bank_variances)
-        norms = [
+        return [
             math.sqrt(sum(users[tie]) / len(users[tie]) / of_bank)
             for tie in ties
         ]
-        layer = {"name": f"mixture_{index}", "dtype": self.variable_dtype}
-        if piece.mixing == "avg":
-            return AveragedMixture(norms, piece.num_templates, **layer)
-        if piece.mixing == "emb":
-            return EmbeddedMixture(
-                norms, piece.num_templates, piece.ties, **layer
+
+    def _maker(self, index, parts, dtype):
+        """Makes the function from a kernel's vectors to the kernel."""
+        kernel = self._allocation.kernels[index]
+        geometries = [
+            self._allocation.superweights[s].geometry for s, _ in parts
+        ]
+        chain = [
+            transform.layer(
+                kernel, name=f"transform_{index}_{place}", dtype=dtype
             )
-        return Mixture(
-            norms, piece.num_templates, piece.ties, piece.choices, **layer
-        )
+            for place, transform in enumerate(
+                self._allocation.transforms_of[index]
+            )
+        ]
+        self.transforms += chain
+        assemble = geometries[0].assembler(kernel, geometries)
+
+        def make(vectors):
+            made = assemble(vectors)
+            for layer in chain:
+                made = layer.transform(made)
+            return made
+
+        return make
 
     def superweights(self):
-        """The pieces of all kernels, bank by bank.
+        """The vectors of all kernels, bank by bank.
 
         Returns:
             For each SuperWeight a tensor `(kernels, size)`, or `(1, size)`
             where all its kernels use the single template as it is.
         """
-        indices = range(len(self.mixtures))
         return [
-            self._mixed(index, templates)
-            for index, templates in zip(
-                indices, self._views(indices), strict=True
+            templates if mixture is None else mixture.mix(templates)
+            for mixture, templates in zip(
+                self.mixtures, self.all_templates(), strict=True
             )
         ]
 
     def all_templates(self):
         """The templates that each SuperWeight mixes, `(templates, size)`."""
-        indices = range(len(self.mixtures))
-        return [
-            self._resized(index, templates)
-            for index, templates in zip(
-                indices, self._views(indices), strict=True
-            )
-        ]
+        return self._views(range(len(self.mixtures)))
 
     def _views(self, indices):
         """What some SuperWeights read, each bank read once for all."""
-        pieces = self._allocation.superweights
+        superweights = self._allocation.superweights
         by_bank = {}
         for index in indices:
-            by_bank.setdefault(pieces[index].bank, []).append(index)
+            by_bank.setdefault(superweights[index].bank, []).append(index)
         views = {}
         for bank, readers in by_bank.items():
             read = self.banks[bank].views(
                 [
-                    (piece.num_templates, piece.size, piece.first)
-                    for piece in (pieces[index] for index in readers)
+                    (each.num_templates, each.size, each.first)
+                    for each in (superweights[index] for index in readers)
                 ]
             )
             views.update(zip(readers, read, strict=True))
         return [views[index] for index in indices]
 
-    def _mixed(self, index, templates):
-        mixture = self.mixtures[index]
-        if mixture is None:
-            return self._resized(index, templates)
-        # The same in either order; what is fewer is resized.
-        piece = self._allocation.superweights[index]
-        if len(piece.kernels) < piece.num_templates:
-            return self._resized(index, mixture.mix(templates))
-        return mixture.mix(self._resized(index, templates))
-
-    def _resized(self, index, vectors):
-        piece = self._allocation.superweights[index]
-        if piece.upsampling != "bilinear":
-            return vectors
-        shape = self._allocation.kernels[piece.kernels[0]].shape
-        return interpolate(vectors, shape)
-
     def _row(self, index, row):
         (templates,) = self._views([index])
         mixture = self.mixtures[index]
         if mixture is None:
-            return self._resized(index, templates)[row]
-        mixed = mixture.mix_row(templates, row)
-        return self._resized(index, mixed[None])[0]
+            return templates[row]
+        return mixture.mix_row(templates, row)
 
     def kernels_from(self, superweights):
-        """Puts the generated kernels together from all pieces.
+        """Puts the generated kernels together from the vectors of all.
 
         Args:
             superweights: What `superweights()` returned.
@@ -216,11 +190,10 @@ class KernelGenerator(keras.layers.Layer):
         """
         # Unstacked, not indexed: the gradient of an index is a zero-padded
         # copy of the whole tensor.
-        rows = [ops.unstack(pieces, axis=0) for pieces in superweights]
+        rows = [ops.unstack(vectors, axis=0) for vectors in superweights]
         return {
-            index: self._assemble(index, lambda s, row: rows[s][row])
-            for index, pieces in enumerate(self._allocation.composition)
-            if pieces
+            index: self._make(index, lambda s, row: rows[s][row])
+            for index in self._makers
         }
 
     def kernel(self, index):
@@ -228,28 +201,20 @@ class KernelGenerator(keras.layers.Layer):
         current = getattr(self._scope, "kernels", None)
         if current is not None:
             return current[index]
-        return self._assemble(index, self._row)
+        return self._make(index, self._row)
 
-    def _assemble(self, index, vector):
-        pieces = self._allocation.composition[index]
-        if index in self._plans:
-            rectangles = []
-            for s, row in pieces:
-                piece = self._allocation.superweights[s]
-                row = 0 if piece.is_plain else row
-                rectangles.append(_split(vector(s, row), piece))
-            return assemble(self._plans[index], rectangles)
-        ((s, row),) = pieces  # a flat one
-        row = 0 if self._allocation.superweights[s].is_plain else row
-        if str(index) in self.upsamplers:
-            return self.upsamplers[str(index)].upsample(vector(s, row))
-        return ops.reshape(
-            vector(s, row), self._allocation.kernels[index].shape
+    def _make(self, index, vector):
+        superweights = self._allocation.superweights
+        return self._makers[index](
+            [
+                vector(s, superweights[s].row_of(position))
+                for s, position in self._allocation.composition[index]
+            ]
         )
 
     @contextlib.contextmanager
     def using(self, superweights):
-        """Lets generated layers read their kernels from these pieces.
+        """Lets generated layers read their kernels from these vectors.
 
         The scope belongs to the thread: MirroredStrategy traces each replica
         in a thread of its own.
@@ -270,22 +235,3 @@ class KernelGenerator(keras.layers.Layer):
 def _is_learned(mixture):
     """Whether it has coefficients, which can be tied."""
     return mixture is not None and mixture.ties is not None
-
-
-def _split(vector, piece):
-    """A SuperWeight's vector as the tensors of its rectangles."""
-    window = math.prod(piece.window)
-    sizes = [window * rectangle.area for rectangle in piece.region]
-    ends = [sum(sizes[: i + 1]) for i in range(len(sizes) - 1)]
-    vectors = ops.split(vector, ends) if ends else [vector]
-    return [
-        ops.reshape(
-            vector,
-            (
-                *piece.window,
-                rectangle.in_stop - rectangle.in_start,
-                rectangle.out_stop - rectangle.out_start,
-            ),
-        )
-        for vector, rectangle in zip(vectors, piece.region, strict=True)
-    ]

@@ -118,20 +118,21 @@ def tie_clusters(network):
 def cluster_ties(allocation):
     """The ties with which all kernels that mix the same templates are tied.
 
-    Flat pieces serve kernels of any shape and kind. Those that have to start
+    Where kernels of any shape and kind are served, those that have to start
     at other scales are not tied to one another.
     """
     ties = []
-    for piece in allocation.superweights:
-        scales = [allocation.kernels[k].variance for k in piece.kernels]
-        mixed = list(
-            zip(
-                piece.choices or [()] * len(piece.ties),
-                scales if piece.length else [0.0] * len(piece.ties),
-                strict=False,
+    for superweight in allocation.superweights:
+        mixed = [
+            (
+                superweight.mixing.templates_of(row, superweight.num_templates),
+                superweight.geometry.serves_any_shape
+                and allocation.kernels[kernel].variance,
             )
-        )
-        ties.append(tuple(map(mixed.index, mixed)))
+            for row, kernel in enumerate(superweight.kernels)
+        ]
+        is_tied = bool(superweight.ties)
+        ties.append(tuple(map(mixed.index, mixed)) if is_tied else ())
     return ties
 
 
@@ -159,15 +160,15 @@ def decoupled_ties(allocation, gradients, beta):
         tuple(
             min(
                 row
-                for row, other in enumerate(piece.kernels)
+                for row, other in enumerate(superweight.kernels)
                 if group[other] == group[kernel]
-                and piece.ties[row_of] == piece.ties[row]
+                and superweight.ties[row_of] == superweight.ties[row]
             )
-            for row_of, kernel in enumerate(piece.kernels)
+            for row_of, kernel in enumerate(superweight.kernels)
         )
-        if piece.ties
+        if superweight.ties
         else ()
-        for piece in allocation.superweights
+        for superweight in allocation.superweights
     ]
 
 

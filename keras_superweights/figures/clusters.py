@@ -89,44 +89,43 @@ def _cells(allocation):
         # Nothing to tell apart needs no number.
         text = str(number) if len(clusters) > 1 else ""
         for kernel in cluster:
-            way = _way(_pieces(allocation, kernel))
+            way = _way(allocation, kernel)
             plain = alone and way == "one template"
             cells[kernel] = (color, text, "" if plain else HATCHES[way])
     return cells
 
 
-def _pieces(allocation, kernel):
-    return [
-        allocation.superweights[s] for s, _ in allocation.composition[kernel]
-    ]
-
-
-def _num_templates(piece):
-    """Templates that a kernel's piece is made of."""
-    return piece.num_mixed or piece.num_templates
-
-
-def _way(pieces):
-    upsampling = {piece.upsampling for piece in pieces} - {""}
-    if upsampling:
-        return "interpolated" if "bilinear" in upsampling else "upsampled"
-    most = max(map(_num_templates, pieces))
+def _way(allocation, kernel):
+    spec = allocation.kernels[kernel]
+    labels = [t.label(spec) for t in allocation.transforms_of[kernel]]
+    if any(labels):
+        return next(filter(None, labels))
+    most = max(_template_counts(allocation, kernel))
     return "mixed" if most > 1 else "one template"
+
+
+def _template_counts(allocation, kernel):
+    """Of how many templates each SuperWeight of a kernel is made."""
+    return [
+        len(allocation.superweights[s].templates_of(position))
+        for s, position in allocation.composition[kernel]
+    ]
 
 
 def _made_of(allocation, kernel):
     """What a kernel is made of, in words."""
-    pieces = _pieces(allocation, kernel)
-    if not pieces:
+    counts = sorted(_template_counts(allocation, kernel))
+    if not counts:
         return "not shared"
-    counts = sorted(map(_num_templates, pieces))
-    if len(pieces) > 1:
+    if len(counts) > 1:
         some = "-".join(map(str, dict.fromkeys((counts[0], counts[-1]))))
-        return f"{len(pieces)} SuperWeights, {some} templates"
+        return f"{len(counts)} SuperWeights, {some} templates"
     text = counted(counts[0], "template")
-    if pieces[0].upsampling:
-        times = allocation.kernels[kernel].size / pieces[0].length
-        text += f", {_way(pieces)} {times:.3g} times"
+    spec = allocation.kernels[kernel]
+    for transform in allocation.transforms_of[kernel]:
+        if transform.label(spec):
+            times = spec.size / transform.input_size(spec)
+            text += f", {transform.label(spec)} {times:.3g} times"
     return text
 
 

@@ -1,5 +1,6 @@
 """Where the parameters of an allocation are."""
 
+from keras_superweights.allocation.table import transforms_by_noun
 from keras_superweights.figures.labels import clusters_as_formed
 from keras_superweights.figures.labels import counted
 from keras_superweights.figures.style import BLUE
@@ -16,11 +17,11 @@ MAX_BANKS = 60
 def allocation_bars(allocation):
     """Draws where the parameters of an allocation are.
 
-    One bar a bank, with the number of its cluster, and on the right how many
-    templates are shared by how many kernels; then the coefficients, kernels
-    that share nothing, and the rest of the members (heads, biases, batch
-    norm). All bars together are the trainable scalars of the network. Of more
-    than 60 banks, the smallest are one bar.
+    One bar per bank, with the number of its cluster, and on the right how many
+    templates are shared by how many kernels; then coefficients, scalars of
+    transforms, kernels that share nothing, and the rest of the members
+    (heads, biases, batch norm). All bars together are the trainable scalars of
+    the network. Of more than 60 banks, the smallest are one bar.
 
     Args:
         allocation: A `keras_superweights.Allocation`.
@@ -34,13 +35,13 @@ def allocation_bars(allocation):
         allocation.kernels[k].size for k in allocation.private_kernels
     )
     other = sum(member.other_params for member in allocation.members)
-    masks = any(p.upsampling == "mask" for p in allocation.superweights)
     bars += [
         (name, size, f"{size:,} scalars")
         for name, size in (
-            (
-                "coefficients" + " and masks" * masks,
-                allocation.num_coefficients,
+            ("coefficients", allocation.num_coefficients),
+            *(
+                (noun, scalars)
+                for noun, _, scalars in transforms_by_noun(allocation)
             ),
             ("kernels not shared", private),
             ("rest of the members", other),
@@ -76,8 +77,8 @@ def _bank_bars(allocation):
     number_of = {k: n for n, cluster in enumerate(clusters) for k in cluster}
     bars = []
     for bank, users in zip(allocation.banks, allocation.readers, strict=True):
-        kernels = {k for piece in users for k in piece.kernels}
-        counts = {piece.num_templates for piece in users}
+        kernels = {k for reader in users for k in reader.kernels}
+        counts = {reader.num_templates for reader in users}
         most = max(counts)
         label = "up to " if len(counts) > 1 else ""
         label += f"{counted(most, 'template')}, "

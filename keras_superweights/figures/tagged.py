@@ -74,15 +74,15 @@ def coefficient_figures(network):
     allocation = network.allocation
     names = kernel_names(allocation)
     matrices = {
-        s: _coefficients(piece, mixture)
-        for s, (piece, mixture) in enumerate(
+        s: _coefficients(superweight, mixture)
+        for s, (superweight, mixture) in enumerate(
             zip(
                 allocation.superweights,
                 network.generator.mixtures,
                 strict=True,
             )
         )
-        if piece.ties
+        if superweight.ties
     }
     mixing = {k for s in matrices for k in allocation.superweights[s].kernels}
     clusters = clusters_as_formed(allocation)
@@ -92,12 +92,13 @@ def coefficient_figures(network):
         blocks = []
         flat = []
         for s, matrix in matrices.items():
-            piece = allocation.superweights[s]
-            if piece.kernels[0] in rows:
+            superweight = allocation.superweights[s]
+            if superweight.kernels[0] in rows:
                 # Blank where a kernel does not use the SuperWeight.
                 block = np.full((len(rows), matrix.shape[1]), np.nan)
-                block[[rows.index(kernel) for kernel in piece.kernels]] = matrix
-                (flat if piece.length else blocks).append(block)
+                block[[rows.index(k) for k in superweight.kernels]] = matrix
+                alone = superweight.geometry.serves_any_shape
+                (flat if alone else blocks).append(block)
         title = f"Coefficients of cluster {number}"
         rest = len(clusters[number]) - len(rows)
         if rest:
@@ -115,38 +116,35 @@ def coefficient_figures(network):
         )
 
 
-def _coefficients(piece, mixture):
+def _coefficients(superweight, mixture):
     """`(kernels, templates)`, blank where a kernel does not mix a template."""
     matrix = np.array(mixture.matrix())
-    if piece.choices:
-        chosen = np.array(piece.choices)[np.array(mixture.ties)]
-        blank = np.full_like(matrix, np.nan)
-        np.put_along_axis(
-            blank, chosen, np.take_along_axis(matrix, chosen, axis=1), axis=1
-        )
-        return blank
+    for position, row in enumerate(matrix):
+        others = np.ones(len(row), bool)
+        others[list(superweight.templates_of(position))] = False
+        row[others] = np.nan
     return matrix
 
 
 def _mixing_alike(allocation, mixed, cluster):
     """The kernels that mix, those of the same templates of a store together.
 
-    Kernels of pieces with a region are all together: each piece has columns
-    of its own.
+    Kernels of nested SuperWeights are all together: each SuperWeight has
+    columns of its own.
     """
     parts = {}
     for kernel in cluster:
-        pieces = [
+        superweights = [
             allocation.superweights[s]
             for s, _ in allocation.composition[kernel]
             if s in mixed
         ]
         view = tuple(
-            (piece.bank, piece.length, piece.first, piece.num_templates)
-            for piece in pieces
-            if piece.length
+            (each.bank, each.size, each.first, each.num_templates)
+            for each in superweights
+            if each.geometry.serves_any_shape
         )
-        if pieces:
+        if superweights:
             parts.setdefault(view, []).append(kernel)
     return list(parts.values())
 

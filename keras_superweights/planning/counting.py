@@ -134,26 +134,28 @@ def _of_kernels(generator, readers):
     kernels = allocation.kernels
     dtype = generator.variable_dtype
     # Those that only use a template as it is make nothing of it.
-    rows = [0 if p.is_plain else p.num_rows for p in allocation.superweights]
     sizes = [
-        count * piece.generated_size(kernels) * _itemsize(dtype)
-        for count, piece in zip(rows, allocation.superweights, strict=True)
+        each.num_rows * each.size * _itemsize(dtype) if each.mixing.mixes else 0
+        for each in allocation.superweights
     ]
     copies, gradients, kept = 0, 0, set()
     for index, layer in readers:
         scalars = kernels[index].size
         (first, _), *others = allocation.composition[index]
-        piece = allocation.superweights[first]
+        superweight = allocation.superweights[first]
+        chain = allocation.transforms_of[index]
         read = _read_dtype(layer, dtype)
-        whole = not others and piece.generated_size(kernels) == scalars
+        whole = not others and not chain
         if whole and read == dtype:
             kept.add(first)
         else:
             copies += scalars * _itemsize(read)
-        if piece.upsampling == "mask":  # kept as long as what it multiplies
-            copies += scalars * _itemsize(dtype)
+        # As long as what they multiply.
+        held = sum(transform.num_kept(kernels[index]) for transform in chain)
+        copies += held * _itemsize(dtype)
         # That of the only reader of a template is the gradient of the bank.
-        if not (whole and piece.is_plain and len(piece.kernels) == 1):
+        is_plain = not superweight.mixing.mixes
+        if not (whole and is_plain and len(superweight.kernels) == 1):
             gradients += scalars * _itemsize(dtype)
     return {
         "generated": sum(sizes),

@@ -4,8 +4,6 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_superweights.search.similarity import common_boxes
-from keras_superweights.search.similarity import crop_rows
 from keras_superweights.search.sketch import CountSketch
 from keras_superweights.search.sketch import largest_prime
 
@@ -49,38 +47,38 @@ class GradientRecorder:
 
     def __init__(self, generator, weights=True, sketch_size=None, seed=0):
         self._generator = generator
-        self._pieces = generator.allocation.superweights
+        self._superweights = generator.allocation.superweights
         check_sketch_size(generator.allocation, sketch_size)
         size = None if sketch_size is None else largest_prime(sketch_size)
         self._coefficients = [
-            _accumulator((p.num_rows, p.num_templates)) for p in self._pieces
+            _accumulator((each.num_rows, each.num_templates))
+            for each in self._superweights
         ]
-        # For each piece, the sum of its gradients, or a dict from common box
-        # to the sketch of what is inside and the sum of these.
-        self._whole = [None] * len(self._pieces)
-        self._sketched = [{} for _ in self._pieces]
-        for index, piece in enumerate(self._pieces if weights else ()):
-            length = piece.generated_size(generator.allocation.kernels)
-            if sketch_size is None or length <= sketch_size:
-                shape = (piece.num_rows, length)
+        # For each SuperWeight, the sum of its gradients, or a dict from common
+        # box to the sketch of what is inside and the sum of these.
+        self._whole = [None] * len(self._superweights)
+        self._sketched = [{} for _ in self._superweights]
+        for index, each in enumerate(self._superweights if weights else ()):
+            if sketch_size is None or each.size <= sketch_size:
+                shape = (each.num_rows, each.size)
                 self._whole[index] = _accumulator(shape)
                 continue
             for box in sorted(set(self._firsts(index).values())):
-                inside = _inside(piece, length, box)
+                inside = _inside(each, box)
                 self._sketched[index][box] = (
-                    CountSketch(length, size, (seed, index), inside),
-                    _accumulator((piece.num_rows, size)),
+                    CountSketch(each.size, size, (seed, index), inside),
+                    _accumulator((each.num_rows, size)),
                 )
 
     def _firsts(self, index):
-        """Dict from each common box to the first that cuts the piece alike."""
+        """Dict from each common box to the first that clips alike."""
         firsts = {}
-        piece = self._pieces[index]
+        geometry = self._superweights[index].geometry
+        kernels = self._generator.allocation.kernels
+        served = [kernels[k] for k in self._superweights[index].kernels]
         return {
-            box: firsts.setdefault(
-                tuple(r.crop(box) for r in piece.region), box
-            )
-            for box in common_boxes(self._generator.allocation, piece)
+            box: firsts.setdefault(geometry.clip(box), box)
+            for box in geometry.boxes(served)
         }
 
     def update(self, gradients, loss_scale=None):
@@ -128,7 +126,7 @@ class GradientRecorder:
             For each SuperWeight a dict from common box to a Gram matrix, as
             `weight_similarity` takes them.
         """
-        return [self._grams(index) for index in range(len(self._pieces))]
+        return [self._grams(index) for index in range(len(self._superweights))]
 
     def _grams(self, index):
         firsts = self._firsts(index)
@@ -139,7 +137,7 @@ class GradientRecorder:
         if self._whole[index] is not None:
             whole = _read(self._whole[index])
             rows = {
-                box: crop_rows(self._pieces[index], whole, box)
+                box: self._superweights[index].geometry.crop(whole, box)
                 for box in set(firsts.values())
             }
         products = {box: r @ r.T for box, r in rows.items()}
@@ -157,12 +155,11 @@ class GradientRecorder:
             templates that a kernel does not mix.
         """
         totals = [_read(total) for total in self._coefficients]
-        for piece, total in zip(self._pieces, totals, strict=True):
-            if piece.choices:
-                mixed = np.zeros_like(total)
-                used = [piece.choices[tie] for tie in piece.ties]
-                np.put_along_axis(mixed, np.array(used), 1.0, axis=1)
-                total *= mixed
+        for superweight, total in zip(self._superweights, totals, strict=True):
+            for position, row in enumerate(total):
+                others = np.ones(len(row), bool)
+                others[list(superweight.templates_of(position))] = False
+                row[others] = 0.0
         return totals
 
 
@@ -170,10 +167,7 @@ def check_sketch_size(allocation, sketch_size):
     """Raises an error for a sketch that saves nothing in this allocation."""
     if sketch_size is None:
         return
-    largest = max(
-        (p.generated_size(allocation.kernels) for p in allocation.superweights),
-        default=0,
-    )
+    largest = max((s.size for s in allocation.superweights), default=0)
     if not isinstance(sketch_size, int) or not 2 <= sketch_size < largest:
         raise ValueError(
             "`sketch_size` must be an integer from 2 on, smaller than the "
@@ -203,9 +197,9 @@ def _read(total):
     return np.asarray(total.value, "float64")
 
 
-def _inside(piece, length, box):
-    """Which scalars of a piece lie inside a box, `(size,)` of bool."""
-    places = np.arange(length)
-    inside = np.zeros(length, bool)
-    inside[crop_rows(piece, places[None], box)[0]] = True
+def _inside(superweight, box):
+    """Which scalars of a SuperWeight lie inside a box, `(size,)` of bool."""
+    places = np.arange(superweight.size)
+    inside = np.zeros(superweight.size, bool)
+    inside[superweight.geometry.crop(places[None], box)[0]] = True
     return inside

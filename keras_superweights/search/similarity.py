@@ -22,54 +22,6 @@ conflicts with nothing: its similarity to others is 0, to itself 1.
 import numpy as np
 
 
-def common_boxes(allocation, piece):
-    """The boxes common to two kernels that one SuperWeight serves.
-
-    Returns:
-        Sorted `(inputs, outputs)`, without those that the region of the
-        SuperWeight does not meet; of a flat one `[None]`.
-    """
-    if not piece.region:
-        return [None]
-    boxes = sorted({allocation.kernels[k].box for k in piece.kernels})
-    common = {(min(a, c), min(b, d)) for a, b in boxes for c, d in boxes}
-    return [
-        box
-        for box in sorted(common)
-        if any(rectangle.crop(box) for rectangle in piece.region)
-    ]
-
-
-def crop_rows(piece, rows, box):
-    """The part inside a box of pieces given as rows `(n, size)`.
-
-    Returns:
-        An array `(n, scalars of the region inside the box)`.
-    """
-    if box is None:
-        return rows
-    parts = []
-    start = 0
-    for rectangle in piece.region:
-        height = rectangle.in_stop - rectangle.in_start
-        width = rectangle.out_stop - rectangle.out_start
-        stop = start + piece.size * rectangle.area // sum(
-            r.area for r in piece.region
-        )
-        block = rows[:, start:stop].reshape(len(rows), -1, height, width)
-        start = stop
-        inside = rectangle.crop(box)
-        if inside:
-            block = block[
-                :,
-                :,
-                : inside.in_stop - inside.in_start,
-                : inside.out_stop - inside.out_start,
-            ]
-            parts.append(block.reshape(len(rows), -1))
-    return np.concatenate(parts, axis=1)
-
-
 def weight_similarity(allocation, cluster, grams):
     """psi_W of the kernels of a cluster.
 
@@ -78,21 +30,20 @@ def weight_similarity(allocation, cluster, grams):
         cluster: Indices of the kernels.
         grams: For each SuperWeight of the allocation, a dict from common box
             to the Gram matrix, `(kernels served, kernels served)`, of the
-            gradients of its pieces inside that box.
+            gradients of its vectors inside that box.
 
     Returns:
         A symmetric array `(n, n)` in [-1, 1], its diagonal 1.
     """
-    boxes = [allocation.kernels[k].box for k in cluster]
 
     def gram_of(s, one, other):
-        piece = allocation.superweights[s]
-        if piece.is_plain:
+        superweight = allocation.superweights[s]
+        if not superweight.mixing.mixes:
             return None
-        if not piece.region:
-            return grams[s].get(None)
-        (a, b), (c, d) = boxes[one], boxes[other]
-        return grams[s].get((min(a, c), min(b, d)))
+        box = superweight.geometry.common_box(
+            allocation.kernels[cluster[one]], allocation.kernels[cluster[other]]
+        )
+        return grams[s].get(box)
 
     return _cosines(allocation, cluster, gram_of)
 
@@ -126,17 +77,16 @@ def unused_kernels(allocation, grams):
     Kernels that use one piece as it is are unused only together.
     """
     used = set()
-    for piece, boxes in zip(allocation.superweights, grams, strict=True):
+    for superweight, boxes in zip(allocation.superweights, grams, strict=True):
         for gram in boxes.values():
-            # One for all kernels of a plain piece.
-            squares = np.broadcast_to(np.diag(gram), len(piece.kernels))
-            used |= {
-                k for k, g in zip(piece.kernels, squares, strict=True) if g > 0
-            }
+            # One for all kernels where nothing is mixed.
+            served = superweight.kernels
+            squares = np.broadcast_to(np.diag(gram), len(served))
+            used |= {k for k, g in zip(served, squares, strict=True) if g > 0}
     return tuple(
         index
-        for index, pieces in enumerate(allocation.composition)
-        if pieces and index not in used
+        for index, parts in enumerate(allocation.composition)
+        if parts and index not in used
     )
 
 

@@ -1,21 +1,27 @@
 """SuperWeights of kernels that read flat stores (NPAS, section 3.1)."""
 
-import dataclasses
 from collections.abc import Sequence
 
 from keras_superweights.allocation.superweight import SuperWeight
+from keras_superweights.parts import Average
+from keras_superweights.parts import Embedded
+from keras_superweights.parts import Flat
+from keras_superweights.parts import WeightedSum
 from keras_superweights.sharing.dealing import View
+
+# By the names that rules have for them: from a number of kernels to a mixing.
+MIXINGS = {
+    "wavg": WeightedSum.untied,
+    "emb": lambda num_kernels: Embedded(tuple(range(num_kernels))),
+    "avg": lambda num_kernels: Average(),
+}
 
 # Joined are those that mix at least one in so many of the rows.
 SPARSEST = 4
 
 
 def flat(
-    bank: int,
-    kernels: Sequence[int],
-    view: View,
-    mixing: str = "wavg",
-    upsampling: str = "",
+    bank: int, kernels: Sequence[int], view: View, mixing: str = "wavg"
 ) -> SuperWeight:
     """The SuperWeight of kernels that mix the same templates of a store.
 
@@ -23,69 +29,86 @@ def flat(
         bank: Index of the store.
         kernels: Indices of the kernels.
         view: Which rows are templates.
-        mixing: See `SuperWeight`.
-        upsampling: See `SuperWeight`.
+        mixing: A key of `MIXINGS`.
     """
     return SuperWeight(
         bank=bank,
-        window=(),
-        region=(),
         kernels=tuple(kernels),
+        geometry=Flat(view.length),
+        mixing=MIXINGS[mixing](len(kernels)),
         num_templates=view.num_templates,
-        ties=() if mixing == "avg" else tuple(range(len(kernels))),
         first=view.first,
-        length=view.length,
-        mixing=mixing,
-        upsampling=upsampling,
     )
 
 
-def joined(superweights: Sequence[SuperWeight], store: int):
-    """Makes one of weighted sums of rows of one length that overlap.
+def joined(
+    bank: int,
+    store: int,
+    users: dict[View, Sequence[int]],
+    mixing: str = "wavg",
+    single: str = "avg",
+) -> list[SuperWeight]:
+    """The SuperWeights of a store; one where weighted sums overlap.
 
-    It holds all rows of the store, of which each kernel mixes its choice:
-    they are read once, by one matrix product, instead of once for each set of
-    templates. Where choices are but a small part of the rows, products with
-    zeros would cost more than that saves, and nothing is joined.
+    That one holds all rows of the store, of which each kernel mixes its
+    choice: they are read once, by one matrix product, instead of once for
+    each set of templates. Where choices are but a small part of the rows,
+    products with zeros would cost more than that saves, and nothing is
+    joined.
 
     Args:
-        superweights: All that read a store, made by `flat`.
+        bank: Index of the store.
         store: Scalars in the store.
-
-    Returns:
-        A list of SuperWeights.
+        users: For each view, the kernels that read it.
+        mixing: A key of `MIXINGS`.
+        single: The same, for a single template; by default it is used as it
+            is.
     """
-    by_length = {}
-    for piece in superweights:
-        mixes = piece.mixing == "wavg" and piece.num_templates > 1
-        key = (piece.length, piece.num_templates) if mixes else piece
-        by_length.setdefault(key, []).append(piece)
-    return [
-        each
-        for pieces in by_length.values()
-        for each in (
-            [_join(pieces, store)] if _overlap(pieces, store) else pieces
-        )
-    ]
+    by_size = {}
+    for view in users:
+        mixes = mixing == "wavg" and view.num_templates > 1
+        key = (view.length, view.num_templates) if mixes else view
+        by_size.setdefault(key, []).append(view)
+    superweights = []
+    for views in by_size.values():
+        if _overlap(views, store):
+            superweights.append(_join(bank, store, views, users))
+            continue
+        superweights += [
+            flat(
+                bank,
+                users[view],
+                view,
+                single if view.num_templates == 1 else mixing,
+            )
+            for view in views
+        ]
+    return superweights
 
 
-def _overlap(pieces, store):
-    rows = store // pieces[0].length
-    count = pieces[0].num_templates
-    return count < rows < count * len(pieces) and rows <= SPARSEST * count
+def _overlap(views, store):
+    rows = store // views[0].length
+    count = views[0].num_templates
+    return count < rows < count * len(views) and rows <= SPARSEST * count
 
 
-def _join(pieces, store) -> SuperWeight:
-    rows = store // pieces[0].length
+def _join(bank, store, views, users) -> SuperWeight:
+    length = views[0].length
+    rows = store // length
     choices = {
         kernel: tuple(
-            (piece.first + t) % rows for t in range(piece.num_templates)
+            (view.first + t) % rows for t in range(view.num_templates)
         )
-        for piece in pieces
-        for kernel in piece.kernels
+        for view in views
+        for kernel in users[view]
     }
     kernels = sorted(choices)
-    return dataclasses.replace(
-        flat(pieces[0].bank, kernels, View(pieces[0].length, 0, rows)),
-        choices=tuple(choices[kernel] for kernel in kernels),
+    return SuperWeight(
+        bank=bank,
+        kernels=tuple(kernels),
+        geometry=Flat(length),
+        mixing=WeightedSum.untied(
+            len(kernels), tuple(choices[kernel] for kernel in kernels)
+        ),
+        num_templates=rows,
     )

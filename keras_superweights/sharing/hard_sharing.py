@@ -1,20 +1,13 @@
 """HardSharing: one kernel for several layers, used as it is."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
-from keras_superweights.allocation.allocation import Allocation
-from keras_superweights.allocation.allocation import all_kernels
-from keras_superweights.allocation.regions import Rectangle
-from keras_superweights.allocation.specs import MemberSpec
-from keras_superweights.allocation.superweight import BankSpec
-from keras_superweights.allocation.superweight import SuperWeight
+from keras_superweights.parts import Plain
+from keras_superweights.parts import Region
 from keras_superweights.sharing import clusters
-from keras_superweights.sharing.budget import SMALLER
-from keras_superweights.sharing.budget import refuse
-from keras_superweights.sharing.budget import unused_note
-from keras_superweights.sharing.selection import SelectiveRule
-from keras_superweights.sharing.selection import others_params
+from keras_superweights.sharing.plan import SMALLER
+from keras_superweights.sharing.plan import Plan
+from keras_superweights.sharing.rule import Rule
 
 _GROUPS = {
     "network": clusters.shapes_in_members,
@@ -24,7 +17,7 @@ _GROUPS = {
 
 
 @dataclass(frozen=True)
-class HardSharing(SelectiveRule):
+class HardSharing(Rule):
     """Gives several layers one and the same kernel.
 
     After the poster "Investigating Parameter Sharing in Neural Networks"
@@ -35,7 +28,7 @@ class HardSharing(SelectiveRule):
     deep are the halves of each member by order of depth, counted over the
     layers that `kinds` and `exclude` leave; of an odd number, the one in the
     middle is early. Its ensembles also have BatchEnsemble's own vectors for
-    each member; nothing of that is here.
+    each member: that is `transforms=ksw.parts.RankOne()` here.
 
     There are no coefficients, and no size to choose: the number of parameters
     follows from the members. Layers outside the half, and layers without one
@@ -49,8 +42,9 @@ class HardSharing(SelectiveRule):
             every member, that is the i-th of its kind and shape among those
             that share; a deeper member keeps what it has more. `"both"`: all
             that are of equal kind and shape, over layers and members.
-        kinds: Kinds of kernels to share, all by default; see `SelectiveRule`.
-        exclude: Patterns of layers to leave out; see `SelectiveRule`.
+        kinds: Kinds of kernels to share, all by default; see `Rule`.
+        exclude: Patterns of layers to leave out; see `Rule`.
+        transforms: See `Rule`.
 
     Raises:
         TypeError: If `kinds` or `exclude` is not of strings.
@@ -82,49 +76,26 @@ class HardSharing(SelectiveRule):
                 f"scope={self.scope!r}."
             )
 
-    def allocate(
-        self, members: Sequence[MemberSpec], budget_params: int
-    ) -> Allocation:
-        """The allocation of the members' kernels, if the budget allows it.
-
-        Raises:
-            ValueError: If the budget is too small; names what is needed. If
-                `kinds` and `exclude` leave nothing, or a pattern is of none.
-        """
-        kernels = all_kernels(members)
-        banks = []
-        superweights = []
-        for group in self._groups(kernels, self.chosen(members)):
-            kernel = kernels[group.kernels[0]]
-            superweights.append(
-                SuperWeight(
-                    bank=len(banks),
-                    window=kernel.window,
-                    region=(Rectangle(0, kernel.box[0], 0, kernel.box[1]),),
-                    kernels=group.kernels,
-                    num_templates=1,
-                    ties=(),
-                )
+    def plan(self, kernels, scalars):
+        groups = self._groups(kernels)
+        shared = {index for group in groups for index in group.kernels}
+        plan = Plan(private=[i for i in range(len(kernels)) if i not in shared])
+        for group in groups:
+            plan.add(
+                name=group.name,
+                kernels=group.kernels,
+                geometry=Region.of(kernels[group.kernels[0]]),
+                mixing=Plain(),
             )
-            banks.append(BankSpec(group.name, kernel.size))
-        shared = [k for piece in superweights for k in piece.kernels]
-        kept = others_params(members, shared)
-        needed = kept + sum(bank.size for bank in banks)
-        if budget_params < needed:
-            refuse(budget_params, needed, self, members, kept, SMALLER)
-        return Allocation(
-            members=tuple(members),
-            banks=tuple(banks),
-            superweights=tuple(superweights),
-            budget_params=budget_params,
-            sharing=str(self),
-            note=unused_note((), (), budget_params - needed),
-        )
+        kept = sum(kernels[index].size for index in plan.private)
+        Plan.require(plan.cost(kernels), scalars, kept, hint=SMALLER)
+        return plan
 
-    def _groups(self, kernels, indices):
+    def _groups(self, kernels):
         """The kernels that are one, group by group; never one alone."""
+        indices = range(len(kernels))
         if self.layers != "all":
-            early = _early(kernels, indices)
+            early = _early(kernels)
             wanted = self.layers == "early"
             indices = [i for i in indices if (i in early) == wanted]
         groups = _GROUPS[self.scope]([kernels[i] for i in indices])
@@ -135,18 +106,18 @@ class HardSharing(SelectiveRule):
         ]
 
 
-def _early(kernels, indices) -> set[int]:
+def _early(kernels) -> set[int]:
     """Those of the kernels that lie in the early half of their member.
 
     A layer's kernels lie in the same half.
     """
     places = {}  # of each layer, in each member
-    for index in indices:
-        layers = places.setdefault(kernels[index].member, {})
-        layers.setdefault(kernels[index].layer, len(layers))
+    for kernel in kernels:
+        layers = places.setdefault(kernel.member, {})
+        layers.setdefault(kernel.layer, len(layers))
     early = set()
-    for index in indices:
-        layers = places[kernels[index].member]
-        if 2 * layers[kernels[index].layer] < len(layers):
+    for index, kernel in enumerate(kernels):
+        layers = places[kernel.member]
+        if 2 * layers[kernel.layer] < len(layers):
             early.add(index)
     return early

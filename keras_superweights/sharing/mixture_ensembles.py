@@ -9,32 +9,25 @@ Three regimes follow from the budget:
         its own shape, again round robin (section 5.1, the paper's 7M).
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
-from keras_superweights.allocation.allocation import Allocation
-from keras_superweights.allocation.allocation import all_kernels
-from keras_superweights.allocation.regions import Rectangle
-from keras_superweights.allocation.specs import MemberSpec
-from keras_superweights.allocation.superweight import BankSpec
-from keras_superweights.allocation.superweight import SuperWeight
-from keras_superweights.sharing import clusters
-from keras_superweights.sharing.budget import SMALLER
-from keras_superweights.sharing.budget import refuse
-from keras_superweights.sharing.budget import unused_note
+from keras_superweights.parts import Plain
+from keras_superweights.parts import Region
+from keras_superweights.parts import WeightedSum
+from keras_superweights.sharing.clusters import shapes
 from keras_superweights.sharing.dealing import deal
-from keras_superweights.sharing.flat import flat
 from keras_superweights.sharing.flat import joined
-from keras_superweights.sharing.selection import SelectiveRule
-from keras_superweights.sharing.selection import keep
-from keras_superweights.sharing.selection import restore
+from keras_superweights.sharing.plan import SMALLER
+from keras_superweights.sharing.plan import Plan
+from keras_superweights.sharing.rule import Rule
 from keras_superweights.sharing.spending import Demand
 from keras_superweights.sharing.spending import minimum_cost
 from keras_superweights.sharing.spending import spend
+from keras_superweights.sharing.spending import unused_reason
 
 
 @dataclass(frozen=True)
-class MixtureEnsembles(SelectiveRule):
+class MixtureEnsembles(Rule):
     """Shares among layers of equal shape, over layers and members.
 
     The paper gives each group the fraction of the budget that its layers have
@@ -54,8 +47,9 @@ class MixtureEnsembles(SelectiveRule):
         mix_single_layers: Whether a shape that each member has once also
             gets templates (appendix A.1, the Thin networks) instead of one
             plain kernel for all members.
-        kinds: Kinds of kernels to share, all by default; see `SelectiveRule`.
-        exclude: Patterns of layers to leave out; see `SelectiveRule`.
+        kinds: Kinds of kernels to share, all by default; see `Rule`.
+        exclude: Patterns of layers to leave out; see `Rule`.
+        transforms: See `Rule`.
 
     Raises:
         TypeError: If `kinds` or `exclude` is not of strings.
@@ -84,60 +78,25 @@ class MixtureEnsembles(SelectiveRule):
                 f"max_templates={self.max_templates!r}."
             )
 
-    def allocate(
-        self, members: Sequence[MemberSpec], budget_params: int
-    ) -> Allocation:
-        """The allocation of the members' kernels inside the budget.
-
-        Raises:
-            ValueError: If the budget is too small; names the smallest one. If
-                `kinds` and `exclude` leave nothing, or a pattern is of none.
-        """
-        indices = self.chosen(members)
-        chosen_only = keep(members, indices)
-        kernels = all_kernels(chosen_only)
-        groups = clusters.shapes(kernels)
+    def plan(self, kernels, scalars):
+        groups = shapes(kernels)
         demands = [self._demand(kernels, group) for group in groups]
-        scalars = budget_params - sum(m.other_params for m in chosen_only)
-        if scalars >= minimum_cost(demands):
-            counts = spend(demands, scalars)
-            banks, superweights = self._groups(kernels, groups, counts)
-            note = unused_note(demands, counts, scalars)
-        else:
-            banks, superweights = self._one_store(
-                kernels, scalars, chosen_only, minimum_cost(demands)
-            )
-            spent = sum(b.size for b in banks) + sum(
-                piece.num_coefficients for piece in superweights
-            )
-            note = ""
-            if spent < scalars:
-                note = (
-                    f"{scalars - spent:,} scalars are left: with one more in "
-                    "the store, layers would mix more templates."
-                )
-        return Allocation(
-            members=tuple(members),
-            banks=tuple(banks),
-            superweights=restore(superweights, indices),
-            budget_params=budget_params,
-            sharing=str(self),
-            note=note,
-        )
-
-    def _groups(self, kernels, groups, counts):
-        """A bank for each group of layers of one shape (section 3.1)."""
-        banks = []
-        superweights = []
+        if scalars < minimum_cost(demands):
+            return self._one_store(kernels, scalars, minimum_cost(demands))
+        counts = spend(demands, scalars)
+        plan = Plan(reason=unused_reason(demands, counts))
         for group, count in zip(groups, counts, strict=True):
             if count == 1 and len(group.kernels) == 1:
-                continue  # nobody to share with: its layer keeps it
-            superweights.append(
-                self._mixture(kernels, len(banks), group.kernels, count)
+                plan.private += group.kernels  # nobody to share with
+                continue
+            plan.add(
+                name=group.name,
+                kernels=group.kernels,
+                geometry=Region.of(kernels[group.kernels[0]]),
+                mixing=self._mixing(kernels, group.kernels, count),
+                num_templates=count,
             )
-            size = kernels[group.kernels[0]].size
-            banks.append(BankSpec(group.name, count * size))
-        return banks, superweights
+        return plan
 
     def _demand(self, kernels, group) -> Demand:
         dealt = len(set(self._turns(kernels, group.kernels)))
@@ -167,8 +126,9 @@ class MixtureEnsembles(SelectiveRule):
             seen[member] = turns[-1] + 1
         return turns
 
-    def _mixture(self, kernels, bank, indices, count) -> SuperWeight:
-        kernel = kernels[indices[0]]
+    def _mixing(self, kernels, indices, count):
+        if count == 1:
+            return Plain()
         mixed = min(count, self.max_templates)
         choices = ()
         if count > mixed:
@@ -176,51 +136,41 @@ class MixtureEnsembles(SelectiveRule):
                 tuple((turn * mixed + i) % count for i in range(mixed))
                 for turn in self._turns(kernels, indices)
             )
-        return SuperWeight(
-            bank=bank,
-            window=kernel.window,
-            region=(Rectangle(0, kernel.box[0], 0, kernel.box[1]),),
-            kernels=indices,
-            num_templates=count,
-            ties=tuple(range(len(indices))) if count > 1 else (),
-            choices=choices,
-        )
+        return WeightedSum.untied(len(indices), choices)
 
-    def _one_store(self, kernels, scalars, members, cost_of_groups):
+    def _one_store(self, kernels, scalars, cost_of_groups):
         """One bank for all layers, read round robin (section 5.1)."""
-        (group,) = clusters.all_in_one(kernels)
-
-        def mixed(store, kernel):
-            return min(self.max_templates, store // kernel.size)
 
         def cost(store):
-            return store + sum(mixed(store, kernel) for kernel in kernels)
+            return store + sum(
+                min(self.max_templates, store // kernel.size)
+                for kernel in kernels
+            )
 
         largest = max(kernel.size for kernel in kernels)
         if scalars < cost(largest):
-            others = sum(member.other_params for member in members)
             # Kernels of one shape need no coefficients as a group.
-            minimum = min(cost(largest), cost_of_groups)
-            refuse(
-                others + scalars,
-                others + minimum,
-                self,
-                members,
-                others,
-                SMALLER,
-            )
+            needed = min(cost(largest), cost_of_groups)
+            Plan.require(needed, scalars, hint=SMALLER)
         store = _largest(lambda size: cost(size) <= scalars, largest, scalars)
         layers = {}
-        turns = self._turns(kernels, group.kernels)
-        for index, turn in zip(group.kernels, turns, strict=True):
+        turns = self._turns(kernels, range(len(kernels)))
+        for index, turn in enumerate(turns):
             layers.setdefault((turn, kernels[index].shape), []).append(index)
         sizes = [kernels[indices[0]].size for indices in layers.values()]
-        views = deal(sizes, store, self.max_templates)
-        superweights = [
-            flat(0, indices, view)
-            for indices, view in zip(layers.values(), views, strict=True)
-        ]
-        return [BankSpec(group.name, store)], joined(superweights, store)
+        users = {}
+        for indices, view in zip(
+            layers.values(),
+            deal(sizes, store, self.max_templates),
+            strict=True,
+        ):
+            users.setdefault(view, []).extend(indices)
+        plan = Plan(
+            reason="with one more in the store, layers would mix more templates"
+        )
+        bank = plan.add_bank("all", store)
+        plan.superweights += joined(bank, store, users, single="wavg")
+        return plan
 
 
 def _largest(holds, low: int, high: int) -> int:

@@ -5,11 +5,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from keras_superweights.allocation.allocation import Allocation
-from keras_superweights.allocation.allocation import all_kernels
 from keras_superweights.allocation.specs import MemberSpec
-from keras_superweights.allocation.superweight import UPSAMPLINGS
-from keras_superweights.allocation.superweight import BankSpec
-from keras_superweights.sharing.budget import refuse
+from keras_superweights.parts import Bilinear
+from keras_superweights.parts import Mask
+from keras_superweights.parts import Repeat
 from keras_superweights.sharing.dealing import View
 from keras_superweights.sharing.dealing import cheapest_total
 from keras_superweights.sharing.dealing import deal
@@ -18,18 +17,19 @@ from keras_superweights.sharing.dealing import largest_total
 from keras_superweights.sharing.dealing import read
 from keras_superweights.sharing.flat import flat
 from keras_superweights.sharing.flat import joined
-from keras_superweights.sharing.selection import SelectiveRule
+from keras_superweights.sharing.plan import Plan
+from keras_superweights.sharing.rule import Rule
 from keras_superweights.sharing.selection import matches
-from keras_superweights.sharing.selection import others_params
 
 MIXINGS = ("wavg", "emb", "rr", "avg")
+UPSAMPLINGS = {"mask": Mask, "repeat": Repeat, "bilinear": Bilinear}
 
 # NPAS, section 3.4.
 PRETRAINING_TEMPLATES = 4
 
 
 @dataclass(frozen=True)
-class Shapeshifter(SelectiveRule):
+class Shapeshifter(Rule):
     """Shares among layers of any shape and kind, within any budget.
 
     Parameters lie in stores, flat vectors. Every layer reads its store in its
@@ -65,8 +65,9 @@ class Shapeshifter(SelectiveRule):
         num_stores: Number of stores where they are random, or learned by the
             training programs.
         seed: Seed of the random stores.
-        kinds: See `SelectiveRule`.
-        exclude: See `SelectiveRule`.
+        kinds: See `Rule`.
+        exclude: See `Rule`.
+        transforms: See `Rule`.
 
     Raises:
         ValueError: If an argument is not one of the above.
@@ -90,7 +91,10 @@ class Shapeshifter(SelectiveRule):
 
     def __post_init__(self):
         super().__post_init__()
-        for name, choices in (("mixing", MIXINGS), ("upsampling", UPSAMPLINGS)):
+        for name, choices in (
+            ("mixing", MIXINGS),
+            ("upsampling", tuple(UPSAMPLINGS)),
+        ):
             if getattr(self, name) not in choices:
                 raise ValueError(
                     f"`{name}` must be one of {choices}. Received: "
@@ -128,73 +132,44 @@ class Shapeshifter(SelectiveRule):
             )
         )
 
-    def allocate(
-        self, members: Sequence[MemberSpec], budget_params: int
-    ) -> Allocation:
-        """The allocation of the members' kernels inside the budget.
-
-        Raises:
-            ValueError: If the budget is too small; names the smallest one.
-        """
-        kernels = all_kernels(members)
-        chosen = self.chosen(members)
-        groups = self._groups(kernels, chosen)
-        fixed = others_params(members, chosen)
+    def plan(self, kernels, scalars):
+        groups = self._groups(kernels)
         weights = [sum(kernels[k].size for k in group) for group in groups]
 
-        def superweights(total):
+        def planned(total):
+            plan = Plan(
+                reason="no kernel would read them. More `max_templates` can "
+                "use more"
+            )
             sizes = in_proportion(total, weights)
-            return [
-                self._read(kernels, group, store, bank)
-                for bank, (group, store) in enumerate(
-                    zip(groups, sizes, strict=True)
-                )
-            ]
+            for group, store in zip(groups, sizes, strict=True):
+                self._read(plan, kernels, group, store)
+            return plan
 
         def cost(total):
-            return sum(
-                size + sum(piece.beside_bank(kernels) for piece in pieces)
-                for size, pieces in superweights(total)
-            )
+            return planned(total).cost(kernels)
 
         low, high = len(groups), self.max_templates * sum(weights)
-        total = largest_total(cost, budget_params - fixed, low, high)
+        total = largest_total(cost, scalars, low, high)
         if total is None:
             total = cheapest_total(cost, low, sum(weights))
-        if cost(total) > budget_params - fixed:
-            smallest = fixed + cost(total)
             hint = ""
             if self.upsampling == "mask":
                 hint = 'Masks take part of it: `upsampling="repeat"` has none.'
-            refuse(budget_params, smallest, self, members, fixed, hint)
-        stores = superweights(total)
-        left = budget_params - fixed - cost(total)
-        return Allocation(
-            members=tuple(members),
-            banks=tuple(
-                BankSpec(f"store {index}", size)
-                for index, (size, _) in enumerate(stores)
-            ),
-            superweights=tuple(p for _, pieces in stores for p in pieces),
-            budget_params=budget_params,
-            sharing=str(self),
-            note=f"{left:,} scalars are left: no kernel would read them. "
-            "More `max_templates` can use more."
-            if left
-            else "",
-        )
+            Plan.require(cost(total), scalars, hint=hint)
+        return planned(total)
 
-    def _groups(self, kernels, chosen) -> list[list[int]]:
+    def _groups(self, kernels) -> list[list[int]]:
         """The kernels of each store."""
         if self.stores == "single":
-            places = [0] * len(chosen)
+            places = [0] * len(kernels)
         elif self.stores == "random":
             draw = random.Random(self.seed)
-            places = [draw.randrange(self.num_stores) for _ in chosen]
+            places = [draw.randrange(self.num_stores) for _ in kernels]
         elif self.stores == "shape":
-            places = [(kernels[k].kind, kernels[k].shape) for k in chosen]
+            places = [(kernel.kind, kernel.shape) for kernel in kernels]
         elif isinstance(self.stores[0], str):
-            places = [self._first_match(kernels[k]) for k in chosen]
+            places = list(map(self._first_match, kernels))
             unused = set(range(len(self.stores))) - set(places)
             if unused:
                 raise ValueError(
@@ -204,17 +179,17 @@ class Shapeshifter(SelectiveRule):
                     f"{[self.stores[place] for place in sorted(unused)]} are "
                     "of no layer."
                 )
-        elif len(self.stores) == len(chosen):
+        elif len(self.stores) == len(kernels):
             places = self.stores
         else:
             raise ValueError(
                 "`stores` must have a number for each kernel that is shared. "
-                f"Received: {len(self.stores)} numbers for {len(chosen)} "
+                f"Received: {len(self.stores)} numbers for {len(kernels)} "
                 "kernels."
             )
         groups = {}
-        for place, kernel in zip(places, chosen, strict=True):
-            groups.setdefault(place, []).append(kernel)
+        for index, place in enumerate(places):
+            groups.setdefault(place, []).append(index)
         return [groups[place] for place in sorted(groups)]
 
     def _first_match(self, kernel) -> int:
@@ -227,39 +202,27 @@ class Shapeshifter(SelectiveRule):
             f"'{kernel.layer}'. End with '*' for all others."
         )
 
-    def _read(self, kernels, group, store, bank):
-        """How the kernels of a store read it.
-
-        Returns:
-            The scalars that are read, and the SuperWeights: one for all
-            kernels that mix the same templates.
-        """
+    def _read(self, plan, kernels, group, store):
+        """Adds a store, as far as its kernels read it, and how they do."""
         views = deal(
             [kernels[k].size for k in group], store, self.max_templates
         )
         users = {}
+        upsampled = {}
         for query, (kernel, view) in enumerate(zip(group, views, strict=True)):
             if self.mixing == "rr":
                 rows = store // view.length
                 turn = (view.first + query % view.num_templates) % rows
                 view = View(view.length, turn, 1)
-            upsampling, shape = "", None
+            users.setdefault(view, []).append(kernel)
             if kernels[kernel].size > view.length:
-                upsampling = self.upsampling
-                shape = upsampling == "bilinear" and kernels[kernel].shape
-            users.setdefault((view, upsampling, shape), []).append(kernel)
-        superweights = [
-            flat(
-                bank,
-                indices,
-                view,
-                # A single template is used as it is.
-                "avg" if view.num_templates == 1 else self.mixing,
-                upsampling,
+                upsampled.setdefault(view.length, []).append(kernel)
+        bank = plan.add_bank(f"store {len(plan.banks)}", read(views, store))
+        plan.superweights += joined(bank, store, users, self.mixing)
+        for length, smaller in upsampled.items():
+            plan.transform(
+                UPSAMPLINGS[self.upsampling](length, kernels=tuple(smaller))
             )
-            for (view, upsampling, _), indices in users.items()
-        ]
-        return read(views, store), joined(superweights, store)
 
     def allocate_pretraining(
         self, members: Sequence[MemberSpec], budget_params: int
@@ -273,37 +236,27 @@ class Shapeshifter(SelectiveRule):
         Raises:
             ValueError: If the budget is too small; names the smallest one.
         """
-        kernels = all_kernels(members)
-        chosen = self.chosen(members)
+        return self.allocate_by(self._plan_pretraining, members, budget_params)
+
+    def _plan_pretraining(self, kernels, scalars):
+        indices = tuple(range(len(kernels)))
         mixing = self.mixing if self.mixing == "emb" else "wavg"
-        shapes = {}
-        for kernel in chosen:
-            shapes.setdefault(kernels[kernel].shape, []).append(kernel)
-
-        def superweights(length):
-            view = View(length, 0, PRETRAINING_TEMPLATES)
-            return tuple(
-                flat(0, indices, view, mixing, "bilinear")
-                for indices in shapes.values()
-            )
-
-        fixed = others_params(members, chosen) + sum(
-            piece.num_coefficients for piece in superweights(1)
+        plan = Plan(reason="templates are as large as the largest kernel")
+        view = View(1, 0, PRETRAINING_TEMPLATES)
+        coefficients = flat(0, indices, view, mixing).num_coefficients
+        Plan.require(
+            coefficients + PRETRAINING_TEMPLATES, scalars, coefficients
         )
-        smallest = fixed + PRETRAINING_TEMPLATES
-        if budget_params < smallest:
-            refuse(budget_params, smallest, self, members, fixed)
         length = min(
-            (budget_params - fixed) // PRETRAINING_TEMPLATES,
-            max(kernels[kernel].size for kernel in chosen),
+            (scalars - coefficients) // PRETRAINING_TEMPLATES,
+            max(kernel.size for kernel in kernels),
         )
-        return Allocation(
-            members=tuple(members),
-            banks=(BankSpec("store", length * PRETRAINING_TEMPLATES),),
-            superweights=superweights(length),
-            budget_params=budget_params,
-            sharing=f"{self}, pretraining",
+        bank = plan.add_bank("store", length * PRETRAINING_TEMPLATES)
+        plan.superweights.append(
+            flat(bank, indices, view._replace(length=length), mixing)
         )
+        plan.transform(Bilinear(length, kernels=indices))
+        return plan
 
 
 def _is_integer(value) -> bool:

@@ -1,19 +1,15 @@
 """SoftSharing: templates for layers of equal shape within one network."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
-from keras_superweights.allocation.allocation import Allocation
-from keras_superweights.allocation.allocation import all_kernels
-from keras_superweights.allocation.specs import MemberSpec
-from keras_superweights.sharing import clusters
-from keras_superweights.sharing.selection import SelectiveRule
+from keras_superweights.sharing.clusters import shapes_in_members
+from keras_superweights.sharing.rule import Rule
+from keras_superweights.sharing.superweights import Nested
 from keras_superweights.sharing.superweights import check_max_templates
-from keras_superweights.sharing.superweights import nested_allocation
 
 
 @dataclass(frozen=True)
-class SoftSharing(SelectiveRule):
+class SoftSharing(Rule):
     """Shares among layers of equal kind and shape, within each network.
 
     Such layers of one member have a bank of templates, and each of them mixes
@@ -31,8 +27,9 @@ class SoftSharing(SelectiveRule):
     Args:
         max_templates: The most templates in a bank. By default 8, or as many
             as the bank has kernels where these are more.
-        kinds: Kinds of kernels to share, all by default; see `SelectiveRule`.
-        exclude: Patterns of layers to leave out; see `SelectiveRule`.
+        kinds: Kinds of kernels to share, all by default; see `Rule`.
+        exclude: Patterns of layers to leave out; see `Rule`.
+        transforms: See `Rule`.
 
     Raises:
         TypeError: If `kinds` or `exclude` is not of strings.
@@ -56,26 +53,6 @@ class SoftSharing(SelectiveRule):
         super().__post_init__()
         check_max_templates(self.max_templates)
 
-    def allocate(
-        self, members: Sequence[MemberSpec], budget_params: int
-    ) -> Allocation:
-        """The allocation of the members' kernels inside the budget.
-
-        Raises:
-            ValueError: If the budget is too small; names the smallest one. If
-                `kinds` and `exclude` leave nothing, or a pattern is of none.
-        """
-        indices = self.chosen(members)
-        every = all_kernels(members)
-        groups = clusters.shapes_in_members([every[i] for i in indices])
-        return nested_allocation(
-            members,
-            budget_params,
-            [
-                group
-                for group in clusters.reindexed(groups, indices)
-                if len(group.kernels) > 1
-            ],
-            self,
-            max_templates=self.max_templates,
-        )
+    def plan(self, kernels, scalars):
+        groups = [g for g in shapes_in_members(kernels) if len(g.kernels) > 1]
+        return Nested(kernels, groups, self.max_templates).plan(scalars)

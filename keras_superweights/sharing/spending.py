@@ -43,17 +43,17 @@ class Demand:
 
 
 def minimum_cost(demands: Sequence[Demand]) -> int:
-    """Scalars that one template a bank needs."""
+    """Scalars that one template per bank needs."""
     return sum(demand.cost(1) for demand in demands)
 
 
 def spend(demands: Sequence[Demand], scalars: int) -> list[int]:
-    """Numbers of templates, one a bank, that cost at most `scalars`.
+    """Numbers of templates, one per bank, that cost at most `scalars`.
 
     Costs O(T log B) for T templates in B banks.
 
     Args:
-        demands: One a bank.
+        demands: One per bank.
         scalars: What may be spent, at least `minimum_cost(demands)`.
 
     Example:
@@ -65,7 +65,7 @@ def spend(demands: Sequence[Demand], scalars: int) -> list[int]:
     left = scalars - minimum_cost(demands)
     if left < 0:
         raise ValueError(
-            "`scalars` must cover one template a bank. Received: "
+            "`scalars` must cover one template per bank. Received: "
             f"scalars={scalars}, needed: {minimum_cost(demands)}."
         )
     counts = [1] * len(demands)
@@ -82,3 +82,12 @@ def spend(demands: Sequence[Demand], scalars: int) -> list[int]:
         counts[bank] = more
         heapq.heappush(queue, (more / demand.num_kernels, bank))
     return counts
+
+
+def unused_reason(demands: Sequence[Demand], counts: Sequence[int]) -> str:
+    """Says why scalars may be left after `spend`, for a `Plan`."""
+    if demands and all(
+        n == d.most for d, n in zip(demands, counts, strict=True)
+    ):
+        return "every bank has as many templates as it may have"
+    return "no further template fits" if demands else "nothing can use more"

@@ -1,6 +1,5 @@
 """SuperWeights: nested pieces of clusters of layers (SWN)."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -8,19 +7,19 @@ from keras_superweights.allocation.allocation import Allocation
 from keras_superweights.allocation.allocation import all_kernels
 from keras_superweights.allocation.regions import nested_regions
 from keras_superweights.allocation.specs import MemberSpec
-from keras_superweights.allocation.superweight import BankSpec
-from keras_superweights.allocation.superweight import SuperWeight
-from keras_superweights.sharing.budget import refuse
-from keras_superweights.sharing.budget import unused_note
+from keras_superweights.parts import Plain
+from keras_superweights.parts import Region
+from keras_superweights.parts import WeightedSum
 from keras_superweights.sharing.clusters import Cluster
 from keras_superweights.sharing.clusters import depth_bins
 from keras_superweights.sharing.clusters import positions
 from keras_superweights.sharing.clusters import reindexed
-from keras_superweights.sharing.selection import SelectiveRule
-from keras_superweights.sharing.selection import others_params
+from keras_superweights.sharing.plan import Plan
+from keras_superweights.sharing.rule import Rule
 from keras_superweights.sharing.spending import Demand
 from keras_superweights.sharing.spending import minimum_cost
 from keras_superweights.sharing.spending import spend
+from keras_superweights.sharing.spending import unused_reason
 
 # Where a bank serves few kernels, templates beyond one per kernel are the
 # high-budget regime, bounded by this many.
@@ -28,7 +27,7 @@ HIGH_BUDGET_TEMPLATES = 8
 
 
 @dataclass(frozen=True)
-class SuperWeights(SelectiveRule):
+class SuperWeights(Rule):
     """Shares among layers of a cluster, of any width, member or depth.
 
     The kernels of a cluster are cut into nested pieces; each piece has a bank
@@ -46,9 +45,10 @@ class SuperWeights(SelectiveRule):
             each kernel has coefficients of its own.
         max_templates: The most templates in a bank. By default 8, or as many
             as the bank has kernels where these are more.
-        kinds: Kinds of kernels to share, all by default; see `SelectiveRule`.
-        exclude: Patterns of layers to leave out; see `SelectiveRule`. Bins and
+        kinds: Kinds of kernels to share, all by default; see `Rule`.
+        exclude: Patterns of layers to leave out; see `Rule`. Bins and
             positions are counted over the others.
+        transforms: See `Rule`.
 
     Raises:
         TypeError: If `kinds` or `exclude` is not of strings.
@@ -79,32 +79,19 @@ class SuperWeights(SelectiveRule):
         check_max_templates(self.max_templates)
         depth_bins([], self.depth_bins)  # refuses a bad number
 
-    def allocate(
-        self, members: Sequence[MemberSpec], budget_params: int
-    ) -> Allocation:
-        """The allocation of the members' kernels inside the budget.
-
-        Raises:
-            ValueError: If the budget is too small; names the smallest one. If
-                `kinds` and `exclude` leave nothing, or a pattern is of none.
-        """
-        return self.allocate_clusters(
-            members, budget_params, self.start_clusters(members)
-        )
+    def plan(self, kernels, scalars):
+        found = self._form_clusters(kernels)
+        return self._plan_clusters(kernels, scalars, found)
 
     def start_clusters(self, members: Sequence[MemberSpec]) -> list[Cluster]:
         """The clusters that the rule forms before anything is measured.
 
         Kernels that are not chosen are in none.
         """
-        indices = self.chosen(members)
         every = all_kernels(members)
-        kernels = [every[index] for index in indices]
-        if self.clusters == "depth":
-            found = depth_bins(kernels, self.depth_bins)
-        else:
-            found = positions(kernels)
-        return reindexed(found, indices)
+        chosen = self.chosen(members)
+        kernels = [every[index] for index in chosen]
+        return reindexed(self._form_clusters(kernels), chosen)
 
     def allocate_clusters(
         self,
@@ -119,24 +106,43 @@ class SuperWeights(SelectiveRule):
         Raises:
             ValueError: If the budget is too small; names the smallest one.
         """
-        return nested_allocation(
+        found = self._of_chosen(members, clusters)
+        return self.allocate_by(
+            lambda kernels, scalars: self._plan_clusters(
+                kernels, scalars, found
+            ),
             members,
             budget_params,
-            clusters,
-            self,
-            max_templates=self.max_templates,
-            tied=self.tied,
-            hint="Fewer `depth_bins`, or `MixtureEnsembles`, may need less.",
         )
 
     def smallest_budget(
-        self,
-        members: Sequence[MemberSpec],
-        clusters: Sequence[Cluster],
+        self, members: Sequence[MemberSpec], clusters: Sequence[Cluster]
     ) -> int:
         """The scalars that these clusters need at least."""
-        _, demands, fixed = _needs(members, clusters, self.max_templates)
-        return fixed + minimum_cost(demands)
+        every = all_kernels(members)
+        kernels = [every[index] for index in self.chosen(members)]
+        nested = Nested(
+            kernels, self._of_chosen(members, clusters), self.max_templates
+        )
+        return self.fixed_params(members) + nested.needed
+
+    def _form_clusters(self, kernels):
+        if self.clusters == "depth":
+            return depth_bins(kernels, self.depth_bins)
+        return positions(kernels)
+
+    def _of_chosen(self, members, clusters):
+        """Clusters of all kernels as those of the chosen ones."""
+        places = {k: place for place, k in enumerate(self.chosen(members))}
+        return [
+            Cluster(c.name, tuple(places[k] for k in c.kernels))
+            for c in clusters
+        ]
+
+    def _plan_clusters(self, kernels, scalars, clusters):
+        nested = Nested(kernels, clusters, self.max_templates)
+        hint = "Fewer `depth_bins`, or `MixtureEnsembles`, may need less."
+        return nested.plan(scalars, tied=self.tied, hint=hint)
 
 
 def check_max_templates(max_templates):
@@ -150,89 +156,69 @@ def check_max_templates(max_templates):
         )
 
 
-def nested_allocation(
-    members: Sequence[MemberSpec],
-    budget_params: int,
-    clusters: Sequence[Cluster],
-    sharing,
-    *,
-    max_templates: int | None,
-    tied: bool = False,
-    hint: str = "",
-) -> Allocation:
-    """Spends a budget on the nested pieces of clusters.
-
-    Kernels that are in no cluster are left to their layers.
+class Nested:
+    """The nested pieces of clusters, and what they cost.
 
     Args:
-        members: All members.
-        budget_params: The budget.
-        clusters: What shares, as indices of the members' kernels.
-        sharing: The rule that asks, for the allocation and the error.
+        kernels: The kernels that a rule may share.
+        clusters: What shares, as indices of these. Kernels in no cluster are
+            left to their layers.
         max_templates: The most templates in a bank; see `SuperWeights`.
-        tied: Whether kernels of a cluster use the same coefficients.
-        hint: What the error for a budget that is too small advises.
 
-    Raises:
-        ValueError: If the budget is too small; names the smallest one.
+    Attributes:
+        needed: Scalars that all kernels need at least, private ones included.
     """
-    kernels = all_kernels(members)
-    pieces, demands, fixed = _needs(members, clusters, max_templates)
-    smallest = fixed + minimum_cost(demands)
-    if budget_params < smallest:
-        refuse(budget_params, smallest, sharing, members, fixed, hint)
-    counts = spend(demands, budget_params - fixed)
-    banks = []
-    superweights = []
-    for (name, region, users), demand, count in zip(
-        pieces, demands, counts, strict=True
-    ):
-        rows = range(len(users) if demand.coefficients(count) else 0)
-        superweights.append(
-            SuperWeight(
-                bank=len(banks),
-                window=kernels[users[0]].window,
-                region=region,
-                kernels=users,
-                num_templates=count,
-                ties=tuple(0 if tied else row for row in rows),
+
+    def __init__(self, kernels, clusters, max_templates):
+        served = {k for cluster in clusters for k in cluster.kernels}
+        self._private = [i for i in range(len(kernels)) if i not in served]
+        self._kept = sum(kernels[k].size for k in self._private)
+        # `(name, geometry, kernels that it serves)` of every piece.
+        self._pieces = list(_pieces(kernels, clusters))
+        self._demands = []
+        for _, geometry, users in self._pieces:
+            most = max_templates or max(HIGH_BUDGET_TEMPLATES, len(users))
+            self._demands.append(
+                Demand(
+                    geometry.size,
+                    len(users),
+                    most,
+                    mixed=most,
+                    # A single kernel needs no coefficient for one template.
+                    plain_single=len(users) == 1,
+                )
             )
-        )
-        banks.append(BankSpec(name, count * demand.size))
-    return Allocation(
-        members=tuple(members),
-        banks=tuple(banks),
-        superweights=tuple(superweights),
-        budget_params=budget_params,
-        sharing=str(sharing),
-        note=unused_note(demands, counts, budget_params - fixed),
-    )
+        self.needed = self._kept + minimum_cost(self._demands)
 
+    def plan(self, scalars, tied=False, hint="") -> Plan:
+        """Spends scalars on templates.
 
-def _needs(members, clusters, max_templates):
-    """The pieces, what each demands, and what all else costs."""
-    kernels = all_kernels(members)
-    pieces = list(_pieces(kernels, clusters))
-    demands = []
-    for _, region, users in pieces:
-        area = sum(rectangle.area for rectangle in region)
-        size = math.prod(kernels[users[0]].window) * area
-        most = max_templates or max(HIGH_BUDGET_TEMPLATES, len(users))
-        # A single kernel needs no coefficient to use a single template.
-        alone = len(users) == 1
-        demands.append(
-            Demand(size, len(users), most, mixed=most, plain_single=alone)
-        )
-    generated = [k for cluster in clusters for k in cluster.kernels]
-    return pieces, demands, others_params(members, generated)
+        Args:
+            scalars: Those that all kernels may cost.
+            tied: Whether kernels of a cluster use the same coefficients.
+            hint: What the error for too few scalars advises.
+        """
+        Plan.require(self.needed, scalars, self._kept, hint)
+        scalars -= self._kept
+        counts = spend(self._demands, scalars)
+        plan = Plan(self._private, unused_reason(self._demands, counts))
+        for (name, geometry, users), demand, count in zip(
+            self._pieces, self._demands, counts, strict=True
+        ):
+            mixing = Plain()
+            if demand.coefficients(count):
+                rows = range(len(users))
+                mixing = WeightedSum(tuple(0 if tied else row for row in rows))
+            plan.add(name, users, geometry, mixing, count)
+        return plan
 
 
 def _pieces(kernels, clusters):
-    """Yields `(name, region, kernels that it serves)` of every piece."""
     for cluster in clusters:
         boxes = {}
         for index in cluster.kernels:
             boxes.setdefault(kernels[index].box, []).append(index)
+        window = kernels[cluster.kernels[0]].window
         for number, region in enumerate(nested_regions(list(boxes))):
             users = sorted(
                 index
@@ -240,4 +226,5 @@ def _pieces(kernels, clusters):
                 if any(rectangle.crop(box) for rectangle in region)
                 for index in indices
             )
-            yield f"{cluster.name} #{number}", region, tuple(users)
+            name = f"{cluster.name} #{number}"
+            yield name, Region(window, region), tuple(users)

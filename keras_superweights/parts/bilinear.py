@@ -1,76 +1,67 @@
-"""Makes kernels of a template that is smaller (NPAS, section 3.3)."""
+"""The transform that makes a kernel of any template by interpolation."""
 
 import math
+from dataclasses import dataclass
 
 import keras
 import numpy as np
 from keras import ops
 
-from keras_superweights.allocation.superweight import MASK_WINDOW
+from keras_superweights.allocation.part import Transform
 
 
-def _masks_of_mean_square_one(shape, dtype=None):
-    masks = keras.random.normal(shape, dtype=dtype)
-    return masks / ops.sqrt(ops.mean(masks**2, axis=1, keepdims=True))
-
-
-class Mask(keras.layers.Layer):
-    """Repeats a template, each copy but the first times a mask of its own.
-
-    A mask has `MASK_WINDOW` scalars and is laid, again and again, over as many
-    sequential scalars of its copy. At the start masks are normal, with a mean
-    square of 1, so that a kernel varies as its template does and no two copies
-    are alike.
+@dataclass(frozen=True)
+class Bilinear(Transform):
+    """Resizes a template to a kernel, bilinearly (NPAS, section 3.3).
 
     Args:
-        length: Scalars in the template.
-        shape: Shape of the kernel, which has more.
+        length: Scalars in the template: fewer than the kernels have, or more.
+        kernels: See `Transform`.
+    """
+
+    length: int
+
+    def check(self, kernels):
+        if not isinstance(self.length, int) or self.length < 1:
+            raise ValueError(
+                "`length` must be a positive integer. Received: "
+                f"length={self.length!r}."
+            )
+
+    def input_size(self, kernel):
+        return self.length
+
+    def variance_kept(self, kernel):
+        return variance_kept(self.length, kernel.shape)
+
+    def label(self, kernel):
+        return "interpolated"
+
+    def layer(self, kernel, **kwargs):
+        return BilinearLayer(kernel.shape, **kwargs)
+
+
+class BilinearLayer(keras.layers.Layer):
+    """Interpolates a template.
+
+    Args:
+        shape: Shape of the kernel.
         **kwargs: As for `keras.layers.Layer`, its `name` and `dtype`.
     """
 
-    def __init__(self, length, shape, **kwargs):
+    def __init__(self, shape, **kwargs):
         super().__init__(**kwargs)
-        self._length = length
-        self._shape = shape
-        self.masks = self.add_weight(
-            name="masks",
-            shape=(-(-math.prod(shape) // length) - 1, MASK_WINDOW),
-            initializer=_masks_of_mean_square_one,
-            autocast=False,
-        )
-        self.built = True
-
-    def upsample(self, template):
-        """The kernel of a template `(length,)`."""
-        windows = -(-self._length // MASK_WINDOW)
-        masks = ops.tile(self.masks, (1, windows))[:, : self._length]
-        copies = ops.reshape(masks * template, (-1,))
-        vector = ops.concatenate([template, copies])
-        return ops.reshape(vector[: math.prod(self._shape)], self._shape)
-
-
-class Repeat(keras.layers.Layer):
-    """Repeats a template as it is.
-
-    Args:
-        length: Scalars in the template.
-        shape: Shape of the kernel, which has more.
-        **kwargs: As for `keras.layers.Layer`, its `name` and `dtype`.
-    """
-
-    def __init__(self, length, shape, **kwargs):
-        super().__init__(**kwargs)
-        self._copies = -(-math.prod(shape) // length)
         self._shape = shape
         self.built = True
 
-    def upsample(self, template):
-        """The kernel of a template `(length,)`."""
-        vector = ops.tile(template, (self._copies,))
-        return ops.reshape(vector[: math.prod(self._shape)], self._shape)
+    def transform(self, template):
+        """The kernel of a template, a tensor of any shape."""
+        template = ops.reshape(template, (1, -1))
+        return ops.reshape(interpolate(template, self._shape), self._shape)
 
-
-REPETITIONS = {"mask": Mask, "repeat": Repeat}
+    def linear_variables(self):
+        """Lists of variables, in each of which the kernel is linear."""
+        return []
 
 
 def interpolate(templates, shape):

@@ -1,0 +1,88 @@
+"""The mixing by embeddings of layers (NPAS, Emb)."""
+
+from dataclasses import dataclass
+from dataclasses import replace
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_superweights.allocation.part import Mixing
+from keras_superweights.parts.weighted_sum import WeightedSumLayer
+from keras_superweights.parts.weighted_sum import check_ties
+
+# NPAS, section 3.2: the size of a layer's embedding.
+EMBEDDING_SIZE = 24
+
+
+@dataclass(frozen=True)
+class Embedded(Mixing):
+    """A softmax of a projection of an embedding of each kernel, as weights.
+
+    Args:
+        ties: For each kernel, the embedding that it uses, as a position among
+            the kernels.
+    """
+
+    ties: tuple[int, ...]
+
+    def with_ties(self, ties):
+        return replace(self, ties=tuple(ties))
+
+    def check(self, num_kernels, num_templates):
+        check_ties(self.ties, num_kernels)
+
+    def num_scalars(self, num_kernels, num_templates):
+        projection = (EMBEDDING_SIZE + 1) * num_templates
+        return num_kernels * EMBEDDING_SIZE + projection
+
+    def layer(self, norms, num_templates, **kwargs):
+        return EmbeddedLayer(norms, num_templates, self.ties, **kwargs)
+
+
+class EmbeddedLayer(WeightedSumLayer):
+    """A weighted mean, its weights read off an embedding.
+
+    Each kernel has a learned embedding of `EMBEDDING_SIZE`, the coefficients
+    of this layer; one projection, shared by the kernels that mix the same
+    templates, and a softmax make the weights of it. A mean of templates
+    varies less than each of them, so it is scaled by a constant to what the
+    kernel has to have at the start.
+
+    Args:
+        norms: For each kernel, what its standard deviation is to be divided
+            by that of the templates.
+        num_templates: Templates in `T`.
+        ties: For each kernel, the embedding that it uses.
+        **kwargs: As for `keras.layers.Layer`, its `name` and `dtype`.
+    """
+
+    def __init__(self, norms, num_templates, ties, **kwargs):
+        keras.layers.Layer.__init__(self, **kwargs)
+        self.add_rows([1.0] * len(norms), EMBEDDING_SIZE, ties)
+        self.projection = self.add_weight(
+            name="projection",
+            shape=(EMBEDDING_SIZE, num_templates),
+            initializer="glorot_uniform",
+            autocast=False,
+        )
+        self.bias = self.add_weight(
+            name="bias",
+            shape=(num_templates,),
+            initializer="zeros",
+            autocast=False,
+        )
+        self._scales = np.reshape(norms, (-1, 1)) * num_templates**0.5
+        self.built = True
+
+    def matrix(self):
+        embeddings = ops.convert_to_tensor(self.coefficients)
+        logits = ops.matmul(embeddings, self.projection) + self.bias
+        weights = self.used(ops.softmax(logits))
+        return ops.convert_to_tensor(self._scales, weights.dtype) * weights
+
+    def linear_variables(self):
+        return []  # embeddings are not, and keep their values
+
+    def fit(self, mixing, vectors, weights, rms):
+        """Leaves the embeddings as drawn."""

@@ -1,0 +1,43 @@
+"""The geometry of what is read as a vector, whatever the kernel's shape."""
+
+from dataclasses import dataclass
+
+from keras import ops
+
+from keras_superweights.allocation.part import Geometry
+
+
+@dataclass(frozen=True)
+class Flat(Geometry):
+    """The whole of each kernel, of any shape, as a vector (NPAS, 3.1).
+
+    Args:
+        length: Scalars in the vector. Kernels of another size need a
+            transform.
+
+    Raises:
+        ValueError: If the length is not a positive integer.
+    """
+
+    length: int
+
+    serves_any_shape = True
+
+    def __post_init__(self):
+        if not isinstance(self.length, int) or self.length < 1:
+            raise ValueError(
+                "`length` must be a positive integer. Received: "
+                f"length={self.length!r}."
+            )
+
+    @property
+    def size(self):
+        return self.length
+
+    def covers(self, kernel, geometries, size):
+        return len(geometries) == 1 and self.length == size
+
+    def assembler(self, kernel, geometries):
+        if self.length != kernel.size:  # left to the kernel's transform
+            return lambda vectors: vectors[0]
+        return lambda vectors: ops.reshape(vectors[0], kernel.shape)

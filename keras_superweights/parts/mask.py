@@ -1,0 +1,125 @@
+"""Transforms that make a kernel of a smaller template by repeating it."""
+
+import math
+from dataclasses import dataclass
+
+import keras
+from keras import ops
+
+from keras_superweights.allocation.part import Transform
+
+# NPAS, section 3.3: scalars in a mask, those of a 3x3 window.
+MASK_WINDOW = 9
+
+
+@dataclass(frozen=True)
+class Repeat(Transform):
+    """Repeats a template as it is (NPAS, section 3.3).
+
+    Args:
+        length: Scalars in the template, fewer than in each of the kernels.
+        kernels: See `Transform`.
+    """
+
+    length: int
+
+    def check(self, kernels):
+        for kernel in kernels:
+            if not 0 < self.length < kernel.size:
+                raise ValueError(
+                    "only a kernel that is larger than its template can be a "
+                    f"repetition of it. Received: length={self.length} for "
+                    f"'{kernel.layer}' with shape {kernel.shape}."
+                )
+
+    def input_size(self, kernel):
+        return self.length
+
+    def label(self, kernel):
+        return "upsampled"
+
+    def layer(self, kernel, **kwargs):
+        return RepeatLayer(self.length, kernel.shape, **kwargs)
+
+
+@dataclass(frozen=True)
+class Mask(Repeat):
+    """Repeats a template, each copy but the first times a mask of its own.
+
+    A mask has `MASK_WINDOW` scalars and is laid, again and again, over as many
+    sequential scalars of its copy (NPAS, section 3.3).
+
+    Args:
+        length: Scalars in the template, fewer than in each of the kernels.
+        kernels: See `Transform`.
+    """
+
+    noun = "masks"
+
+    def num_scalars(self, kernel):
+        return (-(-kernel.size // self.length) - 1) * MASK_WINDOW
+
+    def num_kept(self, kernel):
+        return kernel.size
+
+    def layer(self, kernel, **kwargs):
+        return MaskLayer(self.length, kernel.shape, **kwargs)
+
+
+class RepeatLayer(keras.layers.Layer):
+    """Repeats a template as often as a kernel needs it.
+
+    Args:
+        length: Scalars in the template.
+        shape: Shape of the kernel, which has more.
+        **kwargs: As for `keras.layers.Layer`, its `name` and `dtype`.
+    """
+
+    def __init__(self, length, shape, **kwargs):
+        super().__init__(**kwargs)
+        self._length = length
+        self._shape = shape
+        self._copies = -(-math.prod(shape) // length)
+        self.built = True
+
+    def transform(self, template):
+        """The kernel of a template `(length,)`."""
+        return self._cut(ops.tile(template, (self._copies,)))
+
+    def _cut(self, vector):
+        return ops.reshape(vector[: math.prod(self._shape)], self._shape)
+
+    def linear_variables(self):
+        """Lists of variables, in each of which the kernel is linear."""
+        return []
+
+
+class MaskLayer(RepeatLayer):
+    """Repeats a template, each copy but the first times a mask of its own.
+
+    At the start masks are normal, with a mean square of 1, so that a kernel
+    varies as its template does and no two copies are alike.
+    """
+
+    def __init__(self, length, shape, **kwargs):
+        super().__init__(length, shape, **kwargs)
+        self.masks = self.add_weight(
+            name="masks",
+            shape=(self._copies - 1, MASK_WINDOW),
+            initializer=_masks_of_mean_square_one,
+            autocast=False,
+        )
+
+    def transform(self, template):
+        windows = -(-self._length // MASK_WINDOW)
+        masks = ops.tile(self.masks, (1, windows))[:, : self._length]
+        copies = ops.reshape(masks * template, (-1,))
+        return self._cut(ops.concatenate([template, copies]))
+
+    def linear_variables(self):
+        return [[self.masks]]
+
+
+def _masks_of_mean_square_one(shape, dtype=None):
+    masks = keras.random.normal(shape, dtype=dtype)
+    return masks / ops.sqrt(ops.mean(masks**2, axis=1, keepdims=True))

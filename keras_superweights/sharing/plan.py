@@ -1,0 +1,168 @@
+"""What a rule decides: a place for every kernel that it may share."""
+
+import collections
+from collections.abc import Sequence
+
+from keras_superweights.allocation.part import Geometry
+from keras_superweights.allocation.part import Mixing
+from keras_superweights.allocation.part import Transform
+from keras_superweights.allocation.specs import KernelSpec
+from keras_superweights.allocation.superweight import BankSpec
+from keras_superweights.allocation.superweight import SuperWeight
+
+# What rules that need whole kernels advise.
+SMALLER = "`Shapeshifter` works with less."
+
+
+class TooSmallError(Exception):
+    """A rule cannot do with so few scalars; see `Plan.require`."""
+
+    def __init__(self, needed, kept, hint):
+        super().__init__(f"{needed} scalars are needed.")
+        self.needed = needed
+        self.kept = kept
+        self.hint = hint
+
+
+class Plan:
+    """Banks, the SuperWeights that read them, and what stays private.
+
+    Kernels are named by their indices among those that the rule was given.
+
+    Args:
+        private: Kernels that are left to their layers, and cost their size.
+        reason: Why scalars may be left over: the rest of a sentence.
+
+    Attributes:
+        banks: List of `BankSpec`.
+        superweights: List of `SuperWeight`.
+        transforms: List of `Transform`, such as masks.
+    """
+
+    def __init__(
+        self,
+        private: Sequence[int] = (),
+        reason: str = "nothing can use more",
+    ):
+        self.private = list(private)
+        self.reason = reason
+        self.banks = []
+        self.superweights = []
+        self.transforms = []
+
+    @staticmethod
+    def require(needed: int, scalars: int, kept: int = 0, hint: str = ""):
+        """Says that a rule cannot do with so few scalars.
+
+        Args:
+            needed: Scalars that it needs at least.
+            scalars: Those that it has.
+            kept: Those of `needed` that layers keep to themselves.
+            hint: A sentence on what needs less.
+
+        Raises:
+            TooSmallError: If there are fewer than are needed. `Rule.allocate`
+                makes of it the error that names the smallest budget.
+        """
+        if scalars < needed:
+            raise TooSmallError(needed, kept, hint)
+
+    def add_bank(self, name: str, size: int) -> int:
+        """Adds a bank; returns its index, for `read`."""
+        self.banks.append(BankSpec(name, size))
+        return len(self.banks) - 1
+
+    def read(
+        self,
+        bank: int,
+        kernels: Sequence[int],
+        geometry: Geometry,
+        mixing: Mixing,
+        num_templates: int = 1,
+        first: int = 0,
+    ):
+        """Adds a SuperWeight that reads a bank; see `SuperWeight`."""
+        self.superweights.append(
+            SuperWeight(
+                bank=bank,
+                kernels=tuple(kernels),
+                geometry=geometry,
+                mixing=mixing,
+                num_templates=num_templates,
+                first=first,
+            )
+        )
+
+    def add(
+        self,
+        name: str,
+        kernels: Sequence[int],
+        geometry: Geometry,
+        mixing: Mixing,
+        num_templates: int = 1,
+    ):
+        """Adds a SuperWeight, and a bank that has just its templates."""
+        bank = self.add_bank(name, num_templates * geometry.size)
+        self.read(bank, kernels, geometry, mixing, num_templates)
+
+    def transform(self, transform: Transform):
+        """Adds a transform of kernels that SuperWeights serve."""
+        self.transforms.append(transform)
+
+    def cost(self, kernels: Sequence[KernelSpec]) -> int:
+        """Trainable scalars of all of it."""
+        return (
+            sum(bank.size for bank in self.banks)
+            + sum(each.num_coefficients for each in self.superweights)
+            + sum(
+                transform.num_scalars(kernels[index])
+                for transform in self.transforms
+                for index in transform.kernels
+            )
+            + sum(kernels[index].size for index in self.private)
+        )
+
+    def check(self, rule, kernels: Sequence[KernelSpec], scalars: int):
+        """Refuses a plan that is not one for these kernels.
+
+        Args:
+            rule: Whose plan it is, for the message.
+            kernels: The kernels that the rule was given.
+            scalars: The scalars that it was given.
+
+        Raises:
+            ValueError: If a kernel has no place, or is private and served, or
+                twice private, or all of it costs too much.
+        """
+        served = {k for each in self.superweights for k in each.kernels}
+        private = collections.Counter(self.private)
+        every = set(range(len(kernels)))
+        wrong = {
+            "has no place for": every - served - set(private),
+            "has twice": (served & set(private))
+            | {index for index, times in private.items() if times > 1},
+            "has places for indices that are none of": (
+                (served | set(private)) - every
+            ),
+        }
+        for says, indices in wrong.items():
+            if indices:
+                names = [
+                    f"{index} ('{kernels[index].layer}')"
+                    if index in every
+                    else str(index)
+                    for index in sorted(indices)[:6]
+                ]
+                raise ValueError(
+                    "`plan` of a rule must have one place for each of the "
+                    f"{len(kernels)} kernels that it is given: in "
+                    "SuperWeights, or in `private`. Received: the plan of "
+                    f"{rule} {says} kernels: {', '.join(names)}."
+                )
+        cost = self.cost(kernels)
+        if cost > scalars:
+            raise ValueError(
+                "`plan` of a rule must cost no more than the scalars that it "
+                f"is given. Received: the plan of {rule} costs {cost} of "
+                f"{scalars}. Call `Plan.require` where they are too few."
+            )

@@ -1,0 +1,229 @@
+"""What every sharing rule is: it decides, and the base does the rest."""
+
+import dataclasses
+from collections.abc import Callable
+from collections.abc import Sequence
+from dataclasses import dataclass
+from dataclasses import replace
+
+from keras_superweights.allocation.allocation import Allocation
+from keras_superweights.allocation.allocation import all_kernels
+from keras_superweights.allocation.part import Transform
+from keras_superweights.allocation.specs import KernelSpec
+from keras_superweights.allocation.specs import MemberSpec
+from keras_superweights.parts import Plain
+from keras_superweights.parts import Region
+from keras_superweights.sharing.plan import Plan
+from keras_superweights.sharing.plan import TooSmallError
+from keras_superweights.sharing.selection import check_kinds
+from keras_superweights.sharing.selection import choose
+from keras_superweights.sharing.selection import names_of
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rule:
+    """A way of sharing: turns kernels and a number of scalars into a plan.
+
+    A rule answers `plan`. The base chooses the kernels, knows what all else
+    costs, refuses a budget that is too small with the smallest that works,
+    checks the plan, and makes the `Allocation`. As text, a rule names only
+    what is not at its default.
+
+    Args:
+        kinds: Kinds of kernels to share, of `allocation.specs.KINDS`; by
+            default all. A single one may be given as a string.
+        exclude: Patterns, as of `fnmatch`, of layers to leave out: each is
+            compared, upper and lower case apart, with a kernel's layer and
+            with "layer/weight". `"*_block0_*"`, `"lstm/recurrent_kernel"`. A
+            single one may be given as a string.
+        transforms: What happens to every chosen kernel before its layer reads
+            it, such as `parts.RankOne()`. A single one may be given as it is.
+
+    Raises:
+        TypeError: If `kinds` or `exclude` is not of strings, or `transforms`
+            not of transforms.
+        ValueError: If a kind is unknown.
+
+    Example:
+
+    ```python
+    @dataclass(frozen=True)
+    class OneKernel(ksw.sharing.Rule):
+        \"\"\"All layers of equal kind and shape share one kernel.\"\"\"
+
+        def plan(self, kernels, scalars):
+            plan = ksw.sharing.Plan()
+            groups = {}
+            for index, kernel in enumerate(kernels):
+                groups.setdefault((kernel.kind, kernel.shape), []).append(index)
+            for (kind, shape), users in groups.items():
+                plan.add(
+                    name=f"{kind} {shape}",
+                    kernels=users,
+                    geometry=ksw.parts.Region.of(kernels[users[0]]),
+                    mixing=ksw.parts.Plain(),
+                )
+            return plan
+
+
+    print(ksw.allocate(members, 0.5, OneKernel()))
+    ```
+    """
+
+    kinds: tuple[str, ...] | None = None
+    exclude: tuple[str, ...] = ()
+    transforms: tuple[Transform, ...] = ()
+
+    def __post_init__(self):
+        if self.kinds is not None:
+            object.__setattr__(self, "kinds", names_of("kinds", self.kinds))
+            check_kinds(self.kinds)
+        object.__setattr__(self, "exclude", names_of("exclude", self.exclude))
+        transforms = self.transforms
+        if isinstance(transforms, Transform):
+            transforms = (transforms,)
+        if not isinstance(transforms, (list, tuple)) or not all(
+            isinstance(each, Transform) for each in transforms
+        ):
+            raise TypeError(
+                "`transforms` must be a transform of `keras_superweights.parts`"
+                f" or a list of them. Received: transforms={transforms!r}."
+            )
+        object.__setattr__(self, "transforms", tuple(transforms))
+
+    def plan(self, kernels: Sequence[KernelSpec], scalars: int) -> Plan:
+        """Decides what the chosen kernels are made of.
+
+        Args:
+            kernels: The kernels that the rule may share, of all members, one
+                member after the other.
+            scalars: What they may cost together, what the plan leaves to
+                their layers included.
+
+        Returns:
+            A `Plan` that has a place for each of them, by its index.
+
+        Raises:
+            TooSmallError: If `scalars` are too few; see `Plan.require`.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no `plan`.")
+
+    def chosen(self, members: Sequence[MemberSpec]) -> tuple[int, ...]:
+        """Indices of the members' kernels that the rule may share.
+
+        Raises:
+            ValueError: If a pattern matches no kernel, or no kernel is left.
+        """
+        return choose(all_kernels(members), self.kinds, self.exclude)
+
+    def allocate(
+        self, members: Sequence[MemberSpec], budget_params: int
+    ) -> Allocation:
+        """The allocation of the members' kernels inside the budget.
+
+        Raises:
+            ValueError: If the budget is too small; names the smallest one. If
+                `kinds` and `exclude` leave nothing, or a pattern matches none.
+        """
+        return self.allocate_by(self.plan, members, budget_params)
+
+    def allocate_by(
+        self,
+        plan: Callable[[Sequence[KernelSpec], int], Plan],
+        members: Sequence[MemberSpec],
+        budget_params: int,
+    ) -> Allocation:
+        """As `allocate`, by another function than `self.plan`."""
+        every = all_kernels(members)
+        chosen = self.chosen(members)
+        kernels = [every[index] for index in chosen]
+        fixed = self.fixed_params(members)
+        try:
+            planned = plan(kernels, budget_params - fixed)
+        except TooSmallError as error:
+            self._refuse(error, members, budget_params, fixed)
+        if self.transforms:
+            _give_banks(planned, kernels)
+        planned.check(self, kernels, budget_params - fixed)
+        left = budget_params - fixed - planned.cost(kernels)
+        note = ""
+        if left:
+            note = f"{left:,} scalars are left: {planned.reason}."
+        return Allocation(
+            members=tuple(members),
+            banks=tuple(planned.banks),
+            superweights=tuple(
+                replace(each, kernels=tuple(chosen[k] for k in each.kernels))
+                for each in planned.superweights
+            ),
+            budget_params=budget_params,
+            transforms=(
+                *(
+                    replace(
+                        each, kernels=tuple(chosen[k] for k in each.kernels)
+                    )
+                    for each in planned.transforms
+                ),
+                *(replace(each, kernels=chosen) for each in self.transforms),
+            ),
+            sharing=str(self),
+            note=note,
+        )
+
+    def fixed_params(self, members: Sequence[MemberSpec]) -> int:
+        """Scalars that members have whatever is planned.
+
+        All but the chosen kernels, and the scalars of the rule's transforms.
+        """
+        every = all_kernels(members)
+        chosen = [every[index] for index in self.chosen(members)]
+        return (
+            sum(member.num_params for member in members)
+            - sum(kernel.size for kernel in chosen)
+            + sum(t.num_scalars(k) for t in self.transforms for k in chosen)
+        )
+
+    def _refuse(self, error, members, budget_params, fixed):
+        smallest = fixed + error.needed
+        independent = sum(member.num_params for member in members)
+        sentences = [
+            "`budget_params` is too small for these members and this way of "
+            f"sharing. The smallest budget that works is {smallest}. Received: "
+            f"budget_params={budget_params}, sharing={self}.",
+            f"The smallest is {smallest / independent:.1%} of the "
+            f"{independent} that the members have when they share nothing.",
+        ]
+        kept = fixed + error.kept
+        if kept:
+            sentences.append(
+                f"Of it they keep {kept} to themselves: heads, batch norm, "
+                "biases and kernels that the rule does not share."
+            )
+        if error.hint:
+            sentences.append(error.hint)
+        raise ValueError(" ".join(sentences)) from None
+
+    def __str__(self):
+        values = {f: getattr(self, f.name) for f in dataclasses.fields(self)}
+        changed = [
+            f"{field.name}={value!r}"
+            for field, value in values.items()
+            if value != field.default
+        ]
+        return f"{type(self).__name__}({', '.join(changed)})"
+
+
+def _give_banks(plan, kernels):
+    """Makes kernels that are left to their layers of banks of their own.
+
+    They cost the same there, and a transform takes what is generated.
+    """
+    for index in plan.private:
+        kernel = kernels[index]
+        plan.add(
+            name=f"{kernel.layer} of member {kernel.member}",
+            kernels=[index],
+            geometry=Region.of(kernel),
+            mixing=Plain(),
+        )
+    plan.private = []
