@@ -76,7 +76,7 @@ def fit(network, epochs, *callbacks):
 
 
 def ties_of(network):
-    return [piece.ties for piece in network.allocation.superweights]
+    return [superweight.ties for superweight in network.allocation.superweights]
 
 
 def cosine(one, other):
@@ -91,17 +91,19 @@ def brute_force(allocation, gradients, beta):
     def of(kernel):
         """Dict from the banks of a kernel to the gradient it has there."""
         return {
-            s: gradients[s][piece.kernels.index(kernel)]
-            for s, piece in enumerate(allocation.superweights)
-            if kernel in piece.kernels and piece.ties
+            s: gradients[s][superweight.kernels.index(kernel)]
+            for s, superweight in enumerate(allocation.superweights)
+            if kernel in superweight.kernels and superweight.ties
         }
 
     def tied(i, j):
         return all(
-            piece.ties[piece.kernels.index(i)]
-            == piece.ties[piece.kernels.index(j)]
-            for piece in allocation.superweights
-            if piece.ties and i in piece.kernels and j in piece.kernels
+            superweight.ties[superweight.kernels.index(i)]
+            == superweight.ties[superweight.kernels.index(j)]
+            for superweight in allocation.superweights
+            if superweight.ties
+            and i in superweight.kernels
+            and j in superweight.kernels
         )
 
     group = list(range(count))
@@ -116,10 +118,12 @@ def brute_force(allocation, gradients, beta):
             if tied(i, j) and agree:
                 group = [group[i] if g == group[j] else g for g in group]
     ties = []
-    for piece in allocation.superweights:
-        groups = [group[kernel] for kernel in piece.kernels]
+    for superweight in allocation.superweights:
+        groups = [group[kernel] for kernel in superweight.kernels]
         # The first kernel of each group owns the row of all of them.
-        ties.append(tuple(map(groups.index, groups)) if piece.ties else ())
+        ties.append(
+            tuple(map(groups.index, groups)) if superweight.ties else ()
+        )
     return ties
 
 
@@ -258,7 +262,7 @@ def test_outputs_stay_and_the_next_step_goes_on_from_there(name):
     slots = list(before.slots[-len(inner.variables) :])
     mixtures = expected.generator.mixtures
     for mixture, ties in zip(mixtures, before.ties, strict=True):
-        if mixture is None:  # a piece of one kernel alone
+        if mixture is None:  # a superweight of one kernel alone
             continue
         copied = list(ties)
         for index, variable in enumerate(expected.weights):
@@ -370,7 +374,8 @@ def test_ties_are_saved_and_stand_in_the_allocation(tmp_path):
     assert any(len(set(t)) > 1 for t in ties)
     text = network.allocation.to_json()
     assert [
-        piece.ties for piece in Allocation.from_json(text).superweights
+        superweight.ties
+        for superweight in Allocation.from_json(text).superweights
     ] == ties
     path = tmp_path / "model.keras"
     network.save(path)
@@ -441,9 +446,10 @@ def test_mixture_ensembles_decouple_too(max_templates):
         members=[member(6, depth=4) for _ in range(3)],
         budget_params=0.9,
     )
-    pieces = network.allocation.superweights
-    assert any(piece.ties == () for piece in pieces)
-    assert any(piece.choices for piece in pieces)
+    superweights = network.allocation.superweights
+    choices = [getattr(each.mixing, "choices", ()) for each in superweights]
+    assert any(each.ties == () for each in superweights)
+    assert any(choices)
     before, after = Around(0), Around(0)
     fit(network, 1, before, CoefficientDecoupling(0.9, epoch=1), after)
     assert any(
@@ -451,11 +457,9 @@ def test_mixture_ensembles_decouple_too(max_templates):
         for tied, parted in zip(before.ties, after.ties, strict=True)
     )
     np.testing.assert_allclose(after.outputs, before.outputs, atol=1e-6)
-    for piece, ties in zip(pieces, before.ties, strict=True):
+    for chosen, ties in zip(choices, before.ties, strict=True):
         for one, other in itertools.combinations(range(len(ties)), 2):
-            alike = not piece.choices or (
-                piece.choices[one] == piece.choices[other]
-            )
+            alike = not chosen or (chosen[one] == chosen[other])
             assert (ties[one] == ties[other]) == alike
 
 
@@ -549,9 +553,13 @@ def test_only_kernels_that_mix_the_same_templates_of_a_store_are_compared():
     allocation = Shapeshifter(max_templates=2).allocate(
         [MemberSpec("net", kernels, other_params=0)], 48
     )
-    assert [piece.kernels for piece in allocation.superweights] == [(0,), (1,)]
+    assert [superweight.kernels for superweight in allocation.superweights] == [
+        (0,),
+        (1,),
+    ]
     gradients = [
-        np.ones((1, piece.num_templates)) for piece in allocation.superweights
+        np.ones((1, superweight.num_templates))
+        for superweight in allocation.superweights
     ]
     # Their similarity is 0, which is above this beta.
     assert decoupled_ties(allocation, gradients, -0.5) == [(0,), (0,)]

@@ -311,8 +311,8 @@ def test_tensorboard_serves_every_figure(digits_run, tensorboard):
         for number, cluster in enumerate(clusters_as_formed(network.allocation))
         if len(cluster) > 1
         and any(
-            set(cluster) & set(piece.kernels) and piece.ties
-            for piece in network.allocation.superweights
+            set(cluster) & set(superweight.kernels) and superweight.ties
+            for superweight in network.allocation.superweights
         )
     ]
     assert searched and coefficients

@@ -166,7 +166,9 @@ def test_kernels_of_several_pieces_say_how_many(right_of):
     allocation = SuperWeights(depth_bins=1).allocate(
         [MemberSpec("net", kernels, 0)], 3 * 144 + 2 * 144 + 4 * 3 + 2 * 2
     )
-    counts = [piece.num_templates for piece in allocation.superweights]
+    counts = [
+        superweight.num_templates for superweight in allocation.superweights
+    ]
     (axis,) = figures.cluster_membership(allocation).axes
     low, high = sorted(counts)
     assert low < high

@@ -90,8 +90,8 @@ def test_a_cluster_has_the_number_of_its_store():
     assert clusters_as_formed(allocation) == ((2, 4), (1, 3), (0,))
     assert allocation.clusters != clusters_as_formed(allocation)
     for number, users in enumerate(allocation.readers):
-        for piece in users:
-            assert set(piece.kernels) <= set(
+        for superweight in users:
+            assert set(superweight.kernels) <= set(
                 clusters_as_formed(allocation)[number]
             )
 

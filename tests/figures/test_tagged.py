@@ -104,13 +104,11 @@ def used_coefficients(allocation, mixtures, kernel):
     """For each SuperWeight, the row that a kernel mixes with, written out."""
     found = {}
     for s, row in allocation.composition[kernel]:
-        piece = allocation.superweights[s]
-        if piece.ties:
-            stored = mixtures[s].coefficients.numpy()[piece.ties[row]]
-            full = np.full(piece.num_templates, np.nan)
-            chosen = (
-                list(piece.choices[piece.ties[row]]) if piece.choices else ...
-            )
+        superweight = allocation.superweights[s]
+        if superweight.ties:
+            stored = mixtures[s].coefficients.numpy()[superweight.ties[row]]
+            full = np.full(superweight.num_templates, np.nan)
+            chosen = list(superweight.templates_of(row))
             full[chosen] = stored
             found[s] = full
     return found
@@ -183,21 +181,21 @@ def test_rows_between_lines_mix_the_same_templates_of_a_store(mixing, budget):
     rows = rows_of(figure)
     layers = [kernel.layer for kernel in allocation.kernels]
     of_layer = {
-        layers[kernel]: (piece, matrix[row])
-        for piece, matrix in (
-            (piece, np.array(mixture.matrix()))
-            for piece, mixture in zip(
+        layers[kernel]: (superweight, matrix[row])
+        for superweight, matrix in (
+            (superweight, np.array(mixture.matrix()))
+            for superweight, mixture in zip(
                 allocation.superweights,
                 network.generator.mixtures,
                 strict=True,
             )
-            if piece.ties
+            if superweight.ties
         )
-        for row, kernel in enumerate(piece.kernels)
+        for row, kernel in enumerate(superweight.kernels)
     }
     assert rows.keys() == of_layer.keys() < set(layers)
     for layer, row in rows.items():
-        piece, values = of_layer[layer]
+        superweight, values = of_layer[layer]
         np.testing.assert_allclose(row[: len(values)], values)
         assert np.isnan(row[len(values) :]).all()
     (axis, _) = figure.axes
@@ -205,12 +203,13 @@ def test_rows_between_lines_mix_the_same_templates_of_a_store(mixing, budget):
     templates = [
         [
             (
-                (piece.first + t) % (allocation.banks[0].size // piece.length),
-                piece.length,
+                (superweight.first + t)
+                % (allocation.banks[0].size // superweight.size),
+                superweight.size,
             )
-            for t in range(piece.num_templates)
+            for t in range(superweight.num_templates)
         ]
-        for piece, _ in (of_layer[layer] for layer in rows)
+        for superweight, _ in (of_layer[layer] for layer in rows)
     ]
     changes = [
         place + 0.5
@@ -237,9 +236,9 @@ def test_of_many_clusters_the_largest_are_drawn():
     clusters = network.allocation.clusters
     mixed = {
         k
-        for piece in network.allocation.superweights
-        if piece.ties
-        for k in piece.kernels
+        for superweight in network.allocation.superweights
+        if superweight.ties
+        for k in superweight.kernels
     }
     sizes = [len(c) for c in clusters if len(c) > 1 and set(c) <= mixed]
     assert len(sizes) > tagged.MAX_COEFFICIENT_FIGURES

@@ -111,8 +111,8 @@ def test_counts_equal_what_a_network_has(name):
     assert shared.statistics == num_bytes(network._statistics())
     generator = network.generator
     mixed = [
-        pieces
-        for pieces, mixture in zip(
+        vectors
+        for vectors, mixture in zip(
             generator.superweights(), generator.mixtures, strict=True
         )
         if mixture is not None
@@ -155,10 +155,10 @@ def test_copies_are_what_layers_do_not_read_as_it_is():
     _, allocation, plan = found["nested"]
     put_together = [
         kernel.size
-        for kernel, pieces in zip(
+        for kernel, parts in zip(
             allocation.kernels, allocation.composition, strict=True
         )
-        if len(pieces) > 1
+        if len(parts) > 1
     ]
     assert plan.shared.copies == 4 * sum(put_together) > 0
     assert 0 < plan.shared.kept < plan.shared.generated
@@ -167,9 +167,8 @@ def test_copies_are_what_layers_do_not_read_as_it_is():
     _, allocation, plan = found["masks"]
     masked = {
         kernel
-        for piece in allocation.superweights
-        if piece.upsampling == "mask"
-        for kernel in piece.kernels
+        for transform in allocation.transforms
+        for kernel in transform.kernels
     }
     scalars = sum(allocation.kernels[kernel].size for kernel in masked)
     assert plan.shared.copies == 2 * 4 * scalars > 0

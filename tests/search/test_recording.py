@@ -15,6 +15,8 @@ import keras_superweights as ksw
 from keras_superweights.allocation import KernelSpec
 from keras_superweights.allocation import MemberSpec
 from keras_superweights.banks import KernelGenerator
+from keras_superweights.parts import Flat
+from keras_superweights.parts.bilinear import interpolate
 from keras_superweights.search import GradientRecorder
 from keras_superweights.search.similarity import unused_kernels
 from keras_superweights.search.similarity import weight_similarity
@@ -115,9 +117,9 @@ def recorded_products(allocation, grams):
     """The same of what was recorded: sums over the pieces in common."""
     count = len(allocation.kernels)
     products = np.zeros((count, count))
-    for piece, boxes in zip(allocation.superweights, grams, strict=True):
-        for row, i in enumerate(piece.kernels):
-            for column, j in enumerate(piece.kernels):
+    for superweight, boxes in zip(allocation.superweights, grams, strict=True):
+        for row, i in enumerate(superweight.kernels):
+            for column, j in enumerate(superweight.kernels):
                 (a, b), (c, d) = (allocation.kernels[k].box for k in (i, j))
                 gram = boxes.get((min(a, c), min(b, d)))
                 if gram is not None:
@@ -204,7 +206,7 @@ def test_coefficient_gradients_of_tied_kernels_are_those_of_an_untied_copy():
     )
     untied = ksw.SuperWeightNetwork([conv_net(2), conv_net(3)], allocation=own)
     untied.set_weights(tied.get_weights())
-    # A piece of one kernel alone has no coefficients.
+    # A superweight of one kernel alone has no coefficients.
     mixtures = [m for m in untied.generator.mixtures if m is not None]
     for mixture in mixtures:
         rows = mixture.coefficients.shape[0]
@@ -223,12 +225,12 @@ def test_coefficient_gradients_of_tied_kernels_are_those_of_an_untied_copy():
             expected[i] += gradient.numpy()
     recorded = [
         gradients
-        for piece, gradients in zip(
+        for superweight, gradients in zip(
             own.superweights,
             record(tied, data).coefficient_gradients(),
             strict=True,
         )
-        if piece.ties
+        if superweight.ties
     ]
     assert max(p.num_templates for p in own.superweights) > 1
     for one, other in zip(recorded, expected, strict=True):
@@ -241,16 +243,18 @@ def test_kernels_that_mix_few_templates_have_no_gradient_at_others():
     network = ksw.SuperWeightNetwork(members, 2000, sharing)
     network.compile("sgd", crossentropy(), run_eagerly=True)
     recorded = record(network, batches((5,)), weights=False)
-    chosen = [p for p in network.allocation.superweights if p.choices]
-    assert chosen
-    for piece, gradients in zip(
+    zeros = 0
+    for superweight, gradients in zip(
         network.allocation.superweights,
         recorded.coefficient_gradients(),
         strict=True,
     ):
-        for gradient, mixed in zip(gradients, piece.choices, strict=False):
+        choices = getattr(superweight.mixing, "choices", ())
+        for gradient, mixed in zip(gradients, choices, strict=False):
             others = np.delete(gradient, mixed)
             np.testing.assert_array_equal(others, np.zeros(len(others)))
+            zeros += len(others)
+    assert zeros
 
 
 def test_kernels_that_use_one_piece_as_it_is_have_one_gradient():
@@ -263,13 +267,13 @@ def test_kernels_that_use_one_piece_as_it_is_have_one_gradient():
     data = batches((5,))
     gradients = plain_gradients(network, data)
     recorder = record(network, data)
-    for piece, boxes in zip(
+    for superweight, boxes in zip(
         allocation.superweights, recorder.grams(), strict=True
     ):
-        total = sum(gradients[kernel] for kernel in piece.kernels)
+        total = sum(gradients[kernel] for kernel in superweight.kernels)
         ((gram,),) = boxes.values()
         np.testing.assert_allclose(gram, np.sum(total**2), rtol=1e-3)
-    # One that is not used cannot be told from the others of its piece.
+    # One that is not used cannot be told from the others of its superweight.
     assert unused_kernels(allocation, recorder.grams()) == ()
     silent = GradientRecorder(network.generator)
     everything = tuple(range(len(allocation.kernels)))
@@ -286,34 +290,43 @@ def test_flat_pieces_are_compared_whole(sketch_size):
     network = network_of(members, sharing, budget=2 * (6 * 3 + 3 + 12) + 50)
     allocation = network.allocation
     assert len(allocation.banks) == 1
-    assert not any(piece.region for piece in allocation.superweights)
+    assert {type(each.geometry) for each in allocation.superweights} == {Flat}
     data = batches((5,))
     gradients = plain_gradients(network, data)
     grams = record(network, data, sketch_size=sketch_size).grams()
-    for piece in allocation.superweights:
-        similarity = weight_similarity(allocation, piece.kernels, grams)
-        flat = np.array([gradients[k].ravel() for k in piece.kernels])
+    for superweight in allocation.superweights:
+        similarity = weight_similarity(allocation, superweight.kernels, grams)
+        flat = np.array([gradients[k].ravel() for k in superweight.kernels])
         norms = np.linalg.norm(flat, axis=1)
         exact = flat @ flat.T / np.outer(norms, norms)
         # Three standard deviations of a sketch of 11.
         tolerance = 3 * (2 / 11) ** 0.5 if sketch_size else 1e-4
         np.testing.assert_allclose(similarity, exact, atol=tolerance)
-        assert len(piece.kernels) > 1 and np.abs(similarity).max() <= 1
+        assert len(superweight.kernels) > 1 and np.abs(similarity).max() <= 1
 
 
 @pytest.mark.parametrize("sketch_size", [None, 11])
-def test_interpolated_pieces_are_recorded_as_their_kernels_are(sketch_size):
+def test_interpolated_kernels_are_recorded_as_their_templates(sketch_size):
     members = [dense_net(6), dense_net(6)]
     sharing = Shapeshifter("avg", upsampling="bilinear")
     network = network_of(members, sharing, budget=80)
-    pieces = network.allocation.superweights
-    assert any(piece.upsampling for piece in pieces)
+    allocation = network.allocation
+    assert any(allocation.transforms)
     data = batches((5,))
     gradients = plain_gradients(network, data)
     grams = record(network, data, sketch_size=sketch_size).grams()
-    for piece, boxes in zip(pieces, grams, strict=True):
+    for superweight, boxes in zip(allocation.superweights, grams, strict=True):
         (gram,) = boxes.values()
-        flat = np.array([gradients[k].ravel() for k in piece.kernels])
+        basis = np.eye(superweight.size, dtype="float32")
+        flat = np.array(
+            [
+                np.array(interpolate(basis, gradients[k].shape))
+                @ gradients[k].ravel()
+                if allocation.transforms_of[k]
+                else gradients[k].ravel()
+                for k in superweight.kernels
+            ]
+        )
         norms = np.linalg.norm(flat, axis=1)
         error = np.abs(gram - flat @ flat.T) / np.outer(norms, norms)
         assert error.max() < (3 * (2 / 11) ** 0.5 if sketch_size else 1e-4)
@@ -447,24 +460,24 @@ def generator_of(*shapes):
     return KernelGenerator(TIED.allocate([member], budget))
 
 
-def pieces_of(allocation, gradients):
-    """`dS` of each piece, of gradients in the kernels' own shapes."""
+def vectors_of(allocation, gradients):
+    """`dS` of each superweight, of gradients in the kernels' own shapes."""
     rows = []
-    for piece in allocation.superweights:
-        of_piece = []
-        for kernel in piece.kernels:
-            whole = np.zeros((*piece.window, 64, 64))
+    for superweight in allocation.superweights:
+        of_superweight = []
+        for kernel in superweight.kernels:
+            whole = np.zeros((*superweight.geometry.window, 64, 64))
             inputs, outputs = allocation.kernels[kernel].box
             whole[..., :inputs, :outputs] = gradients[kernel]
-            of_piece.append(
+            of_superweight.append(
                 np.concatenate(
                     [
                         whole[..., a:b, c:d].reshape(-1)
-                        for a, b, c, d in piece.region
+                        for a, b, c, d in superweight.geometry.rectangles
                     ]
                 )
             )
-        rows.append(tf.constant(np.array(of_piece), "float32"))
+        rows.append(tf.constant(np.array(of_superweight), "float32"))
     return rows
 
 
@@ -495,7 +508,7 @@ def test_sketches_are_unbiased_and_within_their_bound(kind):
     gradients = [
         (base + 0.7 * kind(draw, (12, 30)))[: s[0], : s[1]] for s in shapes
     ]
-    pieces = pieces_of(allocation, gradients)
+    pieces = vectors_of(allocation, gradients)
     size = 17
     seeds = 150
     products, cosines = [], []
@@ -534,11 +547,11 @@ def test_a_sketch_of_a_sum_is_the_sum_of_sketches():
         for _ in range(2)
     )
     steps = GradientRecorder(generator, sketch_size=7)
-    steps.update(pieces_of(allocation, one))
-    steps.update(pieces_of(allocation, other))
+    steps.update(vectors_of(allocation, one))
+    steps.update(vectors_of(allocation, other))
     once = GradientRecorder(generator, sketch_size=7)
     total = [a + b for a, b in zip(one, other, strict=True)]
-    once.update(pieces_of(allocation, total))
+    once.update(vectors_of(allocation, total))
     for a, b in zip(steps.grams(), once.grams(), strict=True):
         for box in a:
             np.testing.assert_allclose(a[box], b[box], rtol=1e-4, atol=1e-4)
@@ -575,7 +588,7 @@ def test_pieces_smaller_than_the_sketch_are_kept_whole():
     allocation = generator.allocation
     gradients = [draw.normal(size=k.shape) for k in allocation.kernels]
     recorder = GradientRecorder(generator, sketch_size=16)
-    recorder.update(pieces_of(allocation, gradients))
+    recorder.update(vectors_of(allocation, gradients))
     products = recorded_products(allocation, recorder.grams())
     exact = cropped_products(gradients)
     others = ~np.eye(3, dtype=bool)

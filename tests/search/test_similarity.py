@@ -11,8 +11,6 @@ import pytest
 from keras_superweights.allocation import KernelSpec
 from keras_superweights.allocation import MemberSpec
 from keras_superweights.search.similarity import coefficient_similarity
-from keras_superweights.search.similarity import common_boxes
-from keras_superweights.search.similarity import crop_rows
 from keras_superweights.search.similarity import unused_kernels
 from keras_superweights.search.similarity import weight_similarity
 from keras_superweights.sharing import SuperWeights
@@ -44,34 +42,36 @@ def gradients_of(allocation, draw):
     return [draw.normal(size=k.shape) for k in allocation.kernels]
 
 
-def rows_of(allocation, piece, gradients):
-    """`dS` of a piece: each kernel's part of its region, zero outside its box.
+def rows_of(allocation, superweight, gradients):
+    """`dS` of one: each kernel's part of its region, zero outside its box.
 
     Written scalar by scalar from the definition of a region.
     """
-    rows = np.zeros((len(piece.kernels), piece.size))
-    for row, kernel in enumerate(piece.kernels):
+    rows = np.zeros((len(superweight.kernels), superweight.size))
+    for row, kernel in enumerate(superweight.kernels):
         inputs, outputs = allocation.kernels[kernel].box
         read = 0
-        for a, b, c, d in piece.region:
-            for place in np.ndindex(*piece.window):
+        for a, b, c, d in superweight.geometry.rectangles:
+            for place in np.ndindex(*superweight.geometry.window):
                 for i in range(a, b):
                     for j in range(c, d):
                         if i < inputs and j < outputs:
                             value = gradients[kernel][(*place, i, j)]
                             rows[row, read] = value
                         read += 1
-        assert read == piece.size
+        assert read == superweight.size
     return rows
 
 
 def grams_of(allocation, gradients):
     grams = []
-    for piece in allocation.superweights:
-        rows = rows_of(allocation, piece, gradients)
+    for superweight in allocation.superweights:
+        rows = rows_of(allocation, superweight, gradients)
         cropped = {
-            box: crop_rows(piece, rows, box)
-            for box in common_boxes(allocation, piece)
+            box: superweight.geometry.crop(rows, box)
+            for box in superweight.geometry.boxes(
+                [allocation.kernels[k] for k in superweight.kernels]
+            )
         }
         grams.append({box: r @ r.T for box, r in cropped.items()})
     return grams
@@ -140,12 +140,14 @@ def test_coefficient_similarity_is_the_cosine_over_the_common_banks():
         for i in kernels:
             for j in kernels[:i]:
                 ofs = [[], []]
-                for piece, gradient in zip(
+                for superweight, gradient in zip(
                     allocation.superweights, gradients, strict=True
                 ):
-                    if i in piece.kernels and j in piece.kernels:
+                    if i in superweight.kernels and j in superweight.kernels:
                         for of, kernel in zip(ofs, (i, j), strict=True):
-                            of.append(gradient[piece.kernels.index(kernel)])
+                            of.append(
+                                gradient[superweight.kernels.index(kernel)]
+                            )
                 expected = cosine(*map(np.concatenate, ofs))
                 np.testing.assert_allclose(similarity[i, j], expected)
 
@@ -210,7 +212,10 @@ def test_a_gradient_of_zero_agrees_and_conflicts_with_nothing():
 def test_common_boxes_are_those_of_pairs_that_meet_the_region():
     allocation = allocation_of([(1, 7), (7, 1), (3, 5)])
     served = {
-        p.kernels: common_boxes(allocation, p) for p in allocation.superweights
+        each.kernels: each.geometry.boxes(
+            [allocation.kernels[k] for k in each.kernels]
+        )
+        for each in allocation.superweights
     }
     # The smallest two have area 7: (1, 7) lies along the outputs.
     assert served[0, 1, 2] == [(1, 1), (1, 5), (1, 7), (3, 1), (3, 5), (7, 1)]
