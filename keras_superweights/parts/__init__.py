@@ -5,5 +5,6 @@ from keras_superweights.parts.embedded import Embedded
 from keras_superweights.parts.flat import Flat
 from keras_superweights.parts.mask import Mask
 from keras_superweights.parts.mask import Repeat
+from keras_superweights.parts.rank_one import RankOne
 from keras_superweights.parts.region import Region
 from keras_superweights.parts.weighted_sum import WeightedSum

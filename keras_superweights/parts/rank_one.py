@@ -1,0 +1,94 @@
+"""The transform of BatchEnsemble: a kernel times two vectors of its own."""
+
+from dataclasses import dataclass
+
+import keras
+from keras import ops
+
+from keras_superweights.allocation.part import Transform
+
+STARTS = ("signs", "ones")
+
+
+@dataclass(frozen=True)
+class RankOne(Transform):
+    """Multiplies a kernel by `outer(r, s)`, its own (BatchEnsemble).
+
+    `r` has one scalar per input of the kernel and `s` one per output, for all
+    places of its window: `K[..., i, o] * r[i] * s[o]`. Kernels that share all
+    else so differ in a few scalars. Those that start with ones and share all
+    of the rest are equal, and get equal gradients on equal batches.
+
+    Args:
+        start: `"signs"`: random signs. `"ones"`.
+        kernels: See `Transform`.
+
+    Raises:
+        ValueError: If `start` is none of these.
+
+    Example:
+
+    ```python
+    rule = ksw.sharing.MixtureEnsembles(transforms=ksw.parts.RankOne())
+    network = ksw.SuperWeightNetwork(members, 0.4, rule)
+    ```
+
+    References:
+        - Wen et al., BatchEnsemble: An Alternative Approach to Efficient
+          Ensemble and Lifelong Learning, ICLR 2020, section 3.1
+    """
+
+    noun = "rank-one factors"
+
+    start: str = "signs"
+
+    def __post_init__(self):
+        if self.start not in STARTS:
+            raise ValueError(
+                f"`start` must be one of {STARTS}. Received: "
+                f"start={self.start!r}."
+            )
+
+    def num_scalars(self, kernel):
+        return sum(kernel.box)
+
+    def num_kept(self, kernel):
+        return kernel.size
+
+    def layer(self, kernel, **kwargs):
+        return RankOneLayer(kernel.box, self.start, **kwargs)
+
+
+class RankOneLayer(keras.layers.Layer):
+    """Multiplies a kernel by two vectors.
+
+    Args:
+        box: Inputs and outputs of the kernel.
+        start: See `RankOne`.
+        **kwargs: As for `keras.layers.Layer`, its `name` and `dtype`.
+    """
+
+    def __init__(self, box, start, **kwargs):
+        super().__init__(**kwargs)
+        self.inputs, self.outputs = (
+            self.add_weight(
+                name=name,
+                shape=(size,),
+                initializer=_signs if start == "signs" else "ones",
+                autocast=False,
+            )
+            for name, size in zip(("inputs", "outputs"), box, strict=True)
+        )
+        self.built = True
+
+    def transform(self, kernel):
+        """The kernel `(..., inputs, outputs)` times the factors."""
+        return kernel * (ops.expand_dims(self.inputs, 1) * self.outputs)
+
+    def linear_variables(self):
+        """Lists of variables, in each of which the kernel is linear."""
+        return [[self.inputs], [self.outputs]]
+
+
+def _signs(shape, dtype=None):
+    return ops.sign(keras.random.uniform(shape, -1, 1, dtype=dtype))
