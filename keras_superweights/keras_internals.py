@@ -51,6 +51,41 @@ def initialize(model):
             variable._deferred_initialize()
 
 
+@contextlib.contextmanager
+def vocabularies_in_config(model):
+    """Writes what lookup layers have learned into their configs inside.
+
+    Keras saves it beside the config, which alone does not even have the shape
+    of what such a layer returns.
+    """
+    before = []
+    for layer in flat_layers(model):
+        if is_lookup(layer):
+            given = (layer.input_vocabulary, layer.input_idf_weights)
+            before.append((layer, given))
+            tokens = layer.get_vocabulary(include_special_tokens=False)
+            layer.input_vocabulary = [
+                token if isinstance(token, str) else int(token)
+                for token in tokens
+            ]
+            if layer.output_mode == "tf_idf":
+                start = layer.vocabulary_size() - len(tokens)
+                weights = layer.idf_weights_const.numpy()[start:]
+                layer.input_idf_weights = weights[: len(tokens)].tolist()
+    try:
+        yield
+    finally:
+        for layer, given in before:
+            layer.input_vocabulary, layer.input_idf_weights = given
+
+
+def is_lookup(layer) -> bool:
+    """Returns whether a layer looks inputs up in a vocabulary."""
+    return isinstance(
+        layer, (keras.layers.StringLookup, keras.layers.IntegerLookup)
+    )
+
+
 def flat_layers(model) -> list[keras.layers.Layer]:
     """Returns a model and all layers inside of it, at any depth."""
     return model._flatten_layers()

@@ -8,6 +8,8 @@ import keras
 
 from keras_superweights.keras_internals import flat_layers
 from keras_superweights.keras_internals import initialize
+from keras_superweights.keras_internals import is_lookup
+from keras_superweights.keras_internals import vocabularies_in_config
 from keras_superweights.keras_internals import without_memory
 from keras_superweights.layers import GeneratedKernel
 from keras_superweights.layers import generate
@@ -39,7 +41,7 @@ def _compiled(model):
 
 def to_json(model) -> str:
     """Writes a model's architecture as JSON text, with what is frozen in it."""
-    with uncompiled(model):
+    with uncompiled(model), vocabularies_in_config(model):
         config = keras.saving.serialize_keras_object(model)
     return json.dumps({**config, "frozen": frozen_paths(model)})
 
@@ -197,7 +199,7 @@ def copy_values(source, target):
 
 
 def copy_assets(source, target):
-    """Copies what layers keep in files of a saved model: vocabularies."""
+    """Copies what layers keep in files of a saved model, as tokenizers do."""
     for layer, copy in zip(_savers(source), _savers(target), strict=True):
         with tempfile.TemporaryDirectory() as directory:
             try:
@@ -208,9 +210,13 @@ def copy_assets(source, target):
 
 
 def _savers(model):
-    # Not by `walk`: the tokenizer of a task is none of its layers.
+    # Not by `walk`: the tokenizer of a task is none of its layers. Lookups have
+    # their vocabulary from `to_json`, also those of text vectorization.
     return [
-        layer for layer in flat_layers(model) if hasattr(layer, "save_assets")
+        layer
+        for layer in flat_layers(model)
+        if hasattr(layer, "save_assets")
+        and not any(map(is_lookup, flat_layers(layer)))
     ]
 
 
