@@ -29,6 +29,7 @@ setuptools.setup(
     ],
     extras_require={
         "tests": [
+            "keras-hub>=0.32",
             "pytest>=8.0",
             "pytest-xdist>=3.5",
             "ruff>=0.9",

@@ -25,6 +25,7 @@ Papers, as they are cited:
 
 from keras_superweights import callbacks
 from keras_superweights import export
+from keras_superweights import layers
 from keras_superweights import metrics
 from keras_superweights import models
 from keras_superweights import parts

@@ -16,6 +16,7 @@ import keras_superweights.anytime, keras_superweights.datasets
 import keras_superweights.figures
 print(ksw.__file__)
 assert "keras_tuner" not in sys.modules  # an extra
+assert "keras_hub" not in sys.modules  # for the tests
 net = ksw.SuperWeightNetwork(ksw.models.wide_resnet(10, 1, 2, (8, 8, 1)))
 net.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
 net.fit(np.zeros((4, 8, 8, 1)), np.zeros(4), verbose=0)

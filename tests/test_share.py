@@ -531,7 +531,7 @@ def test_what_cannot_be_shared_is_said_and_the_rest_is_shared():
     (warning,) = caught
     assert warning.filename == __file__  # where the user has to look
     text = str(warning.message)
-    assert "'own/matrix' (32 scalars): Own is not one of the layers" in text
+    assert "'own/matrix' (32 scalars): Own is not a layer that" in text
     assert "'inner/rnn/cell/kernel', " in text and "SimpleRNNCell is" in text
     assert "frozen" not in text and "head" not in text
     kernels = network.allocation.kernels

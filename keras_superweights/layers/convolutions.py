@@ -1,52 +1,29 @@
-"""Convolutions whose kernels are generated: see `GeneratedKernel`."""
+"""Keras' convolutions."""
 
 import keras
 
-from keras_superweights.layers.generated import GeneratedKernel
+from keras_superweights.layers.registry import register
 
-CONV = {"kernel": "conv"}
-TRANSPOSED = {"kernel": "conv_transpose"}
-DEPTHWISE = {"kernel": "depthwise"}
-SEPARABLE = {"depthwise_kernel": "depthwise", "pointwise_kernel": "conv"}
-
-
-class GeneratedConv1D(GeneratedKernel, keras.layers.Conv1D, kinds=CONV):
-    """1D convolution."""
-
-
-class GeneratedConv2D(GeneratedKernel, keras.layers.Conv2D, kinds=CONV):
-    """2D convolution."""
-
-
-class GeneratedConv3D(GeneratedKernel, keras.layers.Conv3D, kinds=CONV):
-    """3D convolution."""
-
-
-class GeneratedConv2DTranspose(
-    GeneratedKernel, keras.layers.Conv2DTranspose, kinds=TRANSPOSED
+for layer_class in (
+    keras.layers.Conv1D,
+    keras.layers.Conv2D,
+    keras.layers.Conv3D,
 ):
-    """Transposed 2D convolution."""
+    register(layer_class, {"kernel": "conv"})
 
+register(keras.layers.Conv2DTranspose, {"kernel": "conv_transpose"})
 
-class GeneratedDepthwiseConv1D(
-    GeneratedKernel, keras.layers.DepthwiseConv1D, kinds=DEPTHWISE
+for layer_class in (
+    keras.layers.DepthwiseConv1D,
+    keras.layers.DepthwiseConv2D,
 ):
-    """Depthwise 1D convolution."""
+    register(layer_class, {"kernel": "depthwise"})
 
-
-class GeneratedDepthwiseConv2D(
-    GeneratedKernel, keras.layers.DepthwiseConv2D, kinds=DEPTHWISE
+for layer_class in (
+    keras.layers.SeparableConv1D,
+    keras.layers.SeparableConv2D,
 ):
-    """Depthwise 2D convolution."""
-
-
-class GeneratedSeparableConv1D(
-    GeneratedKernel, keras.layers.SeparableConv1D, kinds=SEPARABLE
-):
-    """Separable 1D convolution, with two kernels."""
-
-
-class GeneratedSeparableConv2D(
-    GeneratedKernel, keras.layers.SeparableConv2D, kinds=SEPARABLE
-):
-    """Separable 2D convolution, with two kernels."""
+    register(
+        layer_class,
+        {"depthwise_kernel": "depthwise", "pointwise_kernel": "conv"},
+    )

@@ -1,31 +1,23 @@
-"""Dense layers whose kernel is generated: see `GeneratedKernel`."""
+"""Keras' dense layers; those of attention are `EinsumDense`."""
 
 import math
 
 import keras
 
-from keras_superweights.layers.generated import GeneratedKernel
-
-DENSE = {"kernel": "dense"}
+from keras_superweights.layers.registry import register
 
 
-class GeneratedDense(GeneratedKernel, keras.layers.Dense, kinds=DENSE):
-    """Dense layer."""
+def _summed_axes(layer):
+    """Counts the scalars that an einsum adds up in one output."""
+    operands, output = layer.equation.split("->")
+    axes = operands.split(",")[1].strip()
+    shape = layer.kernel.shape
+    return math.prod(
+        size
+        for axis, size in zip(axes, shape, strict=True)
+        if axis not in output
+    )
 
 
-class GeneratedEinsumDense(
-    GeneratedKernel, keras.layers.EinsumDense, kinds=DENSE
-):
-    """Dense layer by the rule of an einsum, such as those of attention."""
-
-    @staticmethod
-    def fan_in(layer):
-        """The axes of the kernel that are summed over."""
-        operands, output = layer.equation.split("->")
-        axes = operands.split(",")[1].strip()
-        shape = layer.kernel.shape
-        return math.prod(
-            size
-            for axis, size in zip(axes, shape, strict=True)
-            if axis not in output
-        )
+register(keras.layers.Dense, {"kernel": "dense"})
+register(keras.layers.EinsumDense, {"kernel": "dense"}, _summed_axes)

@@ -1,4 +1,4 @@
-"""Keras layers whose kernels are generated instead of stored."""
+"""The mixin of Keras layers that generate kernels instead of storing them."""
 
 from types import MappingProxyType
 
@@ -9,21 +9,19 @@ from keras import ops
 class GeneratedWeight:
     """A layer's attribute for a weight that may be generated.
 
-    Without a setter on purpose: what `build` assigns, a weight that is not
-    generated, is an ordinary attribute and found first.
+    It has no setter on purpose: a weight that stays the layer's own is an
+    ordinary attribute and found first, or a property of the class below.
     """
 
-    def __init__(self, name):
+    def __init__(self, generated_class, name):
+        self.generated_class = generated_class
         self.name = name
 
     def __get__(self, layer, owner=None):
         if layer is None:
             return self
-        if self.name not in layer.sources or not layer.built:
-            raise AttributeError(
-                f"Layer '{layer.name}' must be built before its {self.name} "
-                "can be read."
-            )
+        if self.name not in layer.sources:
+            return getattr(super(self.generated_class, layer), self.name)
         weight = layer.sources[self.name]()
         if not layer.trainable:
             weight = ops.stop_gradient(weight)
@@ -39,16 +37,15 @@ class GeneratedWeight:
 class GeneratedKernel:
     """Makes a Keras layer read kernels from a network's banks.
 
-    Put in front of a layer class, with the kernels that may be generated and
-    their kinds (see `KernelSpec`). A layer becomes one of these by
-    `keras_superweights.layers.generate`. No variable is made for a kernel
-    that is generated, and what the layer saves is only its own: biases, and
+    `keras_superweights.layers.register` puts it in front of a layer class, and
+    `generate` turns a built layer into one of these. The layer then holds no
+    variable for a generated kernel and saves only what is its own: biases, and
     kernels without a source. Regularizers act on generated kernels as they do
     on variables: once, however often the layer is called. A layer that is not
     trainable passes no gradient on to the banks.
 
-    Such layers are made by `SuperWeightNetwork`; outside it they cannot be
-    saved, and `SuperWeightNetwork.materialize` gives layers that can.
+    `SuperWeightNetwork` makes such layers. They cannot be saved outside of it;
+    `SuperWeightNetwork.materialize` returns layers that can.
 
     Attributes:
         kinds: Of the class: dict from the names of kernels to their kinds.
@@ -63,35 +60,28 @@ class GeneratedKernel:
         super().__init_subclass__()
         cls.kinds = MappingProxyType(kinds)
         for name in kinds:
-            setattr(cls, name, GeneratedWeight(name))
+            setattr(cls, name, GeneratedWeight(cls, name))
 
     @staticmethod
     def fan_in(layer):
-        """Scalars that feed an output of a built layer; 0: as of the shape."""
+        """Counts the scalars that feed an output; 0 if the shape says it."""
         return 0
 
     def generate_from(self, sources, regularizers):
-        """Sets where kernels come from, and what regularizes them so far."""
+        """Sets where kernels come from, and what regularizes them."""
         # Past Keras' tracking, which would wrap the dicts.
         vars(self).update(sources=sources, _regularizers=regularizers)
 
-    def add_weight(self, *args, name=None, **kwargs):
-        if name not in self.sources:
-            return super().add_weight(*args, name=name, **kwargs)
-        self._regularizers[name] = kwargs.get("regularizer")
-        return None
-
     def __setattr__(self, name, value):
-        if name not in self.sources:
-            super().__setattr__(name, value)
-        elif value is not None:  # which is what `add_weight` gives `build`
+        if name in self.sources:
             raise AttributeError(
                 f"The {name} of layer '{self.name}' is generated and cannot "
                 f"be assigned. Received: {value!r}."
             )
+        super().__setattr__(name, value)
 
     def _get_own_losses(self):
-        # Not by `add_loss`: a recurrent cell is called once a time step.
+        # Not by `add_loss`: a recurrent cell is called once per time step.
         losses = super()._get_own_losses()
         if self.trainable and self.sources:
             losses += [
@@ -114,7 +104,7 @@ class GeneratedKernel:
             own.assign(variable)
 
     def _own_weights(self, layer):
-        """Pairs of weights that are not generated, with those of the layer."""
+        """Pairs its own weights with those of a plain layer."""
         generated = {id(getattr(layer, name)) for name in self.sources}
         others = [v for v in layer.weights if id(v) not in generated]
         return zip(self.weights, others, strict=True)

@@ -1,20 +1,8 @@
-"""Recurrent cells whose kernels are generated: see `GeneratedKernel`.
-
-`LSTM`, `GRU` and `Bidirectional` layers are made of them.
-"""
+"""The cells that `LSTM`, `GRU` and `Bidirectional` layers are made of."""
 
 import keras
 
-from keras_superweights.layers.generated import GeneratedKernel
+from keras_superweights.layers.registry import register
 
-RECURRENT = {"kernel": "dense", "recurrent_kernel": "recurrent"}
-
-
-class GeneratedLSTMCell(
-    GeneratedKernel, keras.layers.LSTMCell, kinds=RECURRENT
-):
-    """Cell of an LSTM, with two kernels."""
-
-
-class GeneratedGRUCell(GeneratedKernel, keras.layers.GRUCell, kinds=RECURRENT):
-    """Cell of a GRU, with two kernels."""
+for layer_class in (keras.layers.LSTMCell, keras.layers.GRUCell):
+    register(layer_class, {"kernel": "dense", "recurrent_kernel": "recurrent"})

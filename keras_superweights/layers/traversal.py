@@ -2,11 +2,19 @@
 
 import keras
 
-_RECURRENT = (keras.layers.RNN, keras.layers.Bidirectional)
+from keras_superweights.keras_internals import origin
+from keras_superweights.keras_internals import tracked_layers
+from keras_superweights.keras_internals import trainable_weights_of
+
+_ENCODERS = (
+    keras.layers.RNN,
+    keras.layers.Bidirectional,
+    keras.layers.ReversibleEmbedding,
+)
 
 
 def is_model(layer) -> bool:
-    """Whether a layer is a Functional or Sequential model."""
+    """Returns whether a layer is a Functional or Sequential model."""
     return isinstance(layer, keras.Sequential) or bool(
         getattr(layer, "outputs", None)
     )
@@ -15,12 +23,12 @@ def is_model(layer) -> bool:
 def pairs(one, other):
     """Yields `(path, layer, counterpart)` for all layers inside two models.
 
-    A path is the names on the way to a layer, joined by "/": in a model, those
-    of its layers; in any other layer, those of the attributes that hold
+    A path joins the names on the way to a layer by "/": in a model, the names
+    of its layers; in any other layer, the names of the attributes that hold
     layers, or positions where lists hold them. Layers come in the order of
     their model, each before those inside of it; inputs are left out. A layer
-    that is reached in several ways comes once, under its first path. One that
-    has no counterpart does not come.
+    that is reached in several ways comes once, under its first path. A layer
+    without a counterpart is left out.
 
     Args:
         one: A model, or any layer.
@@ -58,8 +66,7 @@ def _sublayers(layer, named):
         ]
         names = {id(inner): inner.name for inner in layers} if named else {}
     else:
-        # All that Keras tracks, in lists too; operations hold no layers.
-        layers = getattr(layer, "_layers", [])
+        layers = tracked_layers(layer)
         names = {
             id(value): attribute
             for attribute, value in vars(layer).items()
@@ -72,11 +79,13 @@ def _sublayers(layer, named):
 
 
 def heads(model) -> list[keras.layers.Layer]:
-    """The last layers with weights before each output of a model.
+    """Returns the last layers with weights before each output of a model.
 
-    Where a model within the model comes last, they are looked for in there.
-    A recurrent layer is no head: an encoder ends in one, and most of its
-    weights are there.
+    They are looked for inside a model within the model, if that comes last.
+    Three kinds of layers are no heads. An encoder ends in recurrent layers or
+    in layers made of several, such as the blocks of a transformer, with most
+    of its weights. And the `ReversibleEmbedding` of a language model makes
+    logits with the table that words are looked up in.
     """
     found = {}
     seen = set()
@@ -84,19 +93,32 @@ def heads(model) -> list[keras.layers.Layer]:
     pending = [(tensor, ()) for tensor in model.outputs]
     while pending:
         tensor, calls = pending.pop()
-        layer, place, position = tensor._keras_history
-        key = (id(layer), place, position, tuple(map(id, calls)))
+        layer, call, index, position = origin(tensor)
+        key = (id(layer), index, position, tuple(map(id, calls)))
         if key in seen:
             continue
         seen.add(key)
-        call = layer._inbound_nodes[place]
         if isinstance(layer, keras.layers.Layer) and is_model(layer):
             pending.append((layer.outputs[position], (*calls, call)))
         elif getattr(layer, "weights", []):
-            if not isinstance(layer, _RECURRENT):
+            if not _is_encoder(layer):
                 found[id(layer)] = layer
         elif call.input_tensors:
             pending.extend((each, calls) for each in call.input_tensors)
         elif calls:  # an input of a model within the model
             pending.extend((t, calls[:-1]) for t in calls[-1].input_tensors)
     return list(found.values())
+
+
+def _is_encoder(layer):
+    if isinstance(layer, _ENCODERS):
+        return True
+    # A wrapper may hold the kernel of its layer: it counts once.
+    found = set()
+    num_layers = 0
+    for each in (layer, *(inner for _, inner in walk(layer))):
+        own = trainable_weights_of(each)
+        new = {id(weight) for weight in own if len(weight.shape) > 1} - found
+        found |= new
+        num_layers += bool(new)
+    return num_layers > 1

@@ -9,6 +9,7 @@ from keras_superweights.allocation.specs import MemberSpec
 from keras_superweights.allocation.specs import reasons
 from keras_superweights.allocation.specs import resolve_budget
 from keras_superweights.layers import GENERATED
+from keras_superweights.layers import generated_class
 from keras_superweights.members.shareable import shareable_kernels
 from keras_superweights.members.shareable import unshared_kernels
 from keras_superweights.members.skeleton import skeletons
@@ -88,7 +89,7 @@ def describe(models) -> tuple[MemberSpec, ...]:
 
 
 def _kernel(member, path, layer, weight) -> KernelSpec:
-    generated = GENERATED[type(layer)]
+    generated = generated_class(type(layer))
     return KernelSpec(
         member=member,
         layer=path,

@@ -2,10 +2,15 @@
 
 import contextlib
 import json
+import tempfile
 
 import keras
-from keras.src.backend.common import global_state
 
+from keras_superweights.keras_internals import flat_layers
+from keras_superweights.keras_internals import initialize
+from keras_superweights.keras_internals import is_lookup
+from keras_superweights.keras_internals import vocabularies_in_config
+from keras_superweights.keras_internals import without_memory
 from keras_superweights.layers import GeneratedKernel
 from keras_superweights.layers import generate
 from keras_superweights.layers import is_model
@@ -14,29 +19,9 @@ from keras_superweights.layers import walk
 
 
 @contextlib.contextmanager
-def without_memory():
-    """Models built inside have every shape, and no variable has a value.
-
-    Keras would initialize such variables at its next occasion, in whatever is
-    built then; it has no public way to make it forget them.
-    """
-    key = "uninitialized_variables"
-    before = list(global_state.get_global_attribute(key, []))
-    try:
-        with keras.StatelessScope(initialize_variables=False):
-            yield
-    finally:
-        global_state.set_global_attribute(key, before)
-
-
-@contextlib.contextmanager
 def uncompiled(model):
-    """How a model is compiled, or one inside of it, is not copied inside."""
-    models = [
-        layer
-        for layer in model._flatten_layers()
-        if getattr(layer, "compiled", False)
-    ]
+    """Hides compile state, also of models within the model, while cloning."""
+    models = _compiled(model)
     for each in models:
         each.compiled = False
     try:
@@ -46,15 +31,23 @@ def uncompiled(model):
             each.compiled = True
 
 
+def _compiled(model):
+    return [
+        layer
+        for layer in flat_layers(model)
+        if getattr(layer, "compiled", False)
+    ]
+
+
 def to_json(model) -> str:
-    """The model's architecture as JSON text, with what is frozen in it."""
-    with uncompiled(model):
+    """Writes a model's architecture as JSON text, with what is frozen in it."""
+    with uncompiled(model), vocabularies_in_config(model):
         config = keras.saving.serialize_keras_object(model)
     return json.dumps({**config, "frozen": frozen_paths(model)})
 
 
 def from_json(text) -> keras.Model:
-    """A model with fresh weights from what `to_json` wrote."""
+    """Makes a model with fresh weights from what `to_json` wrote."""
     config = json.loads(text)
     frozen = config.pop("frozen")
     model = keras.saving.deserialize_keras_object(config)
@@ -63,12 +56,12 @@ def from_json(text) -> keras.Model:
 
 
 def frozen_paths(model) -> list[str]:
-    """Paths of the layers that are not trainable; of the model itself, ""."""
+    """Lists the paths of frozen layers; the path of the model itself is ""."""
     return [path for path, layer in _all(model) if not layer.trainable]
 
 
 def freeze(model, paths):
-    """Makes the layers at these paths not trainable, and all others so.
+    """Freezes the layers at these paths, and makes all others trainable.
 
     Keras' configs forget it of layers that other layers make when they are
     built.
@@ -85,7 +78,7 @@ def _all(model):
 
 
 def generated_clones(models, generator) -> list[keras.Model]:
-    """Clones of all members, whose shared kernels come from a generator."""
+    """Clones all members, with shared kernels that come from a generator."""
     sources = [{} for _ in models]
     allocation = generator.allocation
     for index, pieces in enumerate(allocation.composition):
@@ -104,7 +97,7 @@ def generated_clones(models, generator) -> list[keras.Model]:
 
 
 class _Source:
-    """Where a generated layer finds its kernel.
+    """Tells a generated layer its kernel.
 
     Not a Keras object: a layer that kept the generator itself would own all
     banks.
@@ -121,8 +114,13 @@ class _Source:
 def generated_clone(model, sources, keep_draws) -> keras.Model:
     """Clones a member, and makes kernels of its layers generated ones.
 
+    The whole member is made again from its config, as saving and loading do,
+    so whatever passes `check_rebuilding` can be cloned: also models with a
+    config of their own, made of layers that have none. No memory is taken for
+    kernels that are generated.
+
     Weights start anew, but for those of layers that are not trained: frozen
-    ones, and such as `Normalization`, keep their values.
+    ones, and such as `Normalization`, keep their values; vocabularies are kept.
 
     Args:
         model: The member; its variables are not touched.
@@ -132,64 +130,41 @@ def generated_clone(model, sources, keep_draws) -> keras.Model:
         keep_draws: Whether the clone's own weights start with the draws of
             the member's initializers, as if the member itself were trained.
     """
-    of_layers = {
-        id(layer): sources[path]
-        for path, layer in walk(model)
-        if path in sources
-    }
-
-    def clone(layer):
-        copy = type(layer).from_config(_unbuilt(layer.get_config()))
-        # Before the copy is built, so that no variable is made to be dropped.
-        prepare(layer, copy)
-        for _, inner, inner_copy in pairs(layer, copy):
-            prepare(inner, inner_copy)
-        return copy
-
-    def prepare(layer, copy):
+    with without_memory():
+        clone = from_json(to_json(model))
+    for each in _compiled(clone):  # by its own constructor
+        each.compiled = False
+    for path, layer, copy in pairs(model, clone):
         if keep_draws:
             _copy_draws(layer, copy)
-        if id(layer) in of_layers:
-            generate(copy, of_layers[id(layer)])
-
-    with uncompiled(model):
-        copies = keras.models.clone_model(
-            model, clone_function=clone, recursive=True
-        )
-    freeze(copies, frozen_paths(model))
+        if path in sources:
+            generate(copy, sources[path])
+    initialize(clone)
     kept = kept_layers(model)
-    for path, layer, copy in pairs(model, copies):
+    for path, layer, copy in pairs(model, clone):
+        if keep_draws:
+            _copy_seeds(layer, copy)
         if path in kept:
             copy_values(layer, copy)
-        # Attention, for one, makes its layers when it is built.
-        if path in sources and not isinstance(copy, GeneratedKernel):
-            generate(copy, sources[path])
-    return copies
-
-
-def _unbuilt(config):
-    """A config by which wrappers do not build the layers inside of them."""
-    if isinstance(config, dict):
-        return {
-            key: _unbuilt(value)
-            for key, value in config.items()
-            if key != "build_config"
-        }
-    if isinstance(config, list):
-        return list(map(_unbuilt, config))
-    return config
+    copy_assets(model, clone)
+    return clone
 
 
 def _copy_draws(layer, copy):
-    for name, value in list(vars(layer).items()):
+    """Makes the initializers of a copy draw what those of the layer draw."""
+    for name, value in vars(layer).items():
         if isinstance(value, keras.initializers.Initializer):
-            setattr(copy, name, value)
-        elif isinstance(value, keras.random.SeedGenerator):
+            vars(getattr(copy, name)).update(vars(value))
+
+
+def _copy_seeds(layer, copy):
+    for name, value in vars(layer).items():
+        if isinstance(value, keras.random.SeedGenerator):
             getattr(copy, name).state.assign(value.state)
 
 
 def materialize(text, clone) -> keras.Model:
-    """A plain Keras model that computes what a generated clone computes.
+    """Makes a plain Keras model that computes what a generated clone does.
 
     Args:
         text: The member's architecture, from `to_json`.
@@ -202,6 +177,7 @@ def materialize(text, clone) -> keras.Model:
             own.copy_to(layer)
         elif not is_model(layer):
             copy_values(own, layer)
+    copy_assets(clone, model)
     return model
 
 
@@ -222,8 +198,30 @@ def copy_values(source, target):
     target.load_own_variables(store)
 
 
+def copy_assets(source, target):
+    """Copies what layers keep in files of a saved model, as tokenizers do."""
+    for layer, copy in zip(_savers(source), _savers(target), strict=True):
+        with tempfile.TemporaryDirectory() as directory:
+            try:
+                layer.save_assets(directory)
+            except TypeError:  # a tokenizer of a network that is being loaded
+                continue
+            copy.load_assets(directory)
+
+
+def _savers(model):
+    # Not by `walk`: the tokenizer of a task is none of its layers. Lookups have
+    # their vocabulary from `to_json`, also those of text vectorization.
+    return [
+        layer
+        for layer in flat_layers(model)
+        if hasattr(layer, "save_assets")
+        and not any(map(is_lookup, flat_layers(layer)))
+    ]
+
+
 def kept_layers(model) -> list[str]:
-    """Paths of the layers whose weights are not trained, and so are kept.
+    """Lists the paths of layers whose weights are not trained, and so kept.
 
     They are frozen, or adapted to data; the statistics of batch normalization
     are neither.

@@ -1,27 +1,96 @@
-"""Whether Keras can rebuild a model from its config alone.
+"""Checks that Keras can rebuild a model from its config alone.
 
-Saving and materializing do so.
+Cloning, saving and materializing do so.
 """
 
 import re
 
 import keras
 
+from keras_superweights.keras_internals import is_lookup
+from keras_superweights.keras_internals import without_memory
+from keras_superweights.layers import is_model
 from keras_superweights.layers import walk
 from keras_superweights.members.cloning import from_json
 from keras_superweights.members.cloning import to_json
-from keras_superweights.members.cloning import without_memory
-
-_ERRORS = (TypeError, ValueError, NotImplementedError)
 
 
 def check_rebuilding(index, model):
-    """Raises an error if it cannot, which names the layers and why.
+    """Raises an error that names the layers which cannot be rebuilt, and why.
 
     Args:
         index: Index of the member, for the message.
         model: The member.
     """
+    _check_states(index, model)
+    _check_vocabularies(index, model)
+    try:
+        with without_memory():
+            rebuilt = from_json(to_json(model))
+    except Exception as error:
+        causes = _causes(model) or {f"'{model.name}'": error}
+        reasons = " ".join(
+            f"{name}: {_sentence(cause)}" for name, cause in causes.items()
+        )
+        raise ValueError(
+            "Each of `members` must be a model that Keras can rebuild from its "
+            "config, as `keras.models.load_model` does. Received: member "
+            f"{index} ('{model.name}'), of which Keras cannot rebuild {reasons}"
+            f" {_remedy(model)}"
+        ) from error
+    if len(rebuilt.weights) != len(model.weights):
+        raise ValueError(
+            "Each of `members` must be a model that Keras can rebuild from its "
+            "config, which forgets that a layer is used both inside and "
+            "outside of a model within the model, or in two of them. Received: "
+            f"member {index} ('{model.name}') has {len(model.weights)} "
+            f"weights, and {len(rebuilt.weights)} when it is rebuilt. If its "
+            "tensors come from a model class that makes itself of such layers, "
+            "pass that model."
+        )
+    for (path, shapes), (other_path, others) in zip(
+        _weights(model), _weights(rebuilt), strict=False
+    ):
+        if (path, shapes) != (other_path, others):
+            raise ValueError(
+                "Each of `members` must be a model with a config of its own "
+                f"arguments. Received: member {index} ('{model.name}') has at "
+                f"'{path}' weights {shapes}, and when Keras rebuilds it at "
+                f"'{other_path}' weights {others}. {_remedy(model)}"
+            )
+
+
+def _weights(model):
+    return [
+        (path, [tuple(weight.shape) for weight in layer.weights])
+        for path, layer in walk(model)
+        if layer.weights
+    ]
+
+
+def _has_own_config(model) -> bool:
+    """Returns whether Keras rebuilds a model by its class, not its layers."""
+    return is_model(model) and not type(model).get_config.__module__.startswith(
+        "keras."
+    )
+
+
+def _remedy(model) -> str:
+    if _has_own_config(model):
+        return (
+            f"{type(model).__name__} has a `get_config` of its own, which must "
+            "return what its constructor takes. Or pass `keras.Model("
+            "model.input, model.output)`, which is rebuilt layer by layer."
+        )
+    return (
+        "Register classes and functions of your own with "
+        "`keras.saving.register_keras_serializable`, and give a layer with "
+        "arguments `get_config`. In place of a Lambda of a Python lambda, "
+        "which is code, use a layer, or a Lambda of a registered function."
+    )
+
+
+def _check_states(index, model):
     stateful = [
         path for path, layer in walk(model) if getattr(layer, "stateful", False)
     ]
@@ -32,54 +101,49 @@ def check_rebuilding(index, model):
             f"Received: member {index} ('{model.name}') has {stateful}. Pass "
             "`stateful=False`."
         )
-    try:
-        with without_memory():
-            rebuilt = from_json(to_json(model))
-    except _ERRORS as error:
-        causes = _causes(model) or {f"'{model.name}'": error}
-        reasons = " ".join(
-            f"{name}: {_sentence(cause)}" for name, cause in causes.items()
-        )
+
+
+def _check_vocabularies(index, model):
+    empty = [
+        path
+        for path, layer in walk(model)
+        if is_lookup(layer)
+        and not layer.get_vocabulary(include_special_tokens=False)
+    ]
+    if empty:
         raise ValueError(
-            "Each of `members` must be a model that Keras can rebuild from its "
-            "config, as `keras.models.load_model` does. Received: member "
-            f"{index} ('{model.name}'), of which Keras cannot rebuild {reasons}"
-            " Register classes and functions of your own with "
-            "`keras.saving.register_keras_serializable`, and give a layer with "
-            "arguments `get_config`. In place of a Lambda of a Python lambda, "
-            "which is code, use a layer, or a Lambda of a registered function."
-        ) from error
-    if len(rebuilt.weights) != len(model.weights):
-        raise ValueError(
-            "Each of `members` must be a model that Keras can rebuild from its "
-            "config, which forgets that a layer is used both inside and "
-            "outside of a model within the model, or in two of them. Received: "
-            f"member {index} ('{model.name}') has {len(model.weights)} "
-            f"weights, and {len(rebuilt.weights)} when it is rebuilt."
+            "Members must have lookup layers with a vocabulary. Received: "
+            f"member {index} ('{model.name}'), in which that of {empty} is "
+            "empty. Call `adapt` or `set_vocabulary` before."
         )
 
 
 def _causes(model):
-    """For each layer that cannot be rebuilt, but what is in it can, the error.
+    """Maps each innermost unrebuildable layer to its error.
 
     Returns:
         A dict from a layer's path and class, as text.
     """
+    opaque = [
+        f"{path}/" for path, layer in walk(model) if _has_own_config(layer)
+    ]
     causes = {}
     for path, layer in reversed(list(walk(model))):  # the inner ones first
+        if _has_own_config(model) or path.startswith(tuple(opaque)):
+            continue  # Keras does not rebuild it by itself
         if any(name.startswith(f"'{path}/") for name in causes):
             continue
         try:
             with without_memory():
                 config = keras.saving.serialize_keras_object(layer)
                 keras.saving.deserialize_keras_object(config)
-        except _ERRORS as error:
+        except Exception as error:
             causes[f"'{path}' ({type(layer).__name__})"] = error
     return dict(reversed(causes.items()))
 
 
 def _sentence(error) -> str:
-    """What Keras says first of all, without configs and examples."""
+    """Returns what Keras says first, without configs and examples."""
     text = str(error).rsplit("Exception encountered: ", 1)[-1]
     text = re.split(r"Full object config|\bconfig=|Example:", text)[0]
     text = " ".join(text.split())

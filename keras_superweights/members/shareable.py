@@ -6,9 +6,11 @@ from typing import NamedTuple
 import keras
 
 from keras_superweights.allocation.specs import UnsharedKernel
-from keras_superweights.layers import GENERATED
+from keras_superweights.keras_internals import trainable_weights_of
+from keras_superweights.layers import generated_class
 from keras_superweights.layers import heads
 from keras_superweights.layers import walk
+from keras_superweights.layers import why_not
 
 
 class _Kernel(NamedTuple):
@@ -30,10 +32,10 @@ class _Kernel(NamedTuple):
 
 
 def shareable_kernels(model) -> list[tuple[str, keras.layers.Layer, str]]:
-    """The kernels of a model that may be generated, in order of depth.
+    """Finds the kernels of a model that may be generated, in order of depth.
 
-    These are the kernels of all layers in
-    `keras_superweights.layers.GENERATED`, wherever in the model they are: in
+    These are the kernels of all layers whose class is registered (see
+    `keras_superweights.layers.register`), wherever in the model they are: in
     models inside of it, in wrappers, in layers of the user's own. Every member
     keeps to itself its heads, what is frozen, kernels with a constraint, and
     kernels that another layer holds as well (`SpectralNormalization` assigns
@@ -41,6 +43,10 @@ def shareable_kernels(model) -> list[tuple[str, keras.layers.Layer, str]]:
 
     Returns:
         For each kernel the path of its layer, the layer, and its own name.
+
+    Raises:
+        ValueError: If a layer has not the weights that its class was
+            registered with.
     """
     return [
         (kernel.path, kernel.layer, kernel.weight)
@@ -50,7 +56,7 @@ def shareable_kernels(model) -> list[tuple[str, keras.layers.Layer, str]]:
 
 
 def unshared_kernels(model) -> tuple[UnsharedKernel, ...]:
-    """The kernels of a model that no rule can share, in order of depth.
+    """Finds the kernels of a model that no rule can share, in order of depth.
 
     These are all other trained weights of two axes or more, whatever their
     layer does with them. What is private by intention is not among them:
@@ -75,11 +81,11 @@ def _kernels(model) -> list[_Kernel]:
     layers = dict(walk(model))
     holders = collections.defaultdict(list)
     for path, layer in layers.items():
-        for variable in layer._trainable_variables:
+        for variable in trainable_weights_of(layer):
             holders[id(variable)].append(path)
     kernels = []
     for path, layer in layers.items():
-        for weight, variable in _candidates(layer):
+        for weight, variable in _candidates(path, layer):
             # Of a variable that several layers hold, the first.
             if id(variable) in left and len(variable.shape) > 1:
                 left.remove(id(variable))
@@ -88,30 +94,36 @@ def _kernels(model) -> list[_Kernel]:
     return kernels
 
 
-def _candidates(layer):
-    """Names and variables that may be kernels; biases may have two axes."""
-    if type(layer) in GENERATED:
-        names = GENERATED[type(layer)].kinds
-        return [(name, getattr(layer, name, None)) for name in names]
-    return [
-        (variable.name, variable)
-        for variable in layer._trainable_variables
-        if variable.name != "bias"
-    ]
+def _candidates(path, layer):
+    """Lists names and variables that may be kernels; biases may have 2 axes."""
+    generated = generated_class(type(layer))
+    if generated is None:
+        return [
+            (variable.name, variable)
+            for variable in trainable_weights_of(layer)
+            if variable.name != "bias"
+        ]
+    if not layer.built:  # inside of its model, but never called
+        return []
+    for name in generated.kinds:
+        weight = getattr(layer, name, None)
+        if len(getattr(weight, "shape", ())) < 2:
+            found = "no such weight" if weight is None else f"{weight!r}"
+            raise ValueError(
+                f"{type(layer).__name__} is registered as a layer with a "
+                f"kernel '{name}', which must be a weight of two axes or more "
+                f"once it is built. Received: layer '{path}' has {found}. "
+                "Give `keras_superweights.layers.register` the names of the "
+                "attributes that hold its kernels."
+            )
+    return [(name, getattr(layer, name)) for name in generated.kinds]
 
 
 def _obstacle(layer, variable, holders) -> str:
-    name = type(layer).__name__
     if len(holders) > 1:
         return f"{' and '.join(map(repr, holders))} both hold it"
-    if type(layer) not in GENERATED:
-        for kind in GENERATED:
-            if isinstance(layer, kind):
-                return (
-                    f"{name} derives from {kind.__name__}, and may use its "
-                    "kernel in another way"
-                )
-        return f"{name} is not one of the layers that can be generated"
+    if generated_class(type(layer)) is None:
+        return why_not(type(layer))
     if variable.constraint is not None:
         return (
             f"its constraint, {type(variable.constraint).__name__}, is not one "

@@ -1,10 +1,11 @@
-"""Networks that begin with the weights of their members."""
+"""Networks that start from the weights of their members."""
 
 import warnings
 
 import numpy as np
 
 from keras_superweights.banks.fitting import fit_banks
+from keras_superweights.keras_internals import has_value
 from keras_superweights.members import cloning
 from keras_superweights.members.shareable import shareable_kernels
 
@@ -27,9 +28,9 @@ def check_initialize(initialize, models):
             f"initialize={initialize!r}."
         )
     for index, model in enumerate(models if initialize == "weights" else ()):
-        if any(variable._value is None for variable in model.weights):
+        if not all(map(has_value, model.weights)):
             raise ValueError(
-                '`initialize="weights"` begins with the weights of the '
+                '`initialize="weights"` starts from the weights of the '
                 "members. Received: a function for member "
                 f"{index} ('{model.name}'), whose model is built without "
                 "values. Pass the model itself."
