@@ -24,6 +24,7 @@ Papers, as they are cited:
 """
 
 from keras_superweights import callbacks
+from keras_superweights import ensembles
 from keras_superweights import export
 from keras_superweights import layers
 from keras_superweights import metrics

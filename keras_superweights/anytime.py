@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_superweights.ensembles.classifier import log_mean_probabilities
+from keras_superweights.ensembles import Classifier
 from keras_superweights.metrics.evaluation import pareto_frontier
 from keras_superweights.training.network import SuperWeightNetwork
 
@@ -81,13 +81,13 @@ class AnytimePredictor:
     The subset is the one with the highest accuracy in the anytime table among
     those that cost no more than the limit; of equally accurate ones, the
     cheapest. Its members answer one after the other, the cheapest first, and
-    the answer after `k` of them is that of the ensemble of these `k`,
-    `log(mean softmax(logits))`: whoever cannot wait any longer stops and uses
-    the last one.
+    the answer after `k` of them is that of the ensemble of these `k`, as the
+    network's kind combines them, such as `log(mean softmax(logits))`: whoever
+    cannot wait any longer stops and uses the last one.
 
     Args:
         network: A `SuperWeightNetwork`, materialized once, or a list of plain
-            Keras models that return logits.
+            Keras models that return logits, an `ensembles.Classifier`.
         anytime: The anytime table, `"anytime"` in the result of
             `metrics.evaluate_members`: one dict a subset, with `"members"`,
             `"accuracy"` and `"flops"` or `"milliseconds"` or both. Make it
@@ -115,6 +115,7 @@ class AnytimePredictor:
 
     def __init__(self, network, anytime):
         members = _plain_members(network)
+        self._kind = getattr(network, "ensemble", None) or Classifier()
         self.anytime = list(anytime)
         self._names = [member.name for member in members]
         self._calls = [_compiled(member) for member in members]
@@ -165,9 +166,10 @@ class AnytimePredictor:
             flops, milliseconds: The limit, as for `choose`.
 
         Returns:
-            An iterator of log-probabilities `(batch, classes)`: of the
-            cheapest member of the subset, of the two cheapest, ..., of all. A
-            member runs when its answer is asked for.
+            An iterator of predictions, of a classifier log-probabilities
+            `(batch, classes)`: of the cheapest member of the subset, of the
+            two cheapest, ..., of all. A member runs when its answer is asked
+            for.
 
         Raises:
             ValueError: As `choose`, at once.
@@ -179,10 +181,10 @@ class AnytimePredictor:
 
     def _one_by_one(self, inputs, order):
         inputs = tf.convert_to_tensor(inputs)
-        logits = []
+        outputs = []
         for member in order:
-            logits.append(self._calls[member](inputs))
-            yield log_mean_probabilities(logits)
+            outputs.append(self._calls[member](inputs))
+            yield self._kind.prediction(outputs)
 
 
 def _one_limit(flops, milliseconds):

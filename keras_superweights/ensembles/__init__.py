@@ -1,0 +1,7 @@
+"""Kinds of ensembles: what members answer, and how they are trained."""
+
+from keras_superweights.ensembles.classifier import Classifier
+from keras_superweights.ensembles.diversity import Diversity
+from keras_superweights.ensembles.kind import EnsembleKind
+from keras_superweights.ensembles.multi_label import MultiLabel
+from keras_superweights.ensembles.single import Single

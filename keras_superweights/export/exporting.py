@@ -15,7 +15,6 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_superweights.ensembles.classifier import log_mean_probabilities
 from keras_superweights.export.formats import FORMATS
 from keras_superweights.export.formats import NotConvertedError
 from keras_superweights.export.formats import checked_formats
@@ -33,9 +32,9 @@ def materialize_ensemble(network):
 
     Returns:
         Of an ensemble, a Functional `keras.Model` with the members as layers
-        `member_0`, `member_1`, ... on one input, and the output
-        `log(mean_m softmax(logits_m))`, of shape `(batch, classes)`. Of a
-        single member, that member as `network.materialize()` returns it.
+        `member_0`, `member_1`, ... on one input, and the output that its kind
+        predicts, made of operations of Keras. Of a single member, that member
+        as `network.materialize()` returns it.
 
     Raises:
         TypeError: If `network` is not a `SuperWeightNetwork`.
@@ -188,8 +187,10 @@ def _materialized(network) -> dict[str, keras.Model]:
             f"plain already. Received: network={network!r}."
         )
     members = network.materialize()
-    if len(members) == 1:
-        return {"model": members[0]}
+    kind = network.ensemble
+    front = kind.front(members)
+    if front is not None:
+        return {"model": front}
     for index, member in enumerate(members):
         # Members may have equal names, the layers of a model may not.
         member.name = f"member_{index}"
@@ -197,17 +198,15 @@ def _materialized(network) -> dict[str, keras.Model]:
     inputs = keras.Input(
         batch_shape=first.shape, dtype=first.dtype, name="inputs"
     )
-    logits = [member(inputs) for member in members]
-    ensemble = keras.Model(
-        inputs, log_mean_probabilities(logits), name=network.name
-    )
+    prediction = kind.prediction(kind.outputs(members, inputs))
+    ensemble = keras.Model(inputs, prediction, name=network.name)
     return {**{member.name: member for member in members}, "ensemble": ensemble}
 
 
 def _predictions(network, inputs):
     """What the network itself predicts, by the names of the files."""
     whole = network(inputs, training=False)
-    if len(network.members) == 1:
+    if network.ensemble.front(network.members) is not None:
         return {"model": whole}
     members = network.member_outputs(inputs)
     names = [f"member_{index}" for index in range(len(members))]

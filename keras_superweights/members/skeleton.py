@@ -23,10 +23,7 @@ def skeletons(members) -> list[keras.Model]:
             "`members` must be a Keras model, a function that returns one, or "
             f"a list of these. Received: members={members!r}."
         )
-    models = [_skeleton(index, member) for index, member in enumerate(members)]
-    if len(models) > 1:
-        _check_ensemble(models)
-    return models
+    return [_skeleton(index, member) for index, member in enumerate(members)]
 
 
 def _skeleton(index, member) -> keras.Model:
@@ -80,46 +77,6 @@ def _check_nothing_kept(index, model):
                 f"Received: member {index} ('{model.name}') has layers that "
                 f"are not trained: {kept}. Pass the model itself."
             )
-
-
-def _check_ensemble(models):
-    """Members of an ensemble see one input and average one output."""
-    for index, model in enumerate(models):
-        if len(model.inputs) != 1 or len(model.outputs) != 1:
-            raise ValueError(
-                "Members of an ensemble must have one input and one output. "
-                f"Received for member {index} ('{model.name}'): "
-                f"{len(model.inputs)} inputs and {len(model.outputs)} outputs."
-            )
-        shape = model.outputs[0].shape
-        if len(shape) != 2 or shape[-1] < 2:
-            raise ValueError(
-                "Members of an ensemble must return logits of shape "
-                "(batch, classes) with two classes or more. Received for "
-                f"member {index} ('{model.name}'): output shape {shape}."
-            )
-        last = model.outputs[0]._keras_history.operation
-        activation = getattr(last, "activation", None)
-        if activation in (
-            keras.activations.softmax,
-            keras.activations.sigmoid,
-        ) or isinstance(last, keras.layers.Softmax):
-            raise ValueError(
-                "Members of an ensemble must return logits, since their "
-                "probabilities are averaged by the network. Received: member "
-                f"{index} ('{model.name}') ends in '{last.name}', which "
-                "applies an activation. Leave it out "
-                "(`classifier_activation=None` in `keras.applications`)."
-            )
-        for kind in ("input", "output"):
-            first = getattr(models[0], f"{kind}_shape")
-            shape = getattr(model, f"{kind}_shape")
-            if shape != first:
-                raise ValueError(
-                    f"All members must have the same {kind} shape. Received: "
-                    f"{first} for member 0 ('{models[0].name}') and {shape} "
-                    f"for member {index} ('{model.name}')."
-                )
 
 
 def dtype_policy(models):

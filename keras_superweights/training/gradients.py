@@ -59,21 +59,68 @@ def _or_zeros(gradients, values):
     ]
 
 
-def add_weight_decay(gradient, variable, weight_decay, optimizer):
-    """Adds `weight_decay * variable` to a gradient that will be applied.
+def add_weight_decay(
+    gradients, variables, weight_decay, optimizer, undecayed=()
+):
+    """Adds `weight_decay * variable` to gradients that will be applied.
 
     Coupled decay, as if `weight_decay / 2 * sum(variable ** 2)` were part of
     the loss: it goes through momentum, as in the papers' recipes. Gradients
     are summed over replicas and divided by the loss scale when they are
     applied, so the decay is divided by the one and multiplied by the other.
+
+    Args:
+        gradients: One gradient, or `None`, per variable.
+        variables: Trainable variables.
+        weight_decay: The decay.
+        optimizer: What will apply the gradients.
+        undecayed: The ids of variables that do not decay.
+
+    Returns:
+        A list of gradients.
     """
-    if gradient is None:
-        return None
     replicas = tf.distribute.get_strategy().num_replicas_in_sync
-    decay = optimizer.scale_loss(
-        tf.constant(weight_decay / replicas, variable.dtype)
-    )
-    return tf.convert_to_tensor(gradient) + decay * variable
+    decayed = []
+    for gradient, variable in zip(gradients, variables, strict=True):
+        if gradient is not None and id(variable) not in undecayed:
+            decay = optimizer.scale_loss(
+                tf.constant(weight_decay / replicas, variable.dtype)
+            )
+            gradient = tf.convert_to_tensor(gradient) + decay * variable
+        decayed.append(gradient)
+    return decayed
+
+
+def loss_scale(optimizer):
+    """What an optimizer multiplies the loss by; `None` if it does not."""
+    if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
+        return optimizer.scale_loss(tf.constant(1.0))
+    return None
+
+
+def undecayed_variables(generator, layers, decay_batch_norm):
+    """The ids of variables that weight decay leaves alone.
+
+    They are coefficients, what they are computed from, and masks; and the
+    scales and offsets of batch normalization, if `decay_batch_norm` is false.
+
+    Args:
+        generator: A network's `KernelGenerator`.
+        layers: All layers of the network.
+        decay_batch_norm: Whether batch normalization decays.
+    """
+    stores = {id(bank.store) for bank in generator.banks}
+    variables = [
+        v for v in generator.trainable_variables if id(v) not in stores
+    ]
+    if not decay_batch_norm:
+        variables += [
+            variable
+            for layer in layers
+            if isinstance(layer, keras.layers.BatchNormalization)
+            for variable in layer.trainable_variables
+        ]
+    return frozenset(map(id, variables))
 
 
 def average_over_replicas(variables):

@@ -524,8 +524,9 @@ def test_predictions_average_the_members_probabilities(trained):
     predicted = network.predict(x, batch_size=8, verbose=0)
     np.testing.assert_allclose(np.exp(predicted), mean, atol=1e-5)
     np.testing.assert_allclose(network(x), predicted, atol=1e-5)
-    outputs = network(x, training=True)
+    outputs = network.member_outputs(x, training=True)
     assert [output.shape for output in outputs] == [(20, CLASSES)] * 2
+    assert network(x, training=True).shape == (20, CLASSES)
 
 
 def test_evaluation_equals_numpy_on_the_predictions(trained):

@@ -1,0 +1,62 @@
+"""One member, whatever it takes and answers."""
+
+import keras
+
+from keras_superweights.ensembles.kind import EnsembleKind
+from keras_superweights.ensembles.member_metrics import MemberMetrics
+
+
+@keras.saving.register_keras_serializable(package="keras_superweights")
+class Single(EnsembleKind):
+    """A network of one member, with the inputs and outputs of that member.
+
+    The default for one member. It takes any loss, several losses and metrics
+    by the names of outputs, masks and weights of samples, as the member itself
+    would; `get_layer` finds the member's layers. Nothing is reported besides
+    what the member would report.
+
+    Example:
+
+    ```python
+    network = ksw.SuperWeightNetwork(model, budget_params=0.5)
+    network.compile("adam", "mse", metrics=["mae"])
+    ```
+    """
+
+    def check(self, models):
+        if len(models) != 1:
+            raise ValueError(
+                "`ensemble=Single()` must have one member. Received: "
+                f"{len(models)} members. Leave `ensemble` out, or pass the "
+                "kind that combines what they answer, such as "
+                "`keras_superweights.ensembles.Classifier()`."
+            )
+
+    def check_loss(self, loss):
+        """Nothing: Keras checks the losses of a model."""
+
+    def checked_metrics(self, metrics):
+        return metrics
+
+    def member_metrics(self, num_members, metrics):
+        return MemberMetrics(0, [], [])
+
+    def front(self, members):
+        return members[0]
+
+    def prediction(self, outputs):
+        return outputs[0]
+
+    def objective(self, network, x, y, sample_weight, training):
+        outputs = network.member_outputs(x, training=training)
+        loss = network.compute_loss(
+            x=x,
+            y=y,
+            y_pred=self.prediction(outputs),
+            sample_weight=sample_weight,
+            training=training,
+        )
+        return outputs, [], loss
+
+    def observed_members(self, outputs):
+        return []

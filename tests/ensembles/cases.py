@@ -1,0 +1,154 @@
+"""One case of every kind of ensemble, and the networks made of it."""
+
+import dataclasses
+from collections.abc import Callable
+from collections.abc import Sequence
+
+import keras
+import numpy as np
+from keras import layers
+
+import keras_superweights as ksw
+from keras_superweights.sharing import MixtureEnsembles
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """What a kind of ensemble is made of, compiled with, and trained on."""
+
+    kind: ksw.ensembles.EnsembleKind
+    member: Callable
+    labels: Callable  # of a random generator and a number of examples
+    loss: Callable
+    metrics: Callable = lambda: ["accuracy"]
+    comparisons: Sequence = ("diversity",)
+    num_members: int = 2
+
+    def network(self, **kwargs):
+        return ksw.SuperWeightNetwork(
+            [self.member() for _ in range(self.num_members)],
+            1.0,
+            MixtureEnsembles(),
+            ensemble=self.kind,
+            **kwargs,
+        )
+
+    def compiled(self, network, optimizer=None, **kwargs):
+        network.compile(
+            optimizer or keras.optimizers.SGD(0.1),
+            self.loss(),
+            metrics=self.metrics(),
+            **(kwargs or {"run_eagerly": True}),
+        )
+        return network
+
+    def batch(self, size=8, seed=0):
+        draw = np.random.default_rng(seed)
+        shape = self.member().input_shape[1:]
+        if shape == (4,):
+            x = draw.normal(size=(size, 4)).astype("float32")
+        elif len(shape) == 1:  # words, 0 is none
+            x = draw.integers(0, 6, (size, *shape))
+            x[:, 0] = 1
+        else:
+            x = draw.normal(size=(size, *shape)).astype("float32")
+        return x, self.labels(draw, size)
+
+
+def mlp(columns, activation=None):
+    inputs = keras.Input((4,))
+    x = layers.Dense(5, "tanh")(inputs)
+    x = layers.Dense(5, "tanh")(x)
+    return keras.Model(inputs, layers.Dense(columns, activation)(x))
+
+
+def per_pixel(columns):
+    inputs = keras.Input((3, 2, 1))
+    x = layers.Conv2D(4, 3, padding="same", activation="tanh")(inputs)
+    x = layers.Conv2D(4, 3, padding="same", activation="tanh")(x)
+    return keras.Model(inputs, layers.Conv2D(columns, 1)(x))
+
+
+def per_token(columns):
+    inputs = keras.Input((5,), dtype="int32")
+    x = layers.Embedding(6, 4, mask_zero=True)(inputs)
+    x = layers.Dense(4, "tanh")(x)
+    return keras.Model(inputs, layers.Dense(columns)(x))
+
+
+def sparse_crossentropy():
+    return keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+
+
+def binary_crossentropy():
+    return keras.losses.BinaryCrossentropy(from_logits=True)
+
+
+CASES = {
+    "single": Case(
+        ksw.ensembles.Single(),
+        lambda: mlp(2),
+        lambda draw, size: draw.normal(size=(size, 2)).astype("float32"),
+        lambda: "mse",
+        metrics=lambda: ["mae", keras.metrics.R2Score()],
+        comparisons=(),
+        num_members=1,
+    ),
+    "classifier": Case(
+        ksw.ensembles.Classifier(),
+        lambda: mlp(3),
+        lambda draw, size: np.eye(3, dtype="float32")[
+            draw.integers(0, 3, size)
+        ],
+        lambda: keras.losses.CategoricalCrossentropy(from_logits=True),
+        metrics=lambda: ["accuracy", keras.metrics.F1Score("macro")],
+    ),
+    "classifier of pixels": Case(
+        ksw.ensembles.Classifier(),
+        lambda: per_pixel(3),
+        lambda draw, size: draw.integers(0, 3, (size, 3, 2)),
+        sparse_crossentropy,
+        metrics=lambda: [
+            "accuracy",
+            keras.metrics.MeanIoU(3, name="iou", sparse_y_pred=False),
+        ],
+    ),
+    "classifier of tokens": Case(
+        ksw.ensembles.Classifier(),
+        lambda: per_token(3),
+        lambda draw, size: draw.integers(0, 3, (size, 5)),
+        sparse_crossentropy,
+    ),
+    "classifier of one member": Case(
+        ksw.ensembles.Classifier(),
+        lambda: mlp(3),
+        lambda draw, size: draw.integers(0, 3, size),
+        sparse_crossentropy,
+        comparisons=(),
+        num_members=1,
+    ),
+    "binary": Case(
+        ksw.ensembles.MultiLabel(),
+        lambda: mlp(1),
+        lambda draw, size: draw.integers(0, 2, (size, 1)).astype("float32"),
+        binary_crossentropy,
+        metrics=lambda: ["accuracy", keras.metrics.AUC(name="auc")],
+    ),
+    "labels of pixels": Case(
+        ksw.ensembles.MultiLabel(),
+        lambda: per_pixel(2),
+        lambda draw, size: draw.integers(0, 2, (size, 3, 2, 2)).astype("f4"),
+        binary_crossentropy,
+    ),
+    "multi-label": Case(
+        ksw.ensembles.MultiLabel(),
+        lambda: mlp(3),
+        lambda draw, size: draw.integers(0, 2, (size, 3)).astype("float32"),
+        binary_crossentropy,
+        metrics=lambda: [
+            "accuracy",
+            keras.metrics.F1Score("macro", threshold=0.5),
+        ],
+        num_members=3,
+    ),
+}
