@@ -32,7 +32,7 @@ import keras_superweights as ksw
 from benchmarks.training import trained
 from keras_superweights.layers import heads
 from keras_superweights.members.skeleton import skeletons
-from trainers import experiment
+from trainers.phases import experiment
 
 WAYS = ("plain", "reduced", "shared")
 

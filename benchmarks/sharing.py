@@ -38,7 +38,7 @@ import numpy as np
 import keras_superweights as ksw
 from benchmarks.training import trained
 from keras_superweights.metrics import evaluate_members
-from trainers import experiment
+from trainers.phases import experiment
 
 VARIANTS = ("plain", "shared", "searched", "independent", "parted")
 MEASURES = ("accuracy", "nll", "ece", "diversity", "params", "seconds")

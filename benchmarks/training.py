@@ -1,7 +1,7 @@
 """Training by a config's recipe, for programs that compare networks."""
 
 import keras_superweights as ksw
-from trainers import experiment
+from trainers.phases import experiment
 
 
 def trained(network, config, images, callbacks=()):

@@ -1,11 +1,17 @@
-"""The keys that every config has, at the values that ask for the least."""
+"""The schema: all keys that a config has, with their types and defaults.
+
+An experiment starts from it and sets what it needs; a key that is not here is
+an error. A value of `None` must be set, or stands for none where a comment
+says so. `sharing` holds `rule` and the arguments of that rule, each of
+`members` holds `model` and the arguments of that model.
+"""
 
 from ml_collections import ConfigDict
 from ml_collections.config_dict import placeholder
 
 
 def get_base():
-    """A config without data, members, sharing and schedule.
+    """A config without data, members, rule, schedule and epochs.
 
     No search and no decoupling unless an experiment says so; thresholds are
     the papers' for CIFAR-100 (SWN, appendix).
@@ -13,26 +19,33 @@ def get_base():
     config = ConfigDict()
 
     config.data = ConfigDict()
-    config.data.data_dir = placeholder(str)  # where tfds keeps its sets
+    config.data.name = placeholder(str)
+    config.data.data_dir = placeholder(str)  # none: where tfds keeps its sets
     config.data.train_split = "train"
     config.data.test_split = "test"
     config.data.validation_fraction = 0.0  # of train_split, held out
     config.data.label = "label"
-    config.data.size = placeholder(int)  # that of the images
-    config.data.crop = placeholder(str)  # "inception"
+    config.data.size = placeholder(int)  # none: that of the images
+    config.data.batch_size = 128
+    config.data.crop = placeholder(str)  # "inception", or none
+    config.data.pad = 0
+    config.data.flip = False
+    config.data.cutout = 0
     config.data.mixup = 0.0  # alpha
     config.data.cutmix = 0.0
+    config.data.label_smoothing = 0.0
 
     config.members = ()
     config.budget_params = 1.0  # up to 100 a fraction, above it a count
     config.sharing = ConfigDict()
+    config.sharing.rule = placeholder(str)
 
     config.search = ConfigDict()
-    config.search.pretrain_epochs = 0
+    config.search.pretrain_epochs = 0  # no search
     config.search.tau = 0.1
     config.search.sketch_size = 0  # whole gradients
     config.decouple = ConfigDict()
-    config.decouple.epoch = 0
+    config.decouple.epoch = 0  # never
     config.decouple.beta = 0.9
     config.decouple.every = 0  # once
 
@@ -40,9 +53,13 @@ def get_base():
     config.optimizer.learning_rate = 0.1
     config.optimizer.momentum = 0.9
     config.optimizer.nesterov = True
+    config.optimizer.schedule = placeholder(str)  # "steps" or "cosine"
+    config.optimizer.drop_epochs = ()  # of "steps", and only of it
+    config.optimizer.drop_factor = placeholder(float)
     config.optimizer.warmup_epochs = 0
     config.optimizer.weight_decay = 5e-4
     config.optimizer.decay_batch_norm = True
+    config.epochs = placeholder(int)
 
     config.seed = 0
     config.strategy = "one_device"
@@ -50,7 +67,27 @@ def get_base():
     config.deterministic = False
     config.precision = "float32"  # the dtype policy of the members' layers
     config.jit_compile = False  # by XLA: a small network trains in less time
-    return config
+    return config.lock()
+
+
+def rule(name, **arguments):
+    """The section `sharing` of a config: a rule and its arguments."""
+    return ConfigDict({"rule": name, **arguments}).lock()
+
+
+def completed(values):
+    """The values of a config, with keys that came later at their defaults.
+
+    Args:
+        values: Dict of the values of a config, such as an older run's.
+    """
+    base = get_base().to_dict()
+    sections = {
+        key: {**default, **values[key]}
+        for key, default in base.items()
+        if isinstance(default, dict) and isinstance(values.get(key), dict)
+    }
+    return {**base, **values, **sections}
 
 
 def shorten(config, members, budget_params):

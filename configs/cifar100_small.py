@@ -20,6 +20,7 @@ from the beginning, seed 0 gives 17.9 % and 3.534, against 17.2 % and 3.605 of
 one network. The first four take 37 minutes of processor time a seed.
 """
 
+from configs import base
 from configs import cifar_recipe
 
 
@@ -29,12 +30,11 @@ def get_config(variant=""):
     config.data.batch_size = 32
     config.members = cifar_recipe.wide_resnets((16, 2), (16, 2), (16, 2))
     config.budget_params = 703284.0  # a WRN-16-2 for 100 classes
-    config.sharing.rule = "SuperWeights"
-    config.sharing.clusters = "depth"
+    config.sharing = base.rule("SuperWeights", clusters="depth")
     config.search.pretrain_epochs = 2
     config.decouple.epoch = 1
-    del config.optimizer.drop_epochs
-    del config.optimizer.drop_factor
+    config.optimizer.drop_epochs = ()
+    config.optimizer.drop_factor = None
     config.optimizer.schedule = "cosine"
     config.epochs = 20
     return cifar_recipe.finish(

@@ -10,6 +10,7 @@ ECE 2.1 %, diversity 0.88; CIFAR-10 96.6 %, NLL 0.114, ECE 1.0 %. Not measured
 here yet.
 """
 
+from configs import base
 from configs import cifar_recipe
 
 
@@ -17,7 +18,7 @@ def get_config(variant=""):
     config = cifar_recipe.get_base()
     config.members = 4 * cifar_recipe.wide_resnets((28, 10))
     config.budget_params = 1.0
-    config.sharing.rule = "Independent"
+    config.sharing = base.rule("Independent")
     return cifar_recipe.finish(
         config,
         variant,

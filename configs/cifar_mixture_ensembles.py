@@ -20,6 +20,7 @@ measured here yet:
     CIFAR-10      120M     96.6 %   0.119  0.8 %
 """
 
+from configs import base
 from configs import cifar_recipe
 
 
@@ -27,7 +28,7 @@ def get_config(variant=""):
     config = cifar_recipe.get_base()
     config.members = 4 * cifar_recipe.wide_resnets((28, 10))
     config.budget_params = 36.5e6
-    config.sharing.rule = "MixtureEnsembles"
+    config.sharing = base.rule("MixtureEnsembles")
     return cifar_recipe.finish(
         config,
         variant,

@@ -27,8 +27,6 @@ def get_base():
     config.data.batch_size = 128
     config.data.pad = 4
     config.data.flip = True
-    config.data.cutout = 0
-    config.data.label_smoothing = 0.0
 
     config.optimizer.schedule = "steps"
     config.optimizer.drop_epochs = (60, 120, 180)
@@ -45,11 +43,7 @@ def get_heterogeneous_base():
     pixels is the value of DeVries and Taylor (2017) for CIFAR-10.
     """
     config = get_base()
-    config.sharing = {
-        "rule": "SuperWeights",
-        "clusters": "depth",
-        "depth_bins": 4,
-    }
+    config.sharing = base.rule("SuperWeights", clusters="depth", depth_bins=4)
     config.search.pretrain_epochs = 20
     config.decouple.epoch = 10
     config.data.cutout = 16

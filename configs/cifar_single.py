@@ -10,6 +10,7 @@ Expected (the papers quote it from earlier work): CIFAR-100 79.8 %, NLL 0.875,
 ECE 8.6 %; CIFAR-10 96.0 %, NLL 0.159, ECE 2.3 %. Not measured here yet.
 """
 
+from configs import base
 from configs import cifar_recipe
 
 
@@ -17,7 +18,7 @@ def get_config(variant=""):
     config = cifar_recipe.get_base()
     config.members = cifar_recipe.wide_resnets((28, 10))
     config.budget_params = 1.0
-    config.sharing.rule = "Independent"
+    config.sharing = base.rule("Independent")
     return cifar_recipe.finish(
         config,
         variant,

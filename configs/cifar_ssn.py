@@ -12,6 +12,7 @@ Expected (error on CIFAR-100, Table 10): 21.31 % with 4M parameters and four
 stores, 19.24 % with 36M and fourteen. Not measured here yet.
 """
 
+from configs import base
 from configs import cifar_recipe
 
 
@@ -20,9 +21,7 @@ def get_config(variant=""):
     config.data.cutout = 16
     config.members = cifar_recipe.wide_resnets((28, 10))
     config.budget_params = 4e6
-    config.sharing.rule = "Shapeshifter"
-    config.sharing.mixing = "emb"
-    config.sharing.num_stores = 4
+    config.sharing = base.rule("Shapeshifter", mixing="emb", num_stores=4)
     config.search.pretrain_epochs = 20
     return cifar_recipe.finish(
         config,

@@ -36,6 +36,7 @@ yet:
     CIFAR-10      120M     96.6 %   0.119  0.8 %
 """
 
+from configs import base
 from configs import cifar_recipe
 
 
@@ -43,9 +44,7 @@ def get_config(variant=""):
     config = cifar_recipe.get_base()
     config.members = 4 * cifar_recipe.wide_resnets((28, 10))
     config.budget_params = 36.5e6
-    config.sharing.rule = "SuperWeights"
-    config.sharing.clusters = "depth"
-    config.sharing.depth_bins = 4
+    config.sharing = base.rule("SuperWeights", clusters="depth", depth_bins=4)
     return cifar_recipe.finish(
         config,
         variant,

@@ -21,9 +21,7 @@ def get_config(variant=""):
     config.data.name = "sklearn_digits"
     config.data.batch_size = 64
     config.data.pad = 1
-    config.data.flip = False  # a mirrored digit is not a digit
     config.data.cutout = 2
-    config.data.label_smoothing = 0.0
 
     config.members = (
         {"model": "wide_resnet", "depth": 16, "width": 2},
@@ -31,7 +29,7 @@ def get_config(variant=""):
         {"model": "wide_resnet", "depth": 10, "width": 2},
     )
     config.budget_params = 0.3
-    config.sharing = {"rule": "SuperWeights", "clusters": "depth"}
+    config.sharing = base.rule("SuperWeights", clusters="depth")
     config.search.pretrain_epochs = 4
     config.decouple.epoch = 4
 

@@ -23,6 +23,7 @@ Expected (Table 5), not measured here yet:
     four, nothing shared    102.4M     77.5 %
 """
 
+from configs import base
 from configs import imagenet_recipe
 
 
@@ -30,8 +31,7 @@ def get_config(variant=""):
     config = imagenet_recipe.get_base()
     config.members = 4 * ({"model": "ResNet50"},)
     config.budget_params = 25.6e6
-    config.sharing.rule = "MixtureEnsembles"
-    config.sharing.disjoint = True
+    config.sharing = base.rule("MixtureEnsembles", disjoint=True)
     return imagenet_recipe.finish(
         config,
         variant,

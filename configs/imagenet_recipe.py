@@ -27,9 +27,7 @@ def get_base():
     config.data.batch_size = 1024
     config.data.size = 224
     config.data.crop = "inception"
-    config.data.pad = 0
     config.data.flip = True
-    config.data.cutout = 0
     config.data.label_smoothing = 0.1
 
     config.optimizer.learning_rate = 1.6

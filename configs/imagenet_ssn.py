@@ -13,6 +13,7 @@ parameters: 10.08 %), where the tables here have that of the best one. Not
 measured here yet.
 """
 
+from configs import base
 from configs import imagenet_recipe
 
 
@@ -20,8 +21,7 @@ def get_config(variant=""):
     config = imagenet_recipe.get_base()
     config.members = ({"model": "wide_resnet_50_2"},)
     config.budget_params = 0.275
-    config.sharing.rule = "Shapeshifter"
-    config.sharing.mixing = "emb"
+    config.sharing = base.rule("Shapeshifter", mixing="emb")
     return imagenet_recipe.finish(
         config,
         variant,

@@ -1,10 +1,10 @@
-"""What `trainers.tune` searches, unless `--space` names another file.
+"""What `trainers.tune` varies, unless `--space` names another file.
 
 Ranges `(low, high)`: the budget, on a log scale, in fractions of what the
 members have when they share nothing, or, above 100, in scalars; the learning
 rate, on a log scale; tau and beta. Choices: the others. `members` is what each
 member may be. Any of them can be given on the command line; equal ends fix a
-value: `--space.tau="(0.1, 0.1)"`. A file with fewer keys searches less, and
+value: `--space.tau="(0.1, 0.1)"`. A file with fewer keys varies less, and
 leaves the rest to the experiment's config.
 """
 

@@ -1,4 +1,4 @@
-"""Programs that train, evaluate and plan; one a file."""
+"""Programs that train, evaluate and plan, one per file, and their rooms."""
 
 import contextlib
 import os

@@ -25,14 +25,14 @@ from absl import logging
 from ml_collections import ConfigDict
 
 from keras_superweights.callbacks import write_figures
+from keras_superweights.files import write_json
 from keras_superweights.metrics import predict_members
-from trainers import experiment
-from trainers import report
 from trainers import run
-from trainers import settings
-from trainers.workdir import Workdir
-from trainers.workdir import read_json
-from trainers.workdir import write_json
+from trainers.phases import experiment
+from trainers.phases import measuring
+from trainers.phases import report
+from trainers.runs.workdir import Workdir
+from trainers.runs.workdir import read_json
 
 
 def evaluate(path, split=None, data_dir=None, interpolation=0, corruptions=()):
@@ -48,7 +48,7 @@ def evaluate(path, split=None, data_dir=None, interpolation=0, corruptions=()):
         corruptions: Names of corruptions, or `["all"]`. None by default.
 
     Returns:
-        The dict of `report.measure`, with `"split"`, and `"interpolation"`
+        The dict of `measuring.measure`, with `"split"`, and `"interpolation"`
         and `"corruptions"` where they were asked for.
 
     Raises:
@@ -57,19 +57,14 @@ def evaluate(path, split=None, data_dir=None, interpolation=0, corruptions=()):
             written then.
     """
     workdir = Workdir(path)
-    if not workdir.config.exists():
-        raise ValueError(
-            "`--workdir` must be the directory of a run. Received: "
-            f"{workdir.path}, which has no config.json."
-        )
+    config = ConfigDict(workdir.read_config())
     for file in (workdir.model, workdir.metrics):
         if not file.exists():
             raise ValueError(
                 f"The run in {workdir.path} has no {file.name}: it is not "
                 "finished. The command that started it continues it."
             )
-    config = ConfigDict(read_json(workdir.config))
-    settings.check(config)
+    experiment.check(config)
     if split is not None:
         config.data.test_split = split
     if data_dir is not None:
@@ -84,26 +79,26 @@ def evaluate(path, split=None, data_dir=None, interpolation=0, corruptions=()):
                 "`--interpolation` must be 0, or at least 2 points. "
                 f"Received: {interpolation}."
             )
-        pairs = report.equal_pairs(network)
+        pairs = measuring.equal_pairs(network)
     more = {}
     if corruptions:
-        more["corruptions"] = report.measure_corruptions(
+        more["corruptions"] = measuring.measure_corruptions(
             network, images, list(corruptions)
         )
     if pairs:
-        more["interpolation"] = report.measure_interpolation(
+        more["interpolation"] = measuring.measure_interpolation(
             network, images, pairs, interpolation
         )
     if more:
         write_figures(
             workdir.logs,
-            dict(report.extra_figures(more)),
+            dict(measuring.extra_figures(more)),
             step=config.epochs,
             figures_dir=workdir.figures,
         )
         write_json(workdir.metrics, {**read_json(workdir.metrics), **more})
     logits, labels = predict_members(network, images.test())
-    measured = report.measure(network, logits, labels)
+    measured = measuring.measure(network, logits, labels)
     return {"split": images.test_split, **measured, **more}
 
 

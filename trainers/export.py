@@ -16,7 +16,7 @@ from absl import logging
 from keras_superweights.export import export_network
 from keras_superweights.export import format_exported
 from trainers import run
-from trainers.workdir import Workdir
+from trainers.runs.workdir import Workdir
 
 
 def export(path, formats=None, output=None):

@@ -21,7 +21,6 @@ import functools
 import importlib
 import inspect
 import json
-import pathlib
 import warnings
 
 import keras
@@ -30,14 +29,13 @@ from absl import flags
 from ml_collections import config_flags
 
 import keras_superweights as ksw
+from keras_superweights.files import write_text
 from keras_superweights.members.skeleton import skeletons
 from keras_superweights.metrics import count_flops
 from keras_superweights.planning import OPTIMIZERS
 from keras_superweights.planning import plan_training
-from trainers import experiment
 from trainers import run
-from trainers import settings
-from trainers.workdir import replacing
+from trainers.phases import experiment
 
 
 def plan(config):
@@ -54,7 +52,7 @@ def plan(config):
         ValueError: If the config does not describe a run, or the budget is
             too small.
     """
-    settings.check(config)
+    experiment.check(config)
     members = experiment.members(config)
     return members, experiment.allocate(config, members)
 
@@ -64,8 +62,9 @@ def _of_model(options):
     if options.budget_params is None or options.rule is None:
         raise ValueError(
             "`--model` needs `--budget_params`, a count or a fraction, and "
-            f"`--rule`, one of {', '.join(sorted(settings.RULES))}. Received: "
-            f"budget_params={options.budget_params}, rule={options.rule}."
+            f"`--rule`, one of {', '.join(sorted(experiment.RULES))}. "
+            f"Received: budget_params={options.budget_params}, "
+            f"rule={options.rule}."
         )
     build = _with_arguments(_imported(options.model), options, "model")
 
@@ -78,7 +77,7 @@ def _of_model(options):
             )
         return model
 
-    rule = _with_arguments(settings.RULES[options.rule], options, "rule")()
+    rule = _with_arguments(experiment.RULES[options.rule], options, "rule")()
     with experiment.policy(options.precision):
         members = skeletons(member)
     budget = experiment.as_budget(options.budget_params)
@@ -149,8 +148,7 @@ def main(argv):
     print()
     print(plan_training(members, allocation, optimizer, options.workers))
     if options.json:
-        with replacing(pathlib.Path(options.json)) as unfinished:
-            unfinished.write_text(allocation.to_json())
+        write_text(options.json, allocation.to_json())
 
 
 if __name__ == "__main__":
@@ -160,12 +158,12 @@ if __name__ == "__main__":
     flags.DEFINE_string("model", None, "package.module:function.")
     flags.DEFINE_string("model_arguments", "{}", "Its arguments, as JSON.")
     flags.DEFINE_float("budget_params", None, "Of --model; up to 100 a part.")
-    flags.DEFINE_enum("rule", None, sorted(settings.RULES), "Of --model.")
+    flags.DEFINE_enum("rule", None, sorted(experiment.RULES), "Of --model.")
     flags.DEFINE_string("rule_arguments", "{}", "Its arguments, as JSON.")
     flags.DEFINE_enum(
         "precision",
         "float32",
-        [*settings.PRECISIONS, "bfloat16"],
+        [*experiment.PRECISIONS, "bfloat16"],
         "Dtype policy of --model; a config has its own.",
     )
     flags.DEFINE_enum(

@@ -1,4 +1,4 @@
-"""How much depends on tau, on beta, or on the budget: one run for each value.
+"""Shows how results depend on tau, beta or the budget: one run per value.
 
     python -m trainers.sensitivity --study tau --workdir runs/tau \
         --config configs/digits_sensitivity.py
@@ -14,11 +14,11 @@ The studies of the SuperWeights paper (SWN, sections 3.5 and 3.6):
 `--values` tries others. Each value is a run of `trainers.train` in a directory
 of its own, `tau_0.1`; the pretraining, which is the same for all thresholds,
 is done once. The same command continues what was interrupted, and does not
-repeat what is finished. A budget that cannot be met is told and left out.
+repeat what is finished. A budget that cannot be met is reported and left out.
 
     tau_0.1/, ...    the runs
     tau_0.1.txt      what they have printed
-    results.json     what they were measured by
+    results.json     their metrics
     figures/, logs/  accuracy over the values, and all anytime curves in one
 """
 
@@ -33,18 +33,18 @@ from absl import logging
 from ml_collections import config_flags
 
 from keras_superweights import figures
+from keras_superweights.allocation.specs import is_fraction
 from keras_superweights.callbacks import write_figures
 from keras_superweights.figures.pareto import shortened_number
-from trainers import experiment
+from keras_superweights.files import write_json
 from trainers import run
-from trainers import settings
-from trainers.parallel import only_process
-from trainers.report import aligned
-from trainers.search import adopt
-from trainers.train import train
-from trainers.trials import place
-from trainers.workdir import Workdir
-from trainers.workdir import write_json
+from trainers.phases import experiment
+from trainers.phases.report import aligned
+from trainers.phases.search import adopt
+from trainers.phases.training import train
+from trainers.runs.workdir import Workdir
+from trainers.tuning.parallel import only_process
+from trainers.tuning.trials import place
 
 THRESHOLDS = {
     "tau": (-1.0, 0.0, 0.1, 0.5, 1.0),
@@ -58,26 +58,26 @@ _ENDS = {-1.0: "shared", 1.0: "not shared"}
 
 
 def study(config, path, name, values=None):
-    """Trains for each value, or what of it is still to be done.
+    """Trains for each value, resuming an interrupted study.
 
     Args:
         config: The `ConfigDict` of a file in `configs/`.
         path: The directory of the study.
         name: `"tau"`, `"beta"` or `"budget"`.
-        values: Numbers. By default those of the paper, or such as show its
+        values: Numbers. By default those of the paper, or some that show its
             range.
 
     Returns:
         A list of dicts, ready for JSON: `"value"`, the `"label"` of it in the
-        figure, and `"metrics"`, those of the run, or `"infeasible"`, why there
-        is none.
+        figure, and the `"metrics"` of the run, or the reason why there is none
+        as `"infeasible"`.
 
     Raises:
         ValueError: If the study is not known or the values make no difference
             to the config; if a directory belongs to another run; if no budget
             can be met.
     """
-    settings.check(config)
+    experiment.check(config)
     _check(config, name)
     path = pathlib.Path(path)
     variants = {}
@@ -85,7 +85,7 @@ def study(config, path, name, values=None):
         workdir = Workdir(path / f"{name}_{value:g}")
         variants[value] = _variant(config, name, value), workdir
     for variant, workdir in variants.values():
-        settings.check(variant)
+        experiment.check(variant)
         workdir.check(variant)
     path.mkdir(parents=True, exist_ok=True)
     rows = []
@@ -141,8 +141,7 @@ def _values(config, name, values):
         return values
     if name in THRESHOLDS:
         return THRESHOLDS[name]
-    # Below a count, a fraction.
-    digits = 0 if config.budget_params > 100 else 4
+    digits = 4 if is_fraction(config.budget_params) else 0
     return [round(part * config.budget_params, digits) for part in BUDGETS]
 
 

@@ -1,18 +1,18 @@
-"""Searches budgets, thresholds, members and learning rates with KerasTuner.
+"""Tunes budgets, thresholds, members and learning rates with KerasTuner.
 
     python -m trainers.tune --config configs/digits.py --workdir runs/tuned \
         --trials 8
 
 Each trial is a run of `trainers.train` (search, training, decoupling), trained
 on a part of the training split and measured on the rest: the test split is not
-looked at. What is searched says `--space`, by default `configs/space.py`:
+looked at. `--space` says what is varied, by default `configs/space.py`:
 `--space.tau="(0.0, 0.2)"`. What is not in it is as in the config.
 
-The same command continues a search that was interrupted, and prints the table
+The same command continues a tuning that was interrupted, and prints the table
 of one that is finished; with more `--trials` it goes on.
 
-    search.json      what is searched
-    trials/          the trials, see `trials.py`
+    search.json      what is varied, and how
+    trials/          the trials, see `tuning/trials.py`
     tuner/           the state of the algorithm
     results.json     every trial: values, status, metrics
     results.txt      the table
@@ -21,7 +21,7 @@ of one that is finished; with more `--trials` it goes on.
 `tensorboard --logdir runs/tuned` shows the trials (HParams), the fronts, and
 every run's own curves and figures.
 
-Several processes share a search, on one machine or several that see the same
+Several processes tune together, on one machine or several that see the same
 `--workdir`: the same command for all, each with KerasTuner's variables in its
 environment. A worker that was killed is started again under its own name, and
 goes on with its trial.
@@ -41,42 +41,42 @@ from absl import flags
 from absl import logging
 from ml_collections import config_flags
 
+from keras_superweights.files import write_json
 from keras_superweights.tuning import make_oracle
 from keras_superweights.tuning.extra import keras_tuner
 from keras_superweights.tuning.oracles import MAX_FAILURES
-from trainers import parallel
-from trainers import results
 from trainers import run
-from trainers.definition import Search
-from trainers.workdir import write_json
+from trainers.tuning import parallel
+from trainers.tuning import results
+from trainers.tuning.tuning import Tuning
 
 
 class Tuner(keras_tuner.Tuner):
     """Asks for trials, runs them, and tells what came out.
 
     Args:
-        search: The `Search`.
+        tuning: The `Tuning`.
         is_worker: Whether another process gives out the trials.
     """
 
-    def __init__(self, search, is_worker):
-        self._search = search
+    def __init__(self, tuning, is_worker):
+        self._tuning = tuning
         self._is_owner = not is_worker
         self._console = sys.stdout
         oracle = make_oracle(
-            search.algorithm,
-            search.objective,
-            search.direction,
-            search.hyperparameters,
-            max_trials=search.num_trials,
-            max_epochs=search.config.epochs,
-            seed=search.config.seed + 1,  # 0 would be any
+            tuning.algorithm,
+            tuning.objective,
+            tuning.direction,
+            tuning.hyperparameters,
+            max_trials=tuning.num_trials,
+            max_epochs=tuning.config.epochs,
+            seed=tuning.config.seed + 1,  # 0 would be any
         )
         super().__init__(
-            oracle, directory=search.path, project_name=search.tuner.name
+            oracle, directory=tuning.path, project_name=tuning.tuner.name
         )
         if self._is_owner:
-            if (search.tuner / "oracle.json").exists():
+            if (tuning.tuner / "oracle.json").exists():
                 oracle.reload()
             self.save()
 
@@ -100,28 +100,26 @@ class Tuner(keras_tuner.Tuner):
 
     def run_trial(self, trial):
         began = time.monotonic()
-        one = self._search.trial(trial.trial_id, trial.hyperparameters.values)
+        tuning, values = self._tuning, trial.hyperparameters.values
+        one = tuning.trial(trial.trial_id, values)
         shown = " ".join(
             f"{name}={value}" for name, value in one.hyperparameters().items()
         )
         self._tell(f"trial {trial.trial_id}: {shown}")
         try:
-            value = one.run(self._search.objective)
+            value = tuning.run(trial.trial_id, values)
         except Exception:
-            self._tell(f"trial {trial.trial_id}: {_line(one.outcome())}")
+            reason = "{status}: {reason}".format(**one.outcome())
+            self._tell(f"trial {trial.trial_id}: {reason}")
             raise
         self._tell(
-            f"trial {trial.trial_id}: {self._search.objective} {value:.4g}, "
+            f"trial {trial.trial_id}: {tuning.objective} {value:.4g}, "
             f"{time.monotonic() - began:.0f} seconds"
         )
-        return {self._search.objective: value}
+        return {tuning.objective: value}
 
     def _tell(self, line):
         print(line, file=self._console, flush=True)
-
-
-def _line(outcome):
-    return "{status}: {reason}".format(**outcome)
 
 
 def tune(
@@ -132,79 +130,78 @@ def tune(
     objective="nll",
     num_trials=None,
 ):
-    """Runs a search, or what of it is still to be done.
+    """Tunes a config, resuming an interrupted tuning.
 
     Args:
-        config: The `ConfigDict` of a file in `configs/`, which says all that
-            is not searched. Without a validation part, it gets one of a tenth
-            of the training split.
+        config: The `ConfigDict` of a file in `configs/`, for all that is not
+            varied. Without a validation part, it gets one of a tenth of the
+            training split.
         space: A `ConfigDict` as in `configs/space.py`.
-        path: The directory of the search.
+        path: The directory of the tuning.
         algorithm: `"random"`, `"hyperband"` or `"bayesian"`.
-        objective: One of `definition.OBJECTIVES`, or a member's,
+        objective: One of `tuning.OBJECTIVES`, or a member's,
             `"val_member_0_accuracy"`.
-        num_trials: Trials of a random or Bayesian search.
+        num_trials: Number of trials, random or Bayesian.
 
     Returns:
-        `(search, rows)`: the `definition.Search`, and the list of
-        `results.collect`; of a worker, which gives its trials to the chief,
-        `None`.
+        `(tuning, rows)`: the `Tuning`, and the list of `results.collect`; or
+        `None` for a worker, which gives its trials to the chief.
 
     Raises:
-        TypeError, ValueError: If the search is not described, its directory
-            belongs to something else, or three trials in a row end in an
-            error. Of those that it had no trial is lost.
+        TypeError, ValueError: If an argument is wrong, the directory belongs
+            to something else, or three trials in a row end in an error. No
+            trial is lost then.
     """
     role = parallel.role()
     if role == "worker":
-        # Until then there is no search to be part of.
+        # Until then there is nothing to be part of.
         parallel.wait_for_chief()
-    search = Search(config, space, path, algorithm, objective, num_trials)
+    tuning = Tuning(config, space, path, algorithm, objective, num_trials)
     if role == "worker":
-        _work(search)
+        _work(tuning)
         return None
-    search.check()
-    search.path.mkdir(parents=True, exist_ok=True)
+    tuning.check()
+    tuning.path.mkdir(parents=True, exist_ok=True)
     with parallel.only_process(
-        search.path / "lock",
-        f"Another process runs the search in {search.path}. To share it, give "
+        tuning.path / "lock",
+        f"Another process runs the tuning in {tuning.path}. To share it, give "
         "each process KerasTuner's environment variables: see the top of "
-        "trainers/parallel.py.",
+        "trainers/tuning/parallel.py.",
     ):
-        search.check()
-        if not search.definition.exists():
-            write_json(search.definition, search.describe())
-        search.write_columns()
-        tuner = Tuner(search, is_worker=False)
+        tuning.check()
+        if not tuning.definition.exists():
+            write_json(tuning.definition, tuning.describe())
+        tuning.write_columns()
+        tuner = Tuner(tuning, is_worker=False)
         if not (role == "chief" and tuner.oracle.is_finished):
             tuner.search()
-        rows = results.collect(search)
-        results.write(search, rows)
+        rows = results.collect(tuning)
+        results.write(tuning, rows)
     if tuner.oracle.has_given_up:
         reasons = [row["reason"] for row in rows if row["status"] == "failed"]
         raise ValueError(
             f"{MAX_FAILURES} trials in a row have ended in an error, the last "
             f"of them in {' '.join(reasons[-1:])}. Their output is in "
-            f"{search.trials}. The same command goes on."
+            f"{tuning.trials}. The same command goes on."
         )
-    return search, rows
+    return tuning, rows
 
 
-def _work(search):
+def _work(tuning):
     """Runs trials until the chief has no more."""
     import grpc  # of KerasTuner, and only workers need it
 
-    if not search.definition.exists():
+    if not tuning.definition.exists():
         raise ValueError(
             "A worker's `--workdir` must be that of its chief. Received: "
-            f"{search.path}, which has no search.json."
+            f"{tuning.path}, which has no search.json."
         )
-    search.check()
+    tuning.check()
     try:
-        tuner = Tuner(search, is_worker=True)
-        if _names(tuner.oracle.get_space()) != _names(search.hyperparameters):
+        tuner = Tuner(tuning, is_worker=True)
+        if _names(tuner.oracle.get_space()) != _names(tuning.hyperparameters):
             raise ValueError(
-                "The chief at this address and port is that of another search."
+                "The chief at this address and port is that of another tuning."
             )
         tuner.search()
     except grpc.RpcError as error:
@@ -234,17 +231,17 @@ def main(argv):
     if found is None:
         print("no more trials; the chief has the results")
         return
-    search, rows = found
+    tuning, rows = found
     print()
-    print(results.table(search, rows))
-    best = results.ranked(search, rows)
+    print(results.table(tuning, rows))
+    best = results.ranked(tuning, rows)
     if best:
         print(
             f"\nbest      {best[0]['config']}, for "
             "python -m trainers.train --config\n"
-            f"figures   {search.path}/figures/search-pareto.png\n"
-            f"results   {search.path}/results.json\n"
-            f"logs      tensorboard --logdir {search.path}"
+            f"figures   {tuning.path}/figures/search-pareto.png\n"
+            f"results   {tuning.path}/results.json\n"
+            f"logs      tensorboard --logdir {tuning.path}"
         )
 
 
@@ -253,9 +250,9 @@ if __name__ == "__main__":
         "config", None, "File of the experiment; `:quick` shortens it."
     )
     config_flags.DEFINE_config_file(
-        "space", "configs/space.py", "File of what is searched."
+        "space", "configs/space.py", "File of what is varied."
     )
-    flags.DEFINE_string("workdir", None, "Directory of the search.")
+    flags.DEFINE_string("workdir", None, "Directory of the tuning.")
     flags.DEFINE_string("algorithm", "random", "random, hyperband, bayesian.")
     flags.DEFINE_string("objective", "nll", "What is to be least, or most.")
     flags.DEFINE_integer("trials", None, "How many; not for hyperband.")

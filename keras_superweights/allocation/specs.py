@@ -169,6 +169,15 @@ class MemberSpec:
         return self.other_params + sum(k.size for k in self.kernels)
 
 
+def is_fraction(budget_params) -> bool:
+    """Whether a budget is a fraction, not a count of scalars.
+
+    A fraction is a float of at most 100: more than 100 times as many
+    parameters as the members have makes no sense.
+    """
+    return not isinstance(budget_params, int) and budget_params <= 100
+
+
 def resolve_budget(budget_params, members: Sequence[MemberSpec]) -> int:
     """Turns a budget into a number of trainable scalars.
 
@@ -207,7 +216,7 @@ def resolve_budget(budget_params, members: Sequence[MemberSpec]) -> int:
         )
     if isinstance(budget_params, numbers.Integral):
         return int(budget_params)
-    if budget_params > 100:
+    if not is_fraction(budget_params):
         raise ValueError(
             "A float `budget_params` is a fraction of the parameters that the "
             "members have when they share nothing, and more than 100 times as "

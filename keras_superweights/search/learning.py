@@ -3,7 +3,6 @@
 import dataclasses
 from dataclasses import dataclass
 
-import keras
 import numpy as np
 
 from keras_superweights.allocation.allocation import Allocation
@@ -11,7 +10,6 @@ from keras_superweights.allocation.specs import resolve_budget
 from keras_superweights.members.allocating import describe
 from keras_superweights.members.skeleton import skeletons
 from keras_superweights.search.pretraining import check_data
-from keras_superweights.search.pretraining import check_epochs
 from keras_superweights.search.pretraining import pretrain
 from keras_superweights.sharing.shapeshifter import Shapeshifter
 from keras_superweights.training.network import SuperWeightNetwork
@@ -25,7 +23,7 @@ class LearnedStores:
         sharing: The rule with the stores learned; train from scratch with it.
         start: The allocation that was pretrained.
         coefficients: How each shared kernel had learned to weigh the four
-            templates, one row a kernel, in units of the norm at the start.
+            templates, one row per kernel, in units of the norm at the start.
     """
 
     sharing: Shapeshifter
@@ -37,19 +35,11 @@ def learn_stores(
     members,
     budget_params,
     data,
-    num_stores,
-    loss,
     sharing=None,
-    pretrain_epochs=20,
-    steps_per_epoch=None,
-    optimizer=None,
+    seed=0,
     weight_decay=5e-4,
     decay_batch_norm=True,
-    jit_compile="auto",
-    callbacks=(),
-    initial_epoch=0,
-    seed=0,
-    verbose="auto",
+    **pretraining,
 ):
     """Finds out which layers should share a store, from their coefficients.
 
@@ -60,34 +50,25 @@ def learn_stores(
     of the network. Train from scratch with what is found. NPAS, section 3.4.
 
     Args:
-        members: As for `SuperWeightNetwork`; the model, if it is one.
+        members: As for `SuperWeightNetwork`; the model itself, if it is one.
         budget_params: As for `SuperWeightNetwork`.
-        data: A `tf.data.Dataset` of batches, as for `fit`.
-        num_stores: How many stores. Of WRN-28-10, the paper found 4 best with
-            4M parameters and 14 with 36M (table 10).
-        loss: As for `compile`.
-        sharing: The `Shapeshifter` to learn the stores of. With `mixing="emb"`
-            the pretraining uses embeddings, otherwise weights. Defaults to
-            `Shapeshifter()`.
-        pretrain_epochs: Epochs of pretraining. Defaults to 20.
-        steps_per_epoch: Batches in an epoch. Needed when `data` holds all
-            epochs one after the other; by default an epoch is all of `data`.
-        optimizer: Defaults to the papers' SGD: rate 0.1, Nesterov momentum
-            0.9.
+        data: As for `search.find_clusters`.
+        sharing: The `sharing.Shapeshifter` whose `num_stores` stores are
+            learned. Of WRN-28-10, the paper found 4 best with 4M parameters
+            and 14 with 36M (table 10). With `mixing="emb"` the pretraining
+            uses embeddings, otherwise weights. Defaults to `Shapeshifter()`.
+        seed: Seed of k-means. Defaults to 0.
         weight_decay: As for `SuperWeightNetwork`. Defaults to the papers'
             5e-4.
         decay_batch_norm: As for `SuperWeightNetwork`.
-        jit_compile: As for `compile`: whether steps are compiled by XLA.
-        callbacks: Keras callbacks for the pretraining.
-        initial_epoch: As for `fit`, for callbacks that restore the network.
-        seed: Seed of k-means. Defaults to 0.
-        verbose: As for `fit`.
+        **pretraining: As for `search.measure_similarity`.
 
     Returns:
         `LearnedStores`.
 
     Raises:
-        TypeError: If `sharing` is another rule.
+        TypeError: If an argument has the wrong type, such as a rule without
+            stores to learn, or data in arrays.
         ValueError: If a setting is out of range, there are fewer kernels than
             stores, the budget is too small, the data ends before an epoch is
             over, or the loss is not finite.
@@ -96,65 +77,80 @@ def learn_stores(
 
     ```python
     found = ksw.search.learn_stores(
-        model, 0.3, train, num_stores=4, loss="binary_crossentropy"
+        model,
+        0.3,
+        train,
+        ksw.sharing.Shapeshifter(num_stores=4),
+        loss="binary_crossentropy",
     )
     network = ksw.share(model, 0.3, found.sharing)
     ```
     """
-    rule = Shapeshifter() if sharing is None else sharing
-    if not isinstance(rule, Shapeshifter):
-        raise TypeError(
-            "`sharing` must be a `Shapeshifter`, the rule that has stores. "
-            f"Received: sharing={sharing!r}."
-        )
-    check_epochs(pretrain_epochs)
+    rule = learnable(sharing)
     check_data(data)
     models = skeletons(members)
     specs = describe(models)
-    chosen = rule.chosen(specs)
-    if not isinstance(num_stores, int) or not 1 <= num_stores <= len(chosen):
-        raise ValueError(
-            f"`num_stores` must be an integer from 1 to {len(chosen)}, the "
-            f"number of kernels. Received: num_stores={num_stores!r}."
-        )
     network = SuperWeightNetwork(
         models,
-        allocation=rule.allocate_pretraining(
-            specs, resolve_budget(budget_params, specs)
+        allocation=pretraining_allocation(
+            rule, specs, resolve_budget(budget_params, specs)
         ),
         weight_decay=weight_decay,
         decay_batch_norm=decay_batch_norm,
     )
     # The norm at the start is that of the layer's scale, not of its mixture.
     norms = np.linalg.norm(_coefficients(network), axis=1, keepdims=True)
-    network.compile(
-        optimizer or keras.optimizers.SGD(0.1, momentum=0.9, nesterov=True),
-        loss,
-        jit_compile=jit_compile,
-    )
-    pretrain(
-        network,
-        data,
-        pretrain_epochs,
-        steps_per_epoch,
-        callbacks=callbacks,
-        initial_epoch=initial_epoch,
-        verbose=verbose,
-    )
+    pretrain(network, data, **pretraining)
     coefficients = _coefficients(network) / norms
-    stores = group_coefficients(coefficients, num_stores, seed)
     return LearnedStores(
-        sharing=dataclasses.replace(rule, stores=stores),
+        sharing=with_stores(rule, coefficients, seed),
         start=network.allocation,
         coefficients=coefficients,
     )
+
+
+def learnable(sharing: Shapeshifter | None) -> Shapeshifter:
+    """The rule whose stores are learned: the given one.
+
+    Raises:
+        TypeError: If it is not a rule that has stores to learn.
+    """
+    rule = Shapeshifter() if sharing is None else sharing
+    if not isinstance(rule, Shapeshifter) or rule.stores != "single":
+        raise TypeError(
+            "`sharing` must be a `Shapeshifter` whose `stores` are not given "
+            f"yet, so that they can be learned. Received: sharing={sharing!r}."
+        )
+    return rule
+
+
+def pretraining_allocation(rule, members, budget_params) -> Allocation:
+    """The allocation of the pretraining, all kernels in one store.
+
+    Raises:
+        ValueError: If there are fewer kernels than stores, or the budget is
+            too small.
+    """
+    count = len(rule.chosen(members))
+    if rule.num_stores > count:
+        raise ValueError(
+            f"`num_stores` must be an integer from 1 to {count}, the number "
+            f"of kernels. Received: num_stores={rule.num_stores}."
+        )
+    return rule.allocate_pretraining(members, budget_params)
+
+
+def with_stores(rule, coefficients, seed=0) -> Shapeshifter:
+    """The rule with the stores that follow from learned coefficients."""
+    stores = group_coefficients(coefficients, rule.num_stores, seed)
+    return dataclasses.replace(rule, stores=stores)
 
 
 def group_coefficients(coefficients, num_stores, seed=0) -> tuple[int, ...]:
     """The store of each kernel, by k-means on its coefficients.
 
     Args:
-        coefficients: Array, one row a kernel.
+        coefficients: Array, one row per kernel.
         num_stores: How many groups.
         seed: Seed of the starts of k-means.
 

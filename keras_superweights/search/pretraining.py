@@ -9,37 +9,60 @@ import keras
 def pretrain(
     network,
     data,
-    epochs,
-    steps_per_epoch,
-    recorder=None,
+    pretrain_epochs=20,
+    steps_per_epoch=None,
+    optimizer=None,
+    loss=None,
+    jit_compile="auto",
     callbacks=(),
     initial_epoch=0,
     verbose="auto",
+    recorder=None,
 ):
-    """Trains a compiled network, and sees that all of it is trained.
+    """Compiles a network and trains it to the last epoch, or raises an error.
 
     Args:
         network: The `SuperWeightNetwork`.
-        data: A `tf.data.Dataset` of batches, or what else `fit` takes them
-            from.
-        epochs: Epochs of pretraining.
-        steps_per_epoch: Batches in an epoch; `None` if that is all of `data`.
-        recorder: A `GradientRecorder` for the last epoch, if wanted.
-        callbacks: As for `fit`.
-        initial_epoch: As for `fit`.
+        data: A `tf.data.Dataset` of batches, or anything else that gives
+            batches to `fit`.
+        pretrain_epochs: Number of epochs. Defaults to 20.
+        steps_per_epoch: Batches in an epoch. Needed when `data` holds all
+            epochs one after the other; by default an epoch is all of `data`.
+        optimizer: Defaults to the papers' SGD: rate 0.1, Nesterov momentum
+            0.9.
+        loss: Defaults to `SparseCategoricalCrossentropy(from_logits=True)`.
+        jit_compile: As for `compile`: whether steps are compiled by XLA.
+        callbacks: Keras callbacks, such as `BackupAndRestore`, with which a
+            pretraining that was interrupted goes on at its last finished
+            epoch.
+        initial_epoch: As for `fit`, for callbacks that restore the network
+            when training begins and leave to `fit` where it goes on. `data`
+            then begins with that epoch. Defaults to 0.
         verbose: As for `fit`.
+        recorder: A `GradientRecorder` for the last epoch. None by default.
 
     Raises:
         TypeError: If the data are not batches, but arrays, say.
-        ValueError: If the data ends before an epoch is over, the loss is not
-            finite, or the last epoch is not trained here.
+        ValueError: If `pretrain_epochs` is not a positive integer, the data
+            ends before an epoch is over, the loss is not finite, or the last
+            epoch is not trained here.
     """
     check_data(data)
-    watch = _Watch(recorder, epochs, steps_per_epoch)
+    if not isinstance(pretrain_epochs, int) or pretrain_epochs < 1:
+        raise ValueError(
+            "`pretrain_epochs` must be a positive integer. Received: "
+            f"pretrain_epochs={pretrain_epochs!r}."
+        )
+    network.compile(
+        optimizer or keras.optimizers.SGD(0.1, momentum=0.9, nesterov=True),
+        loss or keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        jit_compile=jit_compile,
+    )
+    watch = _Watch(recorder, pretrain_epochs, steps_per_epoch)
     network.fit(
         data,
         initial_epoch=initial_epoch,
-        epochs=epochs,
+        epochs=pretrain_epochs,
         steps_per_epoch=steps_per_epoch,
         # First, so that no backup is made of an epoch that it refuses.
         callbacks=[watch, *callbacks],
@@ -49,33 +72,25 @@ def pretrain(
     watch.check_completed()
 
 
-def check_epochs(pretrain_epochs):
-    """Raises an error for what is no number of epochs."""
-    if not isinstance(pretrain_epochs, int) or pretrain_epochs < 1:
-        raise ValueError(
-            "`pretrain_epochs` must be a positive integer. Received: "
-            f"pretrain_epochs={pretrain_epochs!r}."
-        )
-
-
 def check_data(data):
-    """Raises an error for arrays, and what else does not give batches."""
+    """Raises an error for arrays and whatever else gives no batches."""
     if (
         not isinstance(data, collections.abc.Iterable)
         or isinstance(data, (str, list, tuple, dict))
         or hasattr(data, "shape")
     ):
         raise TypeError(
-            "`data` must be a `tf.data.Dataset` of batches, or what else gives "
-            "batches to `fit`, such as a `keras.utils.PyDataset`. Received: "
-            f"data of type {type(data).__name__}. Of arrays, make one with "
+            "`data` must be a `tf.data.Dataset` of batches, or anything else "
+            "that gives batches to `fit`, such as a `keras.utils.PyDataset`. "
+            f"Received: data of type {type(data).__name__}. Of arrays, make "
+            "one with "
             "`tf.data.Dataset.from_tensor_slices((x, y)).shuffle(len(x))"
             ".batch(64)`."
         )
 
 
 class _Watch(keras.callbacks.Callback):
-    """Records gradients in the last epoch, and sees that there is one."""
+    """Records gradients in the last epoch, which must be trained here."""
 
     def __init__(self, recorder, epochs, steps_per_epoch):
         super().__init__()

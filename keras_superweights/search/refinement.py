@@ -1,5 +1,6 @@
-"""From recorded similarities to a refined allocation: pure data."""
+"""From measured similarities to a refined allocation: pure data."""
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -29,6 +30,21 @@ class Try:
 
 
 @dataclass(frozen=True)
+class Measurement:
+    """What a pretraining has measured, for `refine` to decide on.
+
+    Attributes:
+        start: The allocation that was pretrained.
+        similarities: For each starting cluster, psi_W of its kernels.
+        unused: Kernels whose gradient was zero throughout.
+    """
+
+    start: Allocation
+    similarities: tuple[np.ndarray, ...]
+    unused: tuple[int, ...]
+
+
+@dataclass(frozen=True)
 class Refinement:
     """The outcome of a search, with its evidence.
 
@@ -45,6 +61,53 @@ class Refinement:
     similarities: tuple[np.ndarray, ...]
     tries: tuple[Try, ...]
     unused: tuple[int, ...]
+
+
+def refinable(sharing: SuperWeights | None) -> SuperWeights:
+    """The rule that a search starts from: the given one, tied.
+
+    Raises:
+        TypeError: If it is not a rule whose clusters can be refined.
+    """
+    rule = SuperWeights() if sharing is None else sharing
+    if not isinstance(rule, SuperWeights) or rule.clusters != "depth":
+        raise TypeError(
+            "A search refines the depth bins of `sharing`, which must be a "
+            '`SuperWeights` with clusters="depth". '
+            f"Received: sharing={sharing!r}."
+        )
+    return dataclasses.replace(rule, tied=True)
+
+
+def refine(
+    measured: Measurement, sharing: SuperWeights | None = None, tau=0.1
+) -> Refinement:
+    """Decides which kernels share, from what was measured.
+
+    Args:
+        measured: What `measure_similarity` has returned.
+        sharing: The rule that it was measured with.
+        tau: As for `find_clusters`.
+
+    Raises:
+        TypeError: If the rule cannot be refined.
+        ValueError: If `tau` is out of range, or the budget is too small.
+    """
+    start = measured.start
+    allocation, tries = fit_clusters(
+        start.members,
+        refinable(sharing),
+        measured.similarities,
+        tau,
+        start.budget_params,
+    )
+    return Refinement(
+        allocation=allocation,
+        start=start,
+        similarities=measured.similarities,
+        tries=tries,
+        unused=measured.unused,
+    )
 
 
 def refine_clusters(
@@ -78,8 +141,8 @@ def fit_clusters(
 ) -> tuple[Allocation, tuple[Try, ...]]:
     """Refines clusters, lowering tau by 0.05 until the budget can be met.
 
-    The authors lower it likewise. At -1 the starting
-    clusters remain, which is the least that the rule needs.
+    The authors lower it likewise. At -1 the starting clusters remain, which
+    is the least that the rule needs.
 
     Returns:
         The allocation, all kernels of a cluster tied, and the tries.

@@ -1,6 +1,6 @@
-"""Searching over budgets and thresholds with KerasTuner."""
+"""Tuning budgets and thresholds with KerasTuner."""
 
-from keras_superweights.tuning.space import SearchSpace as SearchSpace
+from keras_superweights.tuning.space import Space as Space
 
 
 def __getattr__(name):

@@ -4,6 +4,6 @@ try:
     import keras_tuner as keras_tuner
 except ImportError as error:
     raise ImportError(
-        "A search over hyperparameters needs KerasTuner. Install it with "
+        "Tuning needs KerasTuner. Install it with "
         'pip install "keras_superweights[tuning]".'
     ) from error

@@ -1,4 +1,4 @@
-"""Members of the user's own, for KerasTuner to search over."""
+"""Members of the user's own, for KerasTuner to tune."""
 
 import hashlib
 import json
@@ -8,16 +8,19 @@ import keras
 
 from keras_superweights.allocation.allocation import Allocation
 from keras_superweights.callbacks.decoupling import CoefficientDecoupling
+from keras_superweights.files import write_text
 from keras_superweights.members.allocating import allocate
 from keras_superweights.members.skeleton import skeletons
 from keras_superweights.search.finding import find_clusters
 from keras_superweights.sharing.superweights import SuperWeights
 from keras_superweights.training.network import SuperWeightNetwork
 from keras_superweights.tuning.extra import keras_tuner
+from keras_superweights.tuning.space import Space
+from keras_superweights.tuning.trial_space import TrialSpace
 
 
-class HyperModel(keras_tuner.HyperModel):
-    """Networks of a search space: each trial runs all phases of the method.
+class HyperModel(TrialSpace, keras_tuner.HyperModel):
+    """The networks of a space: each trial runs all phases of the method.
 
     A trial finds what may share (`search.find_clusters`), trains the network
     from scratch, and decouples coefficients on the way. A budget that cannot
@@ -33,15 +36,15 @@ class HyperModel(keras_tuner.HyperModel):
         members: Dict from a name to a Keras model or a function that returns
             one. All of them are members; with `space.num_members` each member
             is one of them.
-        space: The `SearchSpace`.
-        directory: Directory for what was found, of one search only. The
-            directory of the tuner will do.
+        space: The `Space`, with a range of budgets.
+        directory: Directory for what was found, of one tuner only. The
+            tuner's own will do.
         loss: As for `SuperWeightNetwork.compile`. Defaults to
             `SparseCategoricalCrossentropy(from_logits=True)`.
         metrics: As for `SuperWeightNetwork.compile`. Defaults to accuracy.
         optimizer: Function from a learning rate to an optimizer. Defaults to
             the papers' SGD with Nesterov momentum 0.9.
-        learning_rate, tau, beta: What the space does not search. Default to
+        learning_rate, tau, beta: What the space does not vary. Default to
             0.1, 0.1 and 0.9.
         pretrain_epochs: Epochs of the pretraining of a search. Defaults to 20.
         decouple_epoch: Epochs to train before decoupling. Defaults to 10.
@@ -51,8 +54,8 @@ class HyperModel(keras_tuner.HyperModel):
         **kwargs: As for `keras_tuner.HyperModel`.
 
     Raises:
-        TypeError, ValueError: If `members` is no dict, or `space` no
-            `SearchSpace` with a range of budgets.
+        TypeError, ValueError: If `members` is not a dict, or `space` is not a
+            `Space` with a range of budgets.
 
     Example:
 
@@ -62,7 +65,7 @@ class HyperModel(keras_tuner.HyperModel):
             "wide": lambda: ksw.models.wide_resnet(10, 2, 10, (8, 8, 1)),
             "narrow": lambda: ksw.models.wide_resnet(10, 1, 10, (8, 8, 1)),
         },
-        ksw.tuning.SearchSpace(budget_params=(0.4, 1.0), tau=(-0.2, 0.4)),
+        ksw.tuning.Space(budget_params=(0.4, 1.0), tau=(-0.2, 0.4)),
         directory="runs/tuned",
     )
     tuner = keras_tuner.RandomSearch(
@@ -89,33 +92,38 @@ class HyperModel(keras_tuner.HyperModel):
         decay_batch_norm=True,
         **kwargs,
     ):
-        super().__init__(**kwargs)
         if not isinstance(members, dict) or not members:
             raise TypeError(
                 "`members` must be a dict from names to Keras models, or "
                 f"functions that return them. Received: members={members!r}."
             )
-        if getattr(space, "budget_params", None) is None:
+        if not isinstance(space, Space) or space.budget_params is None:
             raise ValueError(
-                "`space` must be a `SearchSpace` with `budget_params`. "
+                "`space` must be a `Space` with `budget_params`. "
                 f"Received: space={space!r}."
             )
+        keras_tuner.HyperModel.__init__(self, **kwargs)
+        varied = space.num_members is not None
+        TrialSpace.__init__(
+            self,
+            space,
+            candidates=members if varied else (),
+            defaults={
+                "learning_rate": learning_rate,
+                "tau": tau,
+                "beta": beta,
+                "depth_bins": SuperWeights.depth_bins,
+                "max_templates": SuperWeights.max_templates,
+                "members": tuple(members),
+            },
+        )
         self.members = members
-        self.space = space
         self.directory = pathlib.Path(directory)
         self.loss = loss or keras.losses.SparseCategoricalCrossentropy(
             from_logits=True
         )
         self.metrics = list(metrics)
         self.optimizer = optimizer or _sgd
-        self.defaults = {
-            "learning_rate": learning_rate,
-            "tau": tau,
-            "beta": beta,
-            "depth_bins": SuperWeights.depth_bins,
-            "max_templates": SuperWeights.max_templates,
-            "members": tuple(members),
-        }
         self.pretrain_epochs = pretrain_epochs
         self.decouple_epoch = decouple_epoch
         self.decay = {
@@ -126,22 +134,12 @@ class HyperModel(keras_tuner.HyperModel):
     def build(self, hp):
         """A compiled network: of what was found, or of depth bins so far."""
         settings = self._settings(hp)
-        models = self._models(settings)
         path = self._path(settings)
         if path.exists():
-            return self._network(
-                models, settings, Allocation.from_json(path.read_text())
-            )
-        rule = SuperWeights(
-            depth_bins=settings["depth_bins"],
-            max_templates=settings["max_templates"],
-            tied=True,
-        )
-        try:
-            allocation = allocate(models, settings["budget_params"], rule)
-        except ValueError as error:
-            raise keras_tuner.errors.FailedTrialError(str(error)) from error
-        return self._network(models, settings, allocation)
+            allocation = Allocation.from_json(path.read_text())
+        else:
+            allocation = self.allocation(settings)
+        return self._network(settings, allocation)
 
     def fit(self, hp, model, x, *args, callbacks=(), **kwargs):
         """Searches, unless that was done, and trains with decoupling.
@@ -152,37 +150,36 @@ class HyperModel(keras_tuner.HyperModel):
         settings = self._settings(hp)
         path = self._path(settings)
         if not path.exists():
-            models = self._models(settings)
             found = find_clusters(
-                models,
+                self._models(settings),
                 settings["budget_params"],
                 x,
+                sharing=_rule(settings),
                 tau=settings["tau"],
                 pretrain_epochs=self.pretrain_epochs,
-                depth_bins=settings["depth_bins"],
-                max_templates=settings["max_templates"],
                 optimizer=self.optimizer(settings["learning_rate"]),
                 loss=self.loss,
                 verbose=kwargs.get("verbose", "auto"),
                 **self.decay,
             )
             path.parent.mkdir(parents=True, exist_ok=True)
-            unfinished = path.with_suffix(".unfinished")
-            unfinished.write_text(found.allocation.to_json())
-            unfinished.replace(path)
-            model = self._network(models, settings, found.allocation)
+            write_text(path, found.allocation.to_json())
+            model = self._network(settings, found.allocation)
         decoupling = CoefficientDecoupling(
             settings["beta"], self.decouple_epoch
         )
         # Ties change first: the tuner keeps what an epoch ends with.
         return model.fit(x, *args, callbacks=[decoupling, *callbacks], **kwargs)
 
+    def allocate(self, settings):
+        """The allocation that the search of a trial starts from."""
+        return allocate(
+            self._models(settings), settings["budget_params"], _rule(settings)
+        )
+
     def _settings(self, hp):
-        candidates = ()
-        if self.space.num_members is not None:
-            candidates = tuple(self.members)
-        self.space.declare(hp, candidates)
-        return self.defaults | self.space.settings(hp.values)
+        self.declare(hp)
+        return self.settings(hp.values)
 
     def _models(self, settings):
         # The checks of a function build it without memory.
@@ -193,9 +190,9 @@ class HyperModel(keras_tuner.HyperModel):
         key = hashlib.sha256(text.encode()).hexdigest()[:16]
         return self.directory / f"allocation-{key}.json"
 
-    def _network(self, models, settings, allocation):
+    def _network(self, settings, allocation):
         network = SuperWeightNetwork(
-            models, allocation=allocation, **self.decay
+            self._models(settings), allocation=allocation, **self.decay
         )
         network.compile(
             self.optimizer(settings["learning_rate"]),
@@ -203,6 +200,14 @@ class HyperModel(keras_tuner.HyperModel):
             metrics=self.metrics,
         )
         return network
+
+
+def _rule(settings):
+    return SuperWeights(
+        depth_bins=settings["depth_bins"],
+        max_templates=settings["max_templates"],
+        tied=True,
+    )
 
 
 def _sgd(learning_rate):

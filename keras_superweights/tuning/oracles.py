@@ -8,10 +8,10 @@ know has not begun, and its number is given anew.
 """
 
 import contextlib
-import json
 import math
 import os
 
+from keras_superweights.files import write_json
 from keras_superweights.tuning.extra import keras_tuner
 
 # So many trials in a row that end in an error, and no further one begins.
@@ -29,8 +29,8 @@ def make_oracle(
 ):
     """Returns a KerasTuner oracle that survives being killed at any moment.
 
-    A trial whose budget cannot be met ends with `keras_tuner.FailedTrialError`;
-    that does not count as an error, of which three in a row end a search. Give
+    A trial whose budget cannot be met ends with `keras_tuner.FailedTrialError`
+    and does not count as an error; three errors in a row end the tuning. Give
     the oracle to `keras_tuner.Tuner`.
 
     Args:
@@ -152,11 +152,11 @@ class _Resumable:
         )
 
     def save(self):
-        _write(self._get_oracle_fname(), self.get_state())
+        write_json(self._get_oracle_fname(), self.get_state())
 
     def _save_trial(self, trial):
         path = os.path.join(self._get_trial_dir(trial.trial_id), "trial.json")
-        _write(path, trial.get_state())
+        write_json(path, trial.get_state())
 
     def reload(self):
         super().reload()
@@ -181,11 +181,3 @@ class BayesianOptimizationOracle(
     _Resumable, keras_tuner.oracles.BayesianOptimizationOracle
 ):
     """Asks where a Gaussian process expects the best, or knows least."""
-
-
-def _write(path, state):
-    """Writes a file whole or not at all."""
-    unfinished = f"{path}.unfinished"
-    with open(unfinished, "w") as file:
-        json.dump(state, file)
-    os.replace(unfinished, path)

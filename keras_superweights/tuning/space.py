@@ -1,4 +1,4 @@
-"""What a search over budgets and thresholds varies, as pure data."""
+"""What tuning varies, as pure data: budgets, thresholds, members."""
 
 import math
 import numbers
@@ -6,18 +6,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from dataclasses import fields
 
+from keras_superweights.allocation.specs import is_fraction
 from keras_superweights.search.grouping import check_threshold
-
-# Up to here a budget is a fraction, above a count (`resolve_budget`).
-_LARGEST_FRACTION = 100
 
 _LOG_RANGES = ("budget_params", "learning_rate")
 _RANGES = (*_LOG_RANGES, "tau", "beta")
 
 
 @dataclass(frozen=True, kw_only=True)
-class SearchSpace:
-    """Ranges and choices of a search; what is not given is not searched.
+class Space:
+    """Ranges and choices of trials; what is not given is not varied.
 
     Ranges `(low, high)` of equal ends are a fixed value; so is a single
     choice.
@@ -40,7 +38,7 @@ class SearchSpace:
 
     Example:
 
-    >>> space = SearchSpace(budget_params=(0.2, 0.8), depth_bins=(1, 2, 4))
+    >>> space = Space(budget_params=(0.2, 0.8), depth_bins=(1, 2, 4))
     >>> space.names
     ('budget_params', 'depth_bins')
     >>> space.settings({"budget_params": 0.2345678, "depth_bins": 2})
@@ -59,8 +57,7 @@ class SearchSpace:
         if not self.names:
             known = [field.name for field in fields(self)]
             raise ValueError(
-                "A search space must vary something. Received: none of "
-                f"{known}."
+                f"A space must vary something. Received: none of {known}."
             )
         for name in self.names:
             values = getattr(self, name)
@@ -71,7 +68,7 @@ class SearchSpace:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """What is searched, in the order of the arguments."""
+        """What is varied, in the order of the arguments."""
         return tuple(
             field.name
             for field in fields(self)
@@ -146,7 +143,7 @@ def _rounded(value):
     if isinstance(value, int):
         return value
     value = float(f"{value:.4g}")
-    return int(value) if value > _LARGEST_FRACTION else value
+    return value if is_fraction(value) else int(value)
 
 
 def _check_range(name, values):
@@ -159,7 +156,7 @@ def _check_range(name, values):
             f"`{name}` must be a range, two numbers (low, high). Received: "
             f"{name}={values!r}."
         )
-    low, high = values
+    low, high = map(float, values)
     if not low <= high or not all(map(math.isfinite, values)):
         raise ValueError(
             f"`{name}` must be a range (low, high) with low <= high, both "
@@ -170,13 +167,13 @@ def _check_range(name, values):
         check_threshold(name, high)
     elif low <= 0:
         raise ValueError(
-            f"`{name}` is searched on a log scale and must be above 0. "
+            f"`{name}` is varied on a log scale and must be above 0. "
             f"Received: {name}={values!r}."
         )
-    if name == "budget_params" and low <= _LARGEST_FRACTION < high:
+    if name == "budget_params" and is_fraction(low) != is_fraction(high):
         raise ValueError(
-            f"`{name}` must be a range of fractions, up to "
-            f"{_LARGEST_FRACTION}, or of numbers of scalars, above it. "
+            f"`{name}` must be a range of fractions, up to 100, or of numbers "
+            "of scalars, above 100. "
             f"Received: {name}={values!r}."
         )
 

@@ -8,7 +8,7 @@ import numpy as np
 import keras_superweights as ksw
 from configs import cifar_families
 from configs import cifar_recipe
-from trainers import experiment
+from trainers.phases import experiment
 
 
 def test_it_has_the_members_and_recipe_of_the_paper():

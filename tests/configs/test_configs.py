@@ -10,9 +10,9 @@ import pytest
 
 import keras_superweights as ksw
 from keras_superweights.metrics import count_flops
-from trainers import experiment
 from trainers import plan
 from trainers import settings
+from trainers.phases import experiment
 
 CONFIGS = pathlib.Path(__file__).parents[2] / "configs"
 NAMES = sorted(

@@ -1,7 +1,5 @@
 """The whole search on tiny members, with structure planted in them."""
 
-import json
-
 import keras
 import numpy as np
 import pytest
@@ -9,62 +7,13 @@ import tensorflow as tf
 
 import keras_superweights as ksw
 from keras_superweights.search import find_clusters
-from keras_superweights.search.pretraining import pretrain
+from tests.search.planted import dataset
+from tests.search.planted import members_of
+from tests.search.planted import planted
+from tests.search.planted import search
 
-# `eager` below does not reach into `tf.data`, and need not.
+# `eager` does not reach into `tf.data`, and need not.
 pytestmark = pytest.mark.filterwarnings("ignore:Even though the `tf.config")
-
-
-@pytest.fixture
-def eager():
-    """Tiny steps are done long before they would be compiled."""
-    tf.config.run_functions_eagerly(True)
-    yield
-    tf.config.run_functions_eagerly(False)
-
-
-def planted(sign, width, unused=False):
-    """A linear member that sees its inputs times `sign / 100`.
-
-    Its logits stay close to zero, so that its probabilities stay close to
-    uniform, and the gradient of its kernel is `sign` times what it is for all
-    others of its kind: members of one sign agree, others conflict.
-    """
-    inputs = keras.Input((5,))
-    x = keras.layers.Rescaling(sign / 100)(inputs)
-    x = keras.layers.Dense(width, use_bias=False, name="shared")(x)
-    if unused:
-        branch = keras.layers.Dense(width, use_bias=False, name="unused")(x)
-        x = keras.layers.Add()([x, keras.layers.Rescaling(0.0)(branch)])
-    outputs = keras.layers.Dense(
-        3, kernel_initializer="identity", trainable=False, name="head"
-    )(x)
-    return keras.Model(inputs, outputs)
-
-
-def members_of(signs, widths):
-    return [planted(s, w) for s, w in zip(signs, widths, strict=True)]
-
-
-def dataset(batches=3):
-    draw = np.random.default_rng(0)
-    x = draw.normal(size=(batches, 8, 5)).astype("float32")
-    return tf.data.Dataset.from_tensor_slices(
-        (x, draw.integers(0, 3, (batches, 8)))
-    )
-
-
-def search(members, data=None, budget_params=2.0, **kwargs):
-    keras.utils.set_random_seed(3)
-    settings = {
-        "pretrain_epochs": 2,
-        "depth_bins": 1,
-        "optimizer": keras.optimizers.SGD(0.01, momentum=0.9),
-        "verbose": 0,
-    }
-    return find_clusters(
-        members, budget_params, data or dataset(), **{**settings, **kwargs}
-    )
 
 
 def one_layer_deep(found):
@@ -78,10 +27,10 @@ def test_planted_structure_is_found(widths, sketch_size, eager):
     found = search(members_of(signs, widths), sketch_size=sketch_size)
     assert one_layer_deep(found) == {(0, 2), (1, 3, 4)}
     (similarity,) = found.similarities
-    planted = np.outer(signs, signs)
-    np.testing.assert_array_equal(np.sign(similarity), planted)
+    expected = np.outer(signs, signs)
+    np.testing.assert_array_equal(np.sign(similarity), expected)
     if sketch_size is None:
-        np.testing.assert_allclose(similarity, planted, atol=0.05)
+        np.testing.assert_allclose(similarity, expected, atol=0.05)
     assert found.start.clusters == ((0, 1, 2, 3, 4),)
     assert found.unused == ()
     assert [t.tau for t in found.tries] == [0.1]
@@ -191,186 +140,11 @@ def test_the_same_seed_finds_the_same(eager):
     np.testing.assert_array_equal(one.similarities, other.similarities)
 
 
-class Interrupted(Exception):
-    pass
-
-
-class Interrupt(keras.callbacks.Callback):
-    def __init__(self, epoch, step):
-        super().__init__()
-        self.at = (epoch, step)
-
-    def on_epoch_begin(self, epoch, logs=None):
-        self.epoch = epoch
-
-    def on_train_batch_end(self, batch, logs=None):
-        if (self.epoch, batch) == self.at:
-            raise Interrupted
-
-
-@pytest.mark.parametrize("epoch", [0, 1, 2])
-def test_an_interrupted_search_ends_as_one_that_was_not(epoch, eager, tmp_path):
-    members = [
-        keras.Sequential(
-            [
-                keras.Input((5,)),
-                keras.layers.Dense(width, activation="tanh"),
-                keras.layers.Dense(width, activation="tanh"),
-                keras.layers.Dense(3),
-            ]
-        )
-        for width in (4, 6)
-    ]
-
-    def searched(*callbacks):
-        return search(members, pretrain_epochs=3, callbacks=callbacks)
-
-    def backup():
-        return keras.callbacks.BackupAndRestore(tmp_path / "backup")
-
-    whole = searched()
-    with pytest.raises(Interrupted):
-        searched(backup(), Interrupt(epoch, 1))
-    resumed = searched(backup())
-    assert resumed.allocation == whole.allocation
-    np.testing.assert_allclose(
-        resumed.similarities[0], whole.similarities[0], atol=1e-6
-    )
-
-
-def test_it_goes_on_with_the_epoch_that_it_is_told(eager, tmp_path):
-    """A callback restores the network; the data begins where it stopped."""
-    file = str(tmp_path / "state.weights.h5")
-    members = members_of((1, -1, 1), (4, 6, 4))
-
-    class Save(keras.callbacks.Callback):
-        def on_epoch_end(self, epoch, logs=None):
-            if epoch == 0:
-                self.model.save_weights(file)
-
-    class Restore(keras.callbacks.Callback):
-        def on_train_begin(self, logs=None):
-            self.model.optimizer.build(self.model.trainable_variables)
-            self.model.load_weights(file)
-
-    def searched(data, **kwargs):
-        return search(
-            members, data, pretrain_epochs=3, steps_per_epoch=3, **kwargs
-        )
-
-    whole = searched(dataset(9), callbacks=[Save()])
-    resumed = searched(
-        dataset(9).skip(3), callbacks=[Restore()], initial_epoch=1
-    )
-    assert resumed.allocation == whole.allocation
-    np.testing.assert_allclose(
-        resumed.similarities[0], whole.similarities[0], atol=1e-6
-    )
-    forgotten = searched(dataset(9).skip(3), initial_epoch=1)
-    assert np.abs(forgotten.similarities[0] - whole.similarities[0]).max() > 0
-
-
-def test_a_resume_behind_the_last_epoch_is_refused(eager, tmp_path):
-    """What was recorded went with the process that recorded it."""
-    members = members_of((1, -1), (4, 4))
-
-    class Stop(keras.callbacks.Callback):
-        def on_train_end(self, logs=None):
-            raise Interrupted
-
-    def backup():
-        return keras.callbacks.BackupAndRestore(tmp_path / "backup")
-
-    with pytest.raises(Interrupted):
-        search(members, callbacks=[Stop(), backup()])
-    with pytest.raises(ValueError, match="resumed after the last one"):
-        search(members, callbacks=[backup()])
-
-
-def test_stopping_early_is_refused(eager):
-    class StopEarly(keras.callbacks.Callback):
-        def on_epoch_end(self, epoch, logs=None):
-            self.model.stop_training = True
-
-    with pytest.raises(ValueError, match="ended with epoch 1 of 2"):
-        search(members_of((1, -1), (4, 4)), callbacks=[StopEarly()])
-
-
-def epochs_backed_up(directory):
-    path = directory / "training_metadata.json"
-    return json.loads(path.read_text())["epoch"]
-
-
-@pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_a_loss_that_is_not_finite_stops_the_search(value, eager, tmp_path):
-    # Steps 1 and 2 are the first epoch; the fourth is broken.
-    x, y = np.ones((4, 8, 5)), np.zeros((4, 8))
-    y[3, 0] = value
-    with pytest.raises(ValueError, match="after step 2 of epoch 2") as error:
-        search(
-            members_of((1, -1), (4, 4)),
-            tf.data.Dataset.from_tensor_slices((x, y)),
-            steps_per_epoch=2,
-            loss=lambda y, logits: y + keras.ops.mean(logits, axis=-1),
-            callbacks=[keras.callbacks.BackupAndRestore(tmp_path)],
-        )
-    assert "must stay finite" in str(error.value)
-    assert epochs_backed_up(tmp_path) == 1
-
-
-@pytest.mark.filterwarnings("ignore:.*ran out of data")
-@pytest.mark.parametrize("ends_in", [1, 2, 3])
-def test_data_that_ends_before_an_epoch_is_over(ends_in, eager, tmp_path):
-    data = dataset(2 * ends_in - 1)
-    with pytest.raises(
-        ValueError, match=f"1 of 2 steps of epoch {ends_in} of 3"
-    ):
-        search(
-            members_of((1, -1), (4, 4)),
-            data,
-            pretrain_epochs=3,
-            steps_per_epoch=2,
-            callbacks=[keras.callbacks.BackupAndRestore(tmp_path)],
-        )
-    # No backup of the epoch that was not over.
-    if ends_in > 1:
-        assert epochs_backed_up(tmp_path) == ends_in - 1
-    else:
-        assert not list(tmp_path.iterdir())
-
-
 def test_data_that_holds_all_epochs_one_after_the_other(eager):
     found = search(
         members_of((1, -1, 1), (4, 4, 4)), dataset(6), steps_per_epoch=3
     )
     assert one_layer_deep(found) == {(0, 2), (1,)}
-
-
-@pytest.mark.filterwarnings("ignore:.*ran out of data")
-def test_no_data_is_refused(eager):
-    with pytest.raises(ValueError, match="`data`.*0 of 1 steps"):
-        search(members_of((1, -1), (4, 4)), dataset().take(0))
-
-
-ARRAYS = np.ones((8, 5), "float32"), np.zeros(8, "int32")
-
-
-@pytest.mark.parametrize(
-    "data",
-    [None, ARRAYS, list(ARRAYS), ARRAYS[0], tf.ones((8, 5)), {"x": 1}, "train"],
-    ids=lambda data: type(data).__name__,
-)
-def test_what_gives_no_batches_is_refused_before_anything_is_built(data):
-    def build():
-        raise AssertionError("built")
-
-    with pytest.raises(
-        TypeError, match=f"type {type(data).__name__}.*from_tensor_slices"
-    ):
-        find_clusters(build, 2.0, data)
-    # Where it is trained, too, whoever asks for it.
-    with pytest.raises(TypeError, match="`data` must be a `tf.data.Dataset`"):
-        pretrain(None, data, epochs=1, steps_per_epoch=None)
 
 
 class Batches(keras.utils.PyDataset):
@@ -400,7 +174,6 @@ def test_whatever_gives_batches_to_fit_is_searched_with(eager):
         ({"pretrain_epochs": 0}, "`pretrain_epochs` must be a positive int"),
         ({"pretrain_epochs": 1.5}, "`pretrain_epochs` must be a positive int"),
         ({"sketch_size": 20}, "`sketch_size`.*20 scalars"),
-        ({"depth_bins": 0}, "`depth_bins`"),
         ({"budget_params": 10}, "smallest budget that works is"),
     ],
     ids=str,
@@ -408,3 +181,36 @@ def test_whatever_gives_batches_to_fit_is_searched_with(eager):
 def test_settings_out_of_range_are_refused(settings, message):
     with pytest.raises(ValueError, match=message):
         search(members_of((1, -1), (4, 4)), **settings)
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [ksw.sharing.Independent(), ksw.sharing.SuperWeights("position"), "depth"],
+    ids=repr,
+)
+def test_a_rule_that_cannot_be_refined_is_refused(rule):
+    def build():
+        raise AssertionError("built")
+
+    with pytest.raises(TypeError, match="must be a `SuperWeights`.*Received"):
+        find_clusters(build, 2.0, dataset(), rule)
+
+
+def test_what_is_measured_once_can_be_decided_on_again(eager):
+    members = members_of((1, -1, 1), (4, 4, 4))
+    rule = ksw.sharing.SuperWeights(depth_bins=1, max_templates=2)
+    found = search(members, sharing=rule)
+    measured = ksw.search.Measurement(
+        found.start, found.similarities, found.unused
+    )
+    again = ksw.search.refine(measured, rule, 0.1)
+    assert again.allocation == found.allocation and again.tries == found.tries
+    assert one_layer_deep(ksw.search.refine(measured, rule, -1)) == {(0, 1, 2)}
+    assert one_layer_deep(ksw.search.refine(measured, rule, 1)) == {
+        (0,),
+        (1,),
+        (2,),
+    }
+    # The rule is the given one in every respect.
+    pieces = found.allocation.superweights
+    assert max(piece.num_templates for piece in pieces) == 2

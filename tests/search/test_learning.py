@@ -22,9 +22,6 @@ def tiny_model():
     return keras.Model(inputs, keras.layers.Dense(3, name="head")(x))
 
 
-LOSS = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-
-
 def tiny_data(batches=3):
     draw = np.random.default_rng(0)
     images = draw.normal(size=(8 * batches, 6, 6, 2)).astype("float32")
@@ -89,8 +86,7 @@ def test_layers_whose_coefficients_agree_share_a_store(groups):
         tiny_model(),
         0.8,
         tiny_data(),
-        num_stores=2,
-        loss=LOSS,
+        Shapeshifter(num_stores=2),
         pretrain_epochs=1,
         callbacks=[Plant(directions)],
         verbose=0,
@@ -112,9 +108,7 @@ def test_the_same_seed_finds_the_same(mixing):
             tiny_model(),
             600,
             tiny_data(),
-            num_stores=2,
-            loss=LOSS,
-            sharing=Shapeshifter(mixing),
+            Shapeshifter(mixing, num_stores=2),
             pretrain_epochs=2,
             verbose=0,
         )
@@ -127,53 +121,45 @@ def test_the_same_seed_finds_the_same(mixing):
     assert first.start.num_params <= 600
 
 
-def test_pretraining_trains_the_coefficients():
-    keras.utils.set_random_seed(0)
-    found = ksw.search.learn_stores(
-        tiny_model(), 0.8, tiny_data(), 2, LOSS, pretrain_epochs=2, verbose=0
+def learn(data=None, num_stores=2, **settings):
+    return ksw.search.learn_stores(
+        tiny_model(),
+        0.8,
+        tiny_data() if data is None else data,
+        Shapeshifter(num_stores=num_stores),
+        **{"pretrain_epochs": 1, "verbose": 0} | settings,
     )
+
+
+def test_pretraining_trains_the_coefficients():
     # They start with norm 1, in units of what each layer needs.
-    norms = np.linalg.norm(found.coefficients, axis=1)
+    norms = np.linalg.norm(learn(pretrain_epochs=2).coefficients, axis=1)
     assert np.abs(norms - 1).max() > 1e-3
 
 
 def test_one_store_for_each_kernel_is_allowed_and_no_more():
-    found = ksw.search.learn_stores(
-        tiny_model(), 0.8, tiny_data(), 4, LOSS, pretrain_epochs=1, verbose=0
-    )
-    assert found.sharing.stores == (0, 1, 2, 3)
-    for number in (0, 5, 2.0):
-        with pytest.raises(ValueError, match="from 1 to 4"):
-            ksw.search.learn_stores(
-                tiny_model(), 0.8, tiny_data(), number, LOSS
-            )
+    assert learn(num_stores=4).sharing.stores == (0, 1, 2, 3)
+    with pytest.raises(ValueError, match="from 1 to 4.*num_stores=5"):
+        learn(num_stores=5)
+    for number in (0, 2.0):
+        with pytest.raises(ValueError, match="`num_stores` must be"):
+            learn(num_stores=number)
+
+
+@pytest.mark.parametrize(
+    "rule", [SuperWeights(), Shapeshifter(stores="shape")], ids=repr
+)
+def test_a_rule_without_stores_to_learn_is_refused(rule):
+    with pytest.raises(TypeError, match="must be a `Shapeshifter`.*Received"):
+        ksw.search.learn_stores(tiny_model(), 0.8, tiny_data(), rule)
 
 
 def test_bad_input_is_refused():
-    with pytest.raises(TypeError, match="must be a `Shapeshifter`"):
-        ksw.search.learn_stores(
-            tiny_model(), 0.8, tiny_data(), 2, LOSS, sharing=SuperWeights()
-        )
     with pytest.raises(ValueError, match="`pretrain_epochs` must be"):
-        ksw.search.learn_stores(
-            tiny_model(), 0.8, tiny_data(), 2, LOSS, pretrain_epochs=0
-        )
+        learn(pretrain_epochs=0)
     with pytest.raises(TypeError, match="`data` must be"):
-        arrays = np.zeros((8, 6, 6, 2)), np.zeros(8)
-        ksw.search.learn_stores(tiny_model(), 0.8, arrays, 2, LOSS)
+        learn((np.zeros((8, 6, 6, 2)), np.zeros(8)))
     with pytest.raises(ValueError, match="`data` must last"):
-        ksw.search.learn_stores(
-            tiny_model(),
-            0.8,
-            tiny_data(batches=3),
-            2,
-            LOSS,
-            pretrain_epochs=1,
-            steps_per_epoch=5,
-            verbose=0,
-        )
-    broken = tiny_data().map(lambda x, y: (x * math.inf, y))
+        learn(tiny_data(batches=3), steps_per_epoch=5)
     with pytest.raises(ValueError, match="must stay finite"):
-        ksw.search.learn_stores(
-            tiny_model(), 0.8, broken, 2, LOSS, pretrain_epochs=1, verbose=0
-        )
+        learn(tiny_data().map(lambda x, y: (x * math.inf, y)))

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import pytest
 
-from trainers.backup import Backup
+from trainers.runs.backup import Backup
 
 EPOCHS = 3
 

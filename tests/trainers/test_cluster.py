@@ -7,9 +7,9 @@ import socket
 import pytest
 import tensorflow as tf
 
-from trainers.cluster import Cluster
-from trainers.cluster import check_port
-from trainers.cluster import read_cluster
+from trainers.devices.machines import Cluster
+from trainers.devices.machines import check_port
+from trainers.devices.machines import read_cluster
 
 WORKERS = ["10.0.0.1:2222", "10.0.0.2:2222", "[::1]:2223"]
 

@@ -4,9 +4,9 @@ import pytest
 
 from configs import digits
 from configs import space
-from trainers.definition import OBJECTIVES
-from trainers.definition import Search
-from trainers.definition import direction
+from trainers.tuning.tuning import OBJECTIVES
+from trainers.tuning.tuning import Search
+from trainers.tuning.tuning import direction
 
 WRN = {"model": "wide_resnet", "depth": 10, "width": 1}
 

@@ -13,9 +13,9 @@ import tensorflow as tf
 
 from keras_superweights.datasets.corruptions import corrupted_test
 from trainers import evaluate
-from trainers import experiment
-from trainers import report
 from trainers import train
+from trainers.phases import experiment
+from trainers.phases import report
 
 
 @pytest.fixture

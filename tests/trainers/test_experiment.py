@@ -6,7 +6,7 @@ import pytest
 
 from configs import cifar_swn_ho
 from configs import digits
-from trainers import experiment
+from trainers.phases import experiment
 
 
 def unlocked(config):

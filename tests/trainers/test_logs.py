@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from trainers.logs import EpochLine
+from trainers.phases.logs import EpochLine
 
 MEASURED = {"accuracy": 0.5, "val_accuracy": 0.25, "val_loss": 1.5, "loss": 2}
 

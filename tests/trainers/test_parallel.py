@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from trainers import parallel
+from trainers.tuning import parallel
 
 ROOT = pathlib.Path(__file__).parents[2]
 PROGRAM = pathlib.Path(__file__).with_name("tuner_program.py")

@@ -5,8 +5,8 @@ import pytest
 
 import keras_superweights as ksw
 from trainers import evaluate
-from trainers import experiment
 from trainers import train
+from trainers.phases import experiment
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 import keras_superweights as ksw
 from keras_superweights.metrics import predict_members
-from trainers import report
+from trainers.phases import report
 
 CLASSES = 4
 

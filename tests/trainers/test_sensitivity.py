@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from trainers import experiment
+from keras_superweights.files import write_json
 from trainers import sensitivity
-from trainers.workdir import Workdir
-from trainers.workdir import write_json
+from trainers.phases import experiment
+from trainers.runs.workdir import Workdir
 
 NAMES = {
     "tau": ("search", "tau"),

@@ -6,8 +6,8 @@ import pytest
 from configs import cifar_recipe
 from configs import cifar_swn_ho
 from configs import digits
-from trainers import experiment
 from trainers import settings
+from trainers.phases import experiment
 
 
 def unlocked(config):

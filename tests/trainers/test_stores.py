@@ -6,11 +6,11 @@ import keras
 import pytest
 
 from keras_superweights.allocation import Allocation
-from trainers import experiment
+from keras_superweights.files import write_json
 from trainers import settings
 from trainers import train
-from trainers.workdir import read_json
-from trainers.workdir import write_json
+from trainers.phases import experiment
+from trainers.runs.workdir import read_json
 
 
 @pytest.fixture

@@ -12,10 +12,10 @@ import keras_superweights as ksw
 from keras_superweights.datasets import ImagePipeline
 from keras_superweights.search.refinement import fit_clusters
 from trainers import evaluate
-from trainers import experiment
-from trainers import search
 from trainers import train
-from trainers.workdir import Workdir
+from trainers.phases import experiment
+from trainers.phases import search
+from trainers.runs.workdir import Workdir
 
 
 def without_times(metrics):

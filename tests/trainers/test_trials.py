@@ -9,10 +9,10 @@ import pytest
 from configs import cifar_swn_he
 from configs import digits
 from trainers import settings
-from trainers import trials
-from trainers.parallel import only_process
-from trainers.trials import Trial
-from trainers.trials import trial_config
+from trainers.tuning import trials
+from trainers.tuning.parallel import only_process
+from trainers.tuning.trials import Trial
+from trainers.tuning.trials import trial_config
 
 SETTINGS = {
     "budget_params": 123_400,

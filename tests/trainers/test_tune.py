@@ -16,13 +16,13 @@ from ml_collections import ConfigDict
 from tensorboard import program
 
 from keras_superweights.callbacks import inspector
-from trainers import hparams
-from trainers import parallel
-from trainers import results
 from trainers import train
-from trainers import trials
 from trainers import tune
-from trainers.definition import Search
+from trainers.tuning import hparams
+from trainers.tuning import parallel
+from trainers.tuning import results
+from trainers.tuning import trials
+from trainers.tuning.tuning import Search
 
 FAKE = runpy.run_path(pathlib.Path(__file__).with_name("tuner_program.py"))
 NUM_TRIALS = FAKE["NUM_TRIALS"]

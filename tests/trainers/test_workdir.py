@@ -5,11 +5,11 @@ import json
 import pytest
 from ml_collections import ConfigDict
 
-from trainers.workdir import Workdir
-from trainers.workdir import check_unchanged
-from trainers.workdir import read_json
-from trainers.workdir import replacing
-from trainers.workdir import write_json
+from keras_superweights.files import replacing
+from keras_superweights.files import write_json
+from trainers.runs.workdir import Workdir
+from trainers.runs.workdir import check_unchanged
+from trainers.runs.workdir import read_json
 
 
 def config(**changes):

@@ -8,9 +8,9 @@ import types
 import pytest
 import tensorflow as tf
 
-from trainers import workers
-from trainers.workdir import Workdir
-from trainers.workdir import write_json
+from keras_superweights.files import write_json
+from trainers.runs import workers
+from trainers.runs.workdir import Workdir
 
 CHIEF, OTHER = (
     types.SimpleNamespace(

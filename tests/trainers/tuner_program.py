@@ -15,11 +15,11 @@ from keras_tuner.src.distribute import oracle_chief
 from ml_collections import ConfigDict
 
 from configs import digits
-from trainers import parallel
-from trainers import trials
+from keras_superweights.files import write_json
 from trainers import tune
-from trainers.workdir import Workdir
-from trainers.workdir import write_json
+from trainers.runs.workdir import Workdir
+from trainers.tuning import parallel
+from trainers.tuning import trials
 
 NUM_TRIALS = 8
 

@@ -97,7 +97,7 @@ def measure(strategy):
             ),
             0.7,
             own,
-            num_stores=2,
+            ksw.sharing.Shapeshifter(num_stores=2),
             loss=loss,
             pretrain_epochs=1,
             optimizer=keras.optimizers.SGD(0.05),

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 import keras_superweights as ksw
 from keras_superweights.tuning import HyperModel
-from keras_superweights.tuning import SearchSpace
+from keras_superweights.tuning import Space
 from keras_superweights.tuning import hypermodel
 
 pytestmark = pytest.mark.filterwarnings(
@@ -30,7 +30,7 @@ def mlp(width):
 
 
 MEMBERS = {"wide": mlp(8), "narrow": mlp(6)}
-SPACE = SearchSpace(
+SPACE = Space(
     budget_params=(0.8, 1.2),
     tau=(-0.5, 0.5),
     depth_bins=(1,),
@@ -115,7 +115,7 @@ def hyperparameters(**values):
 
 
 def test_a_budget_that_cannot_be_met_is_a_failed_trial(tmp_path):
-    model = HyperModel(MEMBERS, SearchSpace(budget_params=(0.01, 1)), tmp_path)
+    model = HyperModel(MEMBERS, Space(budget_params=(0.01, 1)), tmp_path)
     with pytest.raises(
         keras_tuner.errors.FailedTrialError, match="smallest budget"
     ):
@@ -125,7 +125,7 @@ def test_a_budget_that_cannot_be_met_is_a_failed_trial(tmp_path):
 def test_what_is_not_searched_is_as_said(tmp_path):
     model = HyperModel(
         MEMBERS,
-        SearchSpace(budget_params=(0.5, 4), max_templates=(1, 3)),
+        Space(budget_params=(0.5, 4), max_templates=(1, 3)),
         tmp_path,
         loss="sparse_categorical_crossentropy",
         optimizer=keras.optimizers.Adam,
@@ -145,7 +145,7 @@ def test_what_is_not_searched_is_as_said(tmp_path):
 
 
 def test_the_rate_that_is_searched_is_the_optimizers(tmp_path):
-    space = SearchSpace(budget_params=(0.5, 1), learning_rate=(0.01, 0.5))
+    space = Space(budget_params=(0.5, 1), learning_rate=(0.01, 0.5))
     model = HyperModel(MEMBERS, space, tmp_path)
     network = model.build(
         hyperparameters(budget_params=1.0, learning_rate=0.25)
@@ -159,8 +159,8 @@ def test_the_rate_that_is_searched_is_the_optimizers(tmp_path):
     [
         ([mlp(8)], SPACE, "`members` must be a dict"),
         ({}, SPACE, "`members` must be a dict"),
-        (MEMBERS, SearchSpace(tau=(0, 1)), "with `budget_params`"),
-        (MEMBERS, {"budget_params": (0.1, 1)}, "must be a `SearchSpace`"),
+        (MEMBERS, Space(tau=(0, 1)), "with `budget_params`"),
+        (MEMBERS, {"budget_params": (0.1, 1)}, "must be a `Space`"),
     ],
     ids=["list", "empty", "no budget", "dict"],
 )
@@ -171,11 +171,11 @@ def test_bad_arguments_are_refused(members, space, told, tmp_path):
 
 def test_without_keras_tuner_it_is_said_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "keras_tuner", None)
-    for name in ("extra", "hypermodel", "oracles"):
+    for name in ("extra", "hypermodel", "oracles", "trial_space"):
         module = f"keras_superweights.tuning.{name}"
         monkeypatch.delitem(sys.modules, module, raising=False)
     # The space needs none of it.
-    assert ksw.tuning.SearchSpace(tau=(0, 1)).names == ("tau",)
+    assert ksw.tuning.Space(tau=(0, 1)).names == ("tau",)
     for name in ("HyperModel", "make_oracle"):
         with pytest.raises(ImportError, match=r"keras_superweights\[tuning\]"):
             getattr(ksw.tuning, name)

@@ -8,16 +8,15 @@ import keras_tuner
 import pytest
 import sklearn.gaussian_process
 
-from keras_superweights.tuning import SearchSpace
+from keras_superweights.tuning import Space
 from keras_superweights.tuning import make_oracle
-from keras_superweights.tuning import oracles
 
 # KerasTuner's own, which nothing here could change.
 pytestmark = pytest.mark.filterwarnings(
     "ignore::DeprecationWarning:keras_tuner"
 )
 
-SPACE = SearchSpace(budget_params=(0.1, 1.0), tau=(-1.0, 1.0))
+SPACE = Space(budget_params=(0.1, 1.0), tau=(-1.0, 1.0))
 INFEASIBLE = 0.2  # budgets below
 
 
@@ -73,15 +72,14 @@ def interrupt(monkeypatch, moment):
 
         return kill
 
-    def half_written(state, file):
+    def half_written(path, text):
         if next(count) == moment:
-            file.write(json.dumps(state)[:20])
-            file.flush()
+            path.write_bytes(text[:20].encode())
             raise Killed
-        file.write(json.dumps(state))
+        path.write_bytes(text.encode())
 
     monkeypatch.setattr(os, "replace", killed(os.replace))
-    monkeypatch.setattr(oracles.json, "dump", half_written)
+    monkeypatch.setattr(pathlib.Path, "write_text", half_written)
     return count
 
 

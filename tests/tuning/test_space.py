@@ -4,9 +4,9 @@ import keras_tuner
 import pytest
 
 import keras_superweights as ksw
-from keras_superweights.tuning import SearchSpace
+from keras_superweights.tuning import Space
 
-SPACE = SearchSpace(
+SPACE = Space(
     budget_params=(0.25, 4.0),
     learning_rate=(0.01, 1.0),
     tau=(-0.5, 0.5),
@@ -75,18 +75,18 @@ def test_the_defaults_ask_for_the_least_in_the_largest_budget():
 
 
 def test_settings_can_be_read_and_a_count_is_an_integer():
-    space = SearchSpace(budget_params=(1e4, 1e6), tau=(0.0, 1.0))
+    space = Space(budget_params=(1e4, 1e6), tau=(0.0, 1.0))
     values = {"budget_params": 123456.7, "tau": 1 / 3, "tuner/epochs": 2}
     settings = space.settings(values)
     assert settings == {"budget_params": 123500, "tau": 0.3333}
     assert isinstance(settings["budget_params"], int)
-    assert SearchSpace(depth_bins=(1, 2)).settings({"depth_bins": 2}) == {
+    assert Space(depth_bins=(1, 2)).settings({"depth_bins": 2}) == {
         "depth_bins": 2
     }
 
 
 def test_equal_ends_are_one_value():
-    space = SearchSpace(budget_params=(0.5, 0.5), tau=(0.1, 0.1))
+    space = Space(budget_params=(0.5, 0.5), tau=(0.1, 0.1))
     _, values = drawn(space, num_draws=1)
     assert values == [{"budget_params": 0.5, "tau": 0.1}]
 
@@ -114,14 +114,14 @@ def test_equal_ends_are_one_value():
 )
 def test_a_range_or_choice_that_is_none_is_refused(arguments, told):
     with pytest.raises((TypeError, ValueError), match=f"(?s){told}"):
-        SearchSpace(**arguments)
+        Space(**arguments)
 
 
 @pytest.mark.parametrize(
     "space, candidates",
     [
-        (SearchSpace(num_members=(1, 2)), ()),
-        (SearchSpace(tau=(0.0, 0.1)), ("a",)),
+        (Space(num_members=(1, 2)), ()),
+        (Space(tau=(0.0, 0.1)), ("a",)),
     ],
     ids=["without candidates", "without numbers"],
 )

@@ -8,15 +8,14 @@ import threading
 
 import tensorflow as tf
 
-from keras_superweights.datasets import ImagePipeline
 from keras_superweights.training.distribution import is_multi_worker
-from trainers.cluster import check_port
-from trainers.cluster import read_cluster
+from trainers.devices.machines import check_port
+from trainers.devices.machines import read_machines
 
 STRATEGIES = ("one_device", "mirrored", "multi_worker", "tpu")
 
 
-def strategy(config):
+def strategy(name, num_cpus=0, batch_size=None):
     """Returns the strategy to build and train in; to be called first of all.
 
     `"mirrored"` uses every GPU of the machine, or, with `num_cpus`, as many
@@ -25,18 +24,33 @@ def strategy(config):
     TF_CONFIG, and waits until all of them have been started. `"tpu"` uses the
     cores of the TPU of this machine, or of the one in TPU_NAME.
 
+    Args:
+        name: One of `STRATEGIES`.
+        num_cpus: Logical CPUs of `"mirrored"`; 0 for its GPUs.
+        batch_size: Of training, which the workers of `"multi_worker"` share.
+
     Raises:
         ValueError: If there are no such devices, or TF_CONFIG does not fit.
     """
-    if config.num_cpus and config.strategy != "mirrored":
+    check_strategy(name, num_cpus)
+    if name == "multi_worker":
+        _check_workers(batch_size)
+    return _strategy(name, num_cpus)
+
+
+def check_strategy(name, num_cpus):
+    """Refuses what is no strategy; which devices there are is not looked at."""
+    if name not in STRATEGIES:
+        raise ValueError(
+            f"`config.strategy` must be one of {sorted(STRATEGIES)}. "
+            f"Received: {name!r}."
+        )
+    if num_cpus < 0 or (num_cpus and name != "mirrored"):
         raise ValueError(
             "`config.num_cpus` is for `config.strategy` 'mirrored', which it "
-            f"gives replicas to try out. Received: {config.num_cpus} with "
-            f"'{config.strategy}'. Set it to 0."
+            f"gives replicas to try out. Received: {num_cpus} with "
+            f"'{name}'. Set it to 0."
         )
-    if config.strategy == "multi_worker":
-        _check_workers(config)
-    return _strategy(config.strategy, config.num_cpus)
 
 
 # A process holds one strategy of a kind, however many runs it trains.
@@ -68,28 +82,27 @@ def _mirrored(num_cpus):
     return tf.distribute.MirroredStrategy()
 
 
-def _check_workers(config):
+def _check_workers(batch_size):
     """Refuses what would only show when all workers wait for one another."""
-    cluster = read_cluster(os.environ.get("TF_CONFIG"))
-    replicas = len(cluster.addresses) * max(
+    machines = read_machines(os.environ.get("TF_CONFIG"))
+    replicas = len(machines.addresses) * max(
         1, len(tf.config.list_physical_devices("GPU"))
     )
-    batch_size = config.data.get("batch_size", ImagePipeline.batch_size)
     if batch_size % replicas:
         raise ValueError(
             "`config.data.batch_size` must be a multiple of the replicas that "
             f"share a batch, {replicas}: `TF_CONFIG` lists "
-            f"{len(cluster.addresses)} workers. Received: {batch_size}."
+            f"{len(machines.addresses)} workers. Received: {batch_size}."
         )
 
 
 def _multi_worker():
-    cluster = read_cluster(os.environ["TF_CONFIG"])
-    check_port(cluster)
-    others = list(cluster.addresses)
-    del others[cluster.index]
+    machines = read_machines(os.environ["TF_CONFIG"])
+    check_port(machines)
+    others = list(machines.addresses)
+    del others[machines.index]
     print(
-        f"worker {cluster.index} of {len(cluster.addresses)} waits for "
+        f"worker {machines.index} of {len(machines.addresses)} waits for "
         f"{', '.join(others) or 'none'}",
         flush=True,
     )

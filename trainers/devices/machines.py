@@ -20,19 +20,19 @@ _JOBS = ("chief", "worker")
 
 
 @dataclasses.dataclass(frozen=True)
-class Cluster:
-    """Who trains together, and who this process is.
+class Machines:
+    """The workers that train together, and which of them this process is.
 
     Attributes:
         addresses: `"host:port"` of every worker, the chief first.
-        index: The place of this process among them.
+        index: The number of this process among them.
     """
 
     addresses: tuple[str, ...]
     index: int
 
 
-def read_cluster(text) -> Cluster:
+def read_machines(text) -> Machines:
     """Reads what TF_CONFIG says.
 
     Args:
@@ -44,11 +44,11 @@ def read_cluster(text) -> Cluster:
 
     Example:
 
-    >>> read_cluster(
+    >>> read_machines(
     ...     '{"cluster": {"worker": ["a:1", "b:1"]},'
     ...     ' "task": {"type": "worker", "index": 1}}'
     ... )
-    Cluster(addresses=('a:1', 'b:1'), index=1)
+    Machines(addresses=('a:1', 'b:1'), index=1)
     """
     if not text:
         raise _refusal("be set on every worker", "nothing")
@@ -96,16 +96,16 @@ def read_cluster(text) -> Cluster:
             f"task={json.dumps(config.get('task'))}",
         )
     before = len(jobs.get("chief", [])) if job == "worker" else 0
-    return Cluster(tuple(addresses), before + index)
+    return Machines(tuple(addresses), before + index)
 
 
-def check_port(cluster):
+def check_port(machines):
     """Refuses a port of this worker that is in use.
 
     Raises:
         ValueError: Names the port.
     """
-    address = cluster.addresses[cluster.index]
+    address = machines.addresses[machines.index]
     with socket.socket() as attempt:
         # One that was in use a moment ago is free.
         attempt.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -115,7 +115,7 @@ def check_port(cluster):
             raise ValueError(
                 "The port that `TF_CONFIG` gives this worker must be free on "
                 f"its machine. Received: {address} for worker "
-                f"{cluster.index}, of which TCP says: {error.strerror}. End "
+                f"{machines.index}, of which TCP says: {error.strerror}. End "
                 "what uses it (another worker with this index?), or give "
                 "another port to all workers."
             ) from error

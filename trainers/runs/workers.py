@@ -1,10 +1,10 @@
-"""One run of several workers: one directory, and an end when one is lost.
+"""One run of several workers: one directory, and its end if one is lost.
 
 All workers run the same program, since reading a variable that is summed over
 replicas needs every one of them. Only the chief works in the run's directory;
 each of the others does in a copy, made when all begin and removed at the end.
-So they resume from the same backup, write nothing that is kept, and no program
-asks who it is.
+So all resume from the same backup, only the chief writes what is kept, and no
+program asks which worker it is.
 
 TensorFlow tells a worker that another one is gone: at once if its process has
 ended, after some ten seconds if its machine has.
@@ -20,8 +20,8 @@ import zlib
 import tensorflow as tf
 
 from keras_superweights.training.distribution import is_multi_worker
-from trainers.backup import Backup
-from trainers.workdir import Workdir
+from trainers.runs.backup import Backup
+from trainers.runs.workdir import Workdir
 
 # What resuming reads.
 _COPIED = ("config", "allocation", "search", "backup")
@@ -32,7 +32,7 @@ def own_workdir(strategy, workdir, config, start_over=False):
     """Opens a run's directory for the chief, and a copy for other workers.
 
     Args:
-        strategy: The run's, of `devices.strategy`.
+        strategy: The run's, of `devices.strategy.strategy`.
         workdir: The `Workdir` of the run, which every worker has to see.
         config: The run's `ConfigDict`.
         start_over: As for `Workdir.open`.
@@ -92,7 +92,7 @@ def _copy(workdir, config, directory):
 
 
 def _digest(workdir):
-    """A number that says which files there are to resume from."""
+    """A number that identifies the files to resume from."""
     files = []
     for name in _COPIED:
         path = getattr(workdir, name)
@@ -118,7 +118,7 @@ def _of_all_workers(strategy, number):
 
 @contextlib.contextmanager
 def _told_of_losses(strategy, workdir):
-    """Says in a plain error that a worker is gone, and what to do."""
+    """Turns the loss of a worker into a plain error that says what to do."""
     try:
         yield
     except tf.errors.OpError as error:

@@ -15,8 +15,8 @@ import time
 
 import keras
 
-from trainers.workdir import read_json
-from trainers.workdir import write_json
+from trainers.runs.workdir import read_json
+from keras_superweights.files import write_json
 
 
 class Backup(keras.callbacks.Callback):

@@ -1,17 +1,17 @@
-"""What the phases have in common of which only a measurement is kept."""
+"""What the search and the learning of stores have in common."""
 
 from functools import partial
 
 import keras
 
-from trainers import devices
-from trainers import experiment
-from trainers.backup import Backup
-from trainers.logs import EpochLine
+from trainers.devices.strategy import shared
+from trainers.phases import experiment
+from trainers.phases.logs import EpochLine
+from trainers.runs.backup import Backup
 
 
 def check_measured(measured, workdir):
-    """Refuses to measure anew what a run's allocation follows from.
+    """Refuses to measure again what a run's allocation follows from.
 
     Raises:
         ValueError: If the run has an allocation.
@@ -25,24 +25,24 @@ def check_measured(measured, workdir):
 
 
 def begin(config, directory, images, name):
-    """Sets the seed, and looks where an interrupted pretraining was.
+    """Sets the seed, and looks up where a pretraining was interrupted.
 
     Args:
         config: The `ConfigDict` of the run.
         directory: `pathlib.Path` of the phase's files.
         images: The run's `ImagePipeline`.
-        name: What the lines of its epochs begin with.
+        name: The first word of the lines that its epochs print.
 
     Returns:
         `(arguments, backup)`: the arguments that all pretrainings of the
-        library take, `data` among them; and the `PretrainingBackup`, for its
+        library take, such as `data`, and the `PretrainingBackup`, for its
         history.
     """
     keras.utils.set_random_seed(config.seed)
     epochs = config.search.pretrain_epochs
     backup = PretrainingBackup(directory / "backup", epochs)
     done = backup.epochs_done
-    data, _ = devices.shared(partial(images.train, epochs, first_epoch=done))
+    data, _ = shared(partial(images.train, epochs, first_epoch=done))
     arguments = {
         "data": data,
         "pretrain_epochs": epochs,
@@ -53,7 +53,7 @@ def begin(config, directory, images, name):
         "loss": experiment.loss(config),
         "weight_decay": config.optimizer.weight_decay,
         "decay_batch_norm": config.optimizer.decay_batch_norm,
-        "jit_compile": config.jit_compile,
+        "jit_compile": experiment.jit_compile(config),
         "callbacks": [EpochLine(name), backup],
         "initial_epoch": done,
         "verbose": 0,
@@ -64,8 +64,8 @@ def begin(config, directory, images, name):
 class PretrainingBackup(Backup):
     """Restores the network that a search trains, when it begins.
 
-    There is no backup of the last epoch: what it measures would not be in it.
-    A run that is killed after it, before the end of the search, trains that
+    There is no backup of the last epoch, which would lack what it measures. A
+    run that is killed between this epoch and the end of the search trains the
     epoch again.
     """
 

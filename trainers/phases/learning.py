@@ -1,6 +1,6 @@
 """Learning stores as a phase of a run, which can be killed and continued.
 
-    search/stores.json  the coefficients that were learned, one row a kernel,
+    search/stores.json  the coefficients that were learned, one row per kernel,
                         the store of each kernel, losses; written last, so a
                         run that has it is done with this phase
     search/backup/      the pretraining
@@ -9,16 +9,14 @@ Stores follow from the coefficients: a run that is continued lets them follow
 again, and so notices when the file was edited or damaged.
 """
 
-import dataclasses
-
+from keras_superweights.files import write_json
 from keras_superweights.search import learn_stores
-from keras_superweights.search.learning import group_coefficients
-from trainers import experiment
-from trainers.pretraining import begin
-from trainers.pretraining import check_measured
-from trainers.workdir import check_unchanged
-from trainers.workdir import read_json
-from trainers.workdir import write_json
+from keras_superweights.search.learning import with_stores
+from trainers.phases import experiment
+from trainers.phases.pretraining import begin
+from trainers.phases.pretraining import check_measured
+from trainers.runs.workdir import check_unchanged
+from trainers.runs.workdir import read_json
 
 
 def learn(config, workdir, images, start):
@@ -45,25 +43,21 @@ def learn(config, workdir, images, start):
         check_measured(learned, workdir)
         _learn(config, workdir.search, images, start.budget_params)
     notes = read_json(learned)
-    rule = experiment.sharing(config)
     coefficients = notes.get("coefficients") or [[0.0]]
-    stores = group_coefficients(coefficients, rule.num_stores, config.seed)
+    rule = with_stores(experiment.sharing(config), coefficients, config.seed)
     told = {name: notes.get(name, {}) for name in ("coefficients", "history")}
-    check_unchanged(learned, {"stores": list(stores), **told})
-    rule = dataclasses.replace(rule, stores=stores)
+    check_unchanged(learned, {"stores": list(rule.stores), **told})
     allocation = rule.allocate(start.members, start.budget_params)
     return allocation, sum(notes["history"]["seconds"])
 
 
 def _learn(config, directory, images, budget_params):
-    """Pretrains, goes on with it, and writes what was learned."""
-    rule = experiment.sharing(config)
+    """Pretrains, or resumes it, and writes what was learned."""
     arguments, backup = begin(config, directory, images, "stores")
     found = learn_stores(
         experiment.members(config),
         budget_params,
-        num_stores=rule.num_stores,
-        sharing=rule,
+        sharing=experiment.sharing(config),
         seed=config.seed,
         **arguments,
     )

@@ -1,7 +1,7 @@
-"""The part of this process in a search that several share.
+"""The role of this process, where several tune together.
 
-KerasTuner's environment variables say it. Of a search of one process none is
-set; otherwise each process has all three:
+KerasTuner's environment variables tell it. A single process has none of them;
+otherwise each process has all three:
 
     KERASTUNER_TUNER_ID     chief for the one that gives out trials, a name of
                             its own for each worker
@@ -36,9 +36,9 @@ def role():
         return "alone"
     if missing:
         raise ValueError(
-            f"A search that several processes share needs {_ID}, {_IP} and "
-            f"{_PORT} in the environment of each; one of a single process "
-            f"none of them. Received: {values}, without {', '.join(missing)}."
+            f"Processes that tune together need {_ID}, {_IP} and {_PORT} "
+            "in the environment of each; a single process needs none of "
+            f"them. Received: {values}, without {', '.join(missing)}."
         )
     port = values[_PORT]
     if not port.isdecimal() or not 0 < int(port) < 2**16:
@@ -80,12 +80,12 @@ def wait_for_chief():
 
 @contextlib.contextmanager
 def only_process(path, otherwise=None):
-    """Holds a file that one process at a time can hold; a kill lets go.
+    """Holds a lock file, which only one process can; a kill releases it.
 
     Args:
         path: `pathlib.Path` of the file, made if it is not there.
-        otherwise: What to say, in a `ValueError`, if another process holds it.
-            Defaults to waiting for it.
+        otherwise: The message of a `ValueError` if another process holds it.
+            By default, waits for it.
     """
     with path.open("a") as file:
         try:
@@ -106,7 +106,7 @@ def _shown():
 
 
 def _check_free(address):
-    """gRPC would share a port with whoever has it, and each get some calls."""
+    """Refuses a port in use: gRPC would share it, and lose some calls."""
     try:
         socket.create_server(address).close()
     except OSError as error:

@@ -1,23 +1,26 @@
-"""What a search is: a space, an experiment, an objective; checked."""
+"""What a tuning is: a space, an experiment, an objective; checked."""
 
 import copy
 import dataclasses
 import pathlib
 
-from keras_superweights.tuning import SearchSpace
+from configs import base
+from keras_superweights.tuning import Space
 from keras_superweights.tuning.extra import keras_tuner
-from trainers import experiment
-from trainers import hparams
-from trainers import settings
-from trainers.trials import Trial
-from trainers.trials import trial_config
-from trainers.workdir import differences
+from keras_superweights.tuning.trial_space import TrialSpace
+from trainers.phases import experiment
+from trainers.phases.training import train
+from trainers.runs.workdir import differences
+from trainers.runs.workdir import read_json
+from trainers.tuning import hparams
+from trainers.tuning.trials import Trial
+from trainers.tuning.trials import trial_config
 
 ALGORITHMS = ("random", "hyperband", "bayesian")
 VALIDATION_FRACTION = 0.1
 
-# Of what is measured, whether less or more of it is better. With "val_", what
-# the validation of the last epoch says.
+# Whether less or more of a number is better. Those that begin with "val_" are
+# of the last epoch's validation.
 OBJECTIVES = {
     "nll": "min",
     "accuracy": "max",
@@ -30,45 +33,45 @@ OBJECTIVES = {
 }
 
 
-class Search:
-    """What is searched, checked, and where.
+class Tuning(TrialSpace):
+    """What is tuned, checked, and where; each trial is a run of its own.
 
     Args:
         config: The `ConfigDict` of a file in `configs/`.
         space: A `ConfigDict` as in `configs/space.py`.
-        path: The directory of the search.
+        path: The directory of the tuning.
         algorithm: One of `ALGORITHMS`.
         objective: One of `OBJECTIVES`, or `"val_member_0_accuracy"`, ...
-        num_trials: How many; `None` for Hyperband, which follows from the
-            epochs of the config.
+        num_trials: Number of trials; `None` for Hyperband, for which it
+            follows from the epochs of the config.
 
     Raises:
-        TypeError, ValueError: If any of it is not what it must be, or does not
-            go with the rest. Nothing is written.
+        TypeError, ValueError: If an argument is wrong or does not go with the
+            others. Nothing is written.
     """
 
     def __init__(self, config, space, path, algorithm, objective, num_trials):
-        settings.check(config)
+        experiment.check(config)
         _check_algorithm(algorithm, num_trials)
-        self.space, candidates = _split(space.to_dict())
-        self._check_effects(config)
-        fewest = min(self.space.num_members or (len(config.members),))
+        space, candidates = _split(space.to_dict())
+        self.config = copy.deepcopy(config)
+        if not config.data.validation_fraction:
+            self.config.data.validation_fraction = VALIDATION_FRACTION
+        # The data must be there before the first trial.
+        experiment.pipeline(self.config)
+        self.members = self._named(candidates)
+        # Of every trial, unless members are varied.
+        names = tuple(each.name for each in experiment.members(config))
+        super().__init__(space, self.members, defaults={"members": names})
+        self._check_effects()
+        fewest = min(space.num_members or (len(config.members),))
         self.direction = direction(objective, fewest)
         self.objective = objective
         self.algorithm = algorithm
         self.num_trials = num_trials
-        self.config = copy.deepcopy(config)
-        if not config.data.get("validation_fraction"):
-            with self.config.unlocked():
-                self.config.data.validation_fraction = VALIDATION_FRACTION
-        # The data must be there before the first trial.
-        experiment.pipeline(self.config)
-        self.members = self._named(candidates)
-        # Of every trial, unless members are searched.
-        self._members = [each.name for each in experiment.members(config)]
         self.hyperparameters = keras_tuner.HyperParameters()
-        self.space.declare(self.hyperparameters, tuple(self.members))
-        settings.check(self.trial_config(self.hyperparameters.values))
+        self.declare(self.hyperparameters)
+        experiment.check(self._config(self.hyperparameters.values))
         self.path = pathlib.Path(path)
         self.definition = self.path / "search.json"
         self.tuner = self.path / "tuner"
@@ -76,7 +79,7 @@ class Search:
 
     @property
     def varied(self):
-        """What is not the same for all trials, by `Trial.hyperparameters`."""
+        """What differs between trials, by `Trial.hyperparameters`."""
         names = list(self.space.names)
         if self.algorithm == "hyperband":
             names.append("epochs")
@@ -100,25 +103,27 @@ class Search:
         """Refuses a directory that belongs to something else; reads only.
 
         Raises:
-            ValueError: If it has files that are not a search's, or is that of
-                another search; names what differs.
+            ValueError: If it has files that do not belong to a tuning, or is
+                the directory of another one; names what differs.
         """
         if not self.definition.exists():
             files = sorted(entry.name for entry in self.path.glob("*"))
-            # What a search leaves that is killed before it has begun.
+            # What is left if it is killed before it has begun.
             known = ("lock", f"unfinished-{self.definition.name}")
             files = [name for name in files if name not in known]
             if files:
                 raise ValueError(
                     "`--workdir` must be new, empty, or the directory of a "
-                    f"search. Received: {self.path}, which has no search.json "
+                    f"tuning. Received: {self.path}, which has no search.json "
                     f"but {', '.join(files[:5])}. Choose another directory."
                 )
             return
-        changes = differences(self.definition, self.describe())
+        changes = differences(
+            _completed(read_json(self.definition)), self.describe()
+        )
         if changes:
             raise ValueError(
-                f"`--workdir` {self.path} belongs to another search:\n"
+                f"`--workdir` {self.path} belongs to another tuning:\n"
                 + "\n".join(changes)
                 + "\nChoose another directory, or delete that one."
             )
@@ -130,28 +135,55 @@ class Search:
             self.path / "logs", some.hyperparameters(), self.varied
         )
 
-    def trial_config(self, values):
-        """The config of the trial with these values of hyperparameters."""
-        return trial_config(
-            self.config,
-            self.space.settings(values),
-            self.members,
-            values.get("tuner/epochs"),
-        )
-
     def trial(self, trial_id, values):
         """The `Trial` of that number."""
-        names = self.space.settings(values).get("members", self._members)
-        return Trial(self.trials / trial_id, self.trial_config(values), names)
+        return Trial(
+            self.trials / trial_id,
+            self._config(values),
+            self.settings(values)["members"],
+        )
+
+    def run(self, trial_id, values):
+        """Runs a trial, resuming an interrupted one.
+
+        Args:
+            trial_id: Its number, as text.
+            values: Dict from the name of a hyperparameter to its value.
+
+        Returns:
+            The number that is the objective.
+
+        Raises:
+            keras_tuner.errors.FailedTrialError: If the budget cannot be met,
+                or the objective is not defined.
+        """
+        trial = self.trial(trial_id, values)
+        with trial.recorded():
+            # Before the run, since it costs no memory.
+            self.allocation(self.settings(values))
+            train(trial.config, trial.workdir.path)
+            return trial.value(self.objective)
+
+    def allocate(self, settings):
+        """The allocation that a trial starts from."""
+        config = self._of_settings(settings)
+        return experiment.allocate(config, experiment.members(config))
+
+    def _config(self, values):
+        settings = self.settings(values)
+        return self._of_settings(settings, values.get("tuner/epochs"))
+
+    def _of_settings(self, settings, epochs=None):
+        return trial_config(self.config, settings, self.members, epochs)
 
     def _named(self, candidates):
-        """Candidates by the names of their models."""
+        """The candidates, by the names of their models."""
         if not candidates:
             return {}
         config = copy.deepcopy(self.config).unlock()
         with config.ignore_type():
             config.members = tuple(candidates)
-        settings.check(config)
+        experiment.check(config)
         names = [member.name for member in experiment.members(config)]
         if len(set(names)) < len(names):
             raise ValueError(
@@ -160,8 +192,9 @@ class Search:
             )
         return dict(zip(names, candidates, strict=True))
 
-    def _check_effects(self, config):
-        """What is searched must make a difference to the config."""
+    def _check_effects(self):
+        """Refuses to vary what makes no difference to the config."""
+        config = self.config
         for name, key, value in (
             ("tau", "search.pretrain_epochs", config.search.pretrain_epochs),
             ("beta", "decouple.epoch", config.decouple.epoch),
@@ -180,21 +213,22 @@ class Search:
                 )
         if config.strategy != "one_device":
             raise ValueError(
-                "The trials of a search train on one device each; several "
-                "processes can share the search. Received: "
+                "The trials of a tuning train on one device each; several "
+                "processes can share them. Received: "
                 f"config.strategy={config.strategy!r}."
             )
 
 
 def direction(objective, num_members):
-    """`"min"` or `"max"`, as an objective is better.
+    """Whether `"min"` or `"max"` of an objective is better.
 
     Args:
         objective: The name of a number that a trial is measured by.
         num_members: The fewest members that a trial has.
 
     Raises:
-        ValueError: If not every trial has such a number; names those it has.
+        ValueError: If not every trial has such a number; names those that all
+            have.
     """
     directions = dict(OBJECTIVES)
     if num_members == 1:
@@ -212,16 +246,24 @@ def direction(objective, num_members):
 
 
 def _split(space):
-    """`(SearchSpace, entries that config.members may have)`."""
+    """`(Space, entries that config.members may have)`."""
     members = space.pop("members", ())
-    known = {field.name for field in dataclasses.fields(SearchSpace)}
+    known = {field.name for field in dataclasses.fields(Space)}
     unknown = sorted(set(space) - known)
     if unknown:
         raise ValueError(
             f"`space` must have keys of {sorted(known | {'members'})}. "
             f"Received: unknown {', '.join(map(repr, unknown))}."
         )
-    return SearchSpace(**space), members
+    return Space(**space), members
+
+
+def _completed(described):
+    """What an older version has described, with today's keys of configs."""
+    config = described.get("config")
+    if not isinstance(config, dict):
+        return described
+    return {**described, "config": base.completed(config)}
 
 
 def _check_algorithm(algorithm, num_trials):
@@ -243,5 +285,5 @@ def _check_algorithm(algorithm, num_trials):
 
 
 def _rule_keys(config):
-    rule = settings.RULES[config.sharing["rule"]]
+    rule = experiment.RULES[config.sharing["rule"]]
     return {field.name for field in dataclasses.fields(rule)}

@@ -1,13 +1,13 @@
-"""The trials of a search: what each is, and running one.
+"""One trial: its config, its files, and what has come out.
 
     trials/3/config.py       its config, which `trainers.train --config` takes
-    trials/3/run/            the workdir of its run, see `workdir.py`
+    trials/3/run/            the workdir of its run, see `runs/workdir.py`
     trials/3/output.txt      what the run has printed
-    trials/3/failure.json    instead, why there is no result
+    trials/3/failure.json    why there is no result, if there is none
     trials/3/events*         TensorBoard's HParams
 
-A trial that was interrupted continues as its run does; one that was done is
-not done again.
+A trial that was interrupted continues as its run does; a finished one is not
+run again.
 """
 
 import contextlib
@@ -20,18 +20,17 @@ import traceback
 import keras
 from ml_collections import ConfigDict
 
+from keras_superweights.files import write_json
+from keras_superweights.files import write_text
 from keras_superweights.tuning.extra import keras_tuner
-from trainers import experiment
-from trainers import hparams
-from trainers.parallel import only_process
-from trainers.train import train
-from trainers.workdir import Workdir
-from trainers.workdir import read_json
-from trainers.workdir import replacing
-from trainers.workdir import write_json
+from keras_superweights.tuning.trial_space import Infeasible
+from trainers.runs.workdir import Workdir
+from trainers.runs.workdir import read_json
+from trainers.tuning import hparams
+from trainers.tuning.parallel import only_process
 
 _CONFIG_FILE = '''\
-"""Trial {name} of the search in {search}.
+"""Trial {name} of the tuning in {tuning}.
 
     python -m trainers.train --config {file} --workdir DIR
 """
@@ -51,21 +50,21 @@ def trial_config(base, settings, members, epochs=None):
     """The config of a trial.
 
     Args:
-        base: The `ConfigDict` of the search.
-        settings: What `SearchSpace.settings` has returned.
-        members: Dict from a candidate's name to an entry of `config.members`.
-        epochs: How long to train, if not as long as `base` says. The whole
-            run is shortened then: search, decoupling and schedule in
-            proportion.
+        base: The `ConfigDict` of the tuning.
+        settings: What `Space.settings` has returned.
+        members: Dict from a candidate's name to an entry of
+            `config.members`; empty where members are not varied.
+        epochs: Number of epochs, if not that of `base`. The whole run is
+            shortened then: search, decoupling and schedule in proportion.
     """
     config = copy.deepcopy(base).unlock()
     with config.ignore_type():
         for name, value in settings.items():
-            if name == "members":
-                config.members = tuple(dict(members[each]) for each in value)
-            else:
+            if name != "members":
                 section, key = place(config, name)
                 section[key] = value
+            elif members:
+                config.members = tuple(dict(members[each]) for each in value)
     if epochs is not None:
         _shorten(config, epochs)
     return config.lock()
@@ -102,12 +101,8 @@ def _shorten(config, epochs):
         )
 
 
-class Infeasible(keras_tuner.errors.FailedTrialError):
-    """The budget of a trial cannot be met."""
-
-
 class Trial:
-    """One trial of a search.
+    """One trial of a tuning.
 
     Args:
         directory: `pathlib.Path` of its files, made when it runs.
@@ -123,31 +118,22 @@ class Trial:
         self.workdir = Workdir(directory / "run")
         self.failure = directory / "failure.json"
 
-    def run(self, objective):
-        """Runs the trial, or what of it is still to be done.
+    @contextlib.contextmanager
+    def recorded(self):
+        """Keeps what is printed and why it fails, and shows it in HParams.
 
-        Args:
-            objective: The name of a number that `measured` returns.
-
-        Returns:
-            That number.
-
-        Raises:
-            keras_tuner.errors.FailedTrialError: If the budget cannot be met,
-                or the objective is not defined.
+        Two processes with one trial, as workers of one name would be given,
+        run it one after the other.
         """
         self.directory.mkdir(parents=True, exist_ok=True)
         with (
-            # Workers of one name would have been given one trial.
             only_process(self.directory / "output.txt") as output,
             contextlib.redirect_stdout(output),
         ):
             self.failure.unlink(missing_ok=True)
             self._write_config()
             try:
-                self._check_budget()
-                train(self.config, self.workdir.path)
-                return self._value(objective)
+                yield
             except Exception as error:
                 traceback.print_exc(file=output)
                 self._note(error)
@@ -157,14 +143,12 @@ class Trial:
                 # The next trial needs the memory.
                 keras.utils.clear_session()
 
-    def _check_budget(self):
-        # Costs no memory.
-        try:
-            experiment.allocate(self.config, experiment.members(self.config))
-        except ValueError as error:
-            raise Infeasible(str(error)) from error
+    def value(self, objective):
+        """The objective, one of the names that `measured` returns.
 
-    def _value(self, objective):
+        Raises:
+            keras_tuner.errors.FailedTrialError: If it is not defined.
+        """
         value = self.measured().get(objective)
         if value is None or not math.isfinite(value):
             raise keras_tuner.errors.FailedTrialError(
@@ -206,7 +190,7 @@ class Trial:
         }
 
     def hyperparameters(self):
-        """What a search may vary, searched or not: numbers and text."""
+        """What can be varied, whether it is or not: numbers and text."""
         config = self.config
         found = {}
         for name in (
@@ -227,7 +211,7 @@ class Trial:
         }
 
     def outcome(self):
-        """What has come out: a dict with `"status"`, ready for JSON.
+        """The result: a dict with `"status"`, ready for JSON.
 
         The status is `"completed"`, with what `measured` returns;
         `"infeasible"` or `"failed"`, with the reason; or `"unfinished"`.
@@ -243,15 +227,15 @@ class Trial:
             _literals(self.config), width=72, sort_dicts=False
         )
         values = "\n".join("        " + line for line in values.splitlines())
-        with replacing(self.config_file) as unfinished:
-            unfinished.write_text(
-                _CONFIG_FILE.format(
-                    name=self.directory.name,
-                    search=self.directory.parent.parent,
-                    file=self.config_file,
-                    values=values,
-                )
-            )
+        write_text(
+            self.config_file,
+            _CONFIG_FILE.format(
+                name=self.directory.name,
+                tuning=self.directory.parent.parent,
+                file=self.config_file,
+                values=values,
+            ),
+        )
 
 
 class _Placeholder:
@@ -265,7 +249,7 @@ class _Placeholder:
 
 
 def _literals(config):
-    """The values of a config, each of which prints as Python."""
+    """The values of a config, which print as Python."""
     return {
         key: _literals(value)
         if isinstance(value, ConfigDict)

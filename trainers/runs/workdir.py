@@ -1,4 +1,4 @@
-"""The files of a run, and how none of them is ever half written.
+"""The files of a run, none of which is ever half written.
 
     config.json      the full config, which the run belongs to
     allocation.json  the allocation that is trained; at the end with the ties
@@ -11,17 +11,19 @@
     metrics.json     what was measured; written last, so a run that has it is
                      finished
 
-A file is written under another name and then renamed, which either happens or
-does not, whenever the run is killed.
+Files are written by `keras_superweights.files`: whole or not at all, whenever
+the run is killed.
 """
 
-import contextlib
 import json
-import os
 import pathlib
 import shutil
 
-_PREFIX = "unfinished-"
+from configs import base
+from keras_superweights.files import UNFINISHED
+from keras_superweights.files import write_json
+from keras_superweights.files import write_text
+
 _NOTHING = object()
 
 
@@ -63,7 +65,9 @@ class Workdir:
             )
         if not files or config is None:
             return
-        changes = differences(self.config, config.to_dict())
+        changes = differences(
+            self.read_config(), base.completed(config.to_dict())
+        )
         if changes:
             raise ValueError(
                 f"`--workdir` {self.path} belongs to a run with another "
@@ -89,6 +93,29 @@ class Workdir:
         if not self.config.exists():
             write_json(self.config, config.to_dict())
 
+    def read_config(self):
+        """The values of the run's config, as a dict.
+
+        Keys that the library did not have when the run was started are at
+        their defaults.
+
+        Raises:
+            ValueError: If there is no run, or its config.json is damaged.
+        """
+        if not self.config.exists():
+            raise ValueError(
+                "`--workdir` must be the directory of a run. Received: "
+                f"{self.path}, which has no config.json."
+            )
+        values = read_json(self.config)
+        if not isinstance(values, dict):
+            raise ValueError(
+                f"A run must keep its config in {self.config}, as a JSON "
+                f"object. Received: {values!r}. Put the file back, or discard "
+                "the run with `--start_over`."
+            )
+        return base.completed(values)
+
     def keep_allocation(self, allocation, in_force):
         """Writes allocation.json, or refuses one that is not of this run.
 
@@ -108,8 +135,7 @@ class Workdir:
 
     def write_allocation(self, allocation):
         """Writes allocation.json."""
-        with replacing(self.allocation) as unfinished:
-            unfinished.write_text(allocation.to_json())
+        write_text(self.allocation, allocation.to_json())
 
     def _files(self):
         """Names in the directory, without what a killed run leaves behind."""
@@ -121,7 +147,7 @@ class Workdir:
                 f"Received: {self.path}, which is a file."
             )
         names = {entry.name for entry in self.path.iterdir()}
-        return {name for name in names if not name.startswith(_PREFIX)}
+        return {name for name in names if not name.startswith(UNFINISHED)}
 
     def _discard(self):
         for path in (
@@ -140,30 +166,8 @@ class Workdir:
                 path.unlink(missing_ok=True)
 
 
-@contextlib.contextmanager
-def replacing(path):
-    """Gives another path to write to, and renames it to `path` at the end.
-
-    Example:
-
-    ```python
-    with replacing(workdir.model) as path:
-        network.save(path)
-    ```
-    """
-    unfinished = path.with_name(_PREFIX + path.name)
-    yield unfinished
-    os.replace(unfinished, path)
-
-
-def write_json(path, data):
-    """Writes plain data, indented, whole or not at all."""
-    with replacing(path) as unfinished:
-        unfinished.write_text(json.dumps(data, indent=2) + "\n")
-
-
 def read_json(path):
-    """Reads what `write_json` wrote.
+    """Reads a JSON file of a run.
 
     Raises:
         ValueError: If the file is missing or damaged.
@@ -184,7 +188,7 @@ def check_unchanged(path, expected):
     Raises:
         ValueError: Names what does not fit.
     """
-    changes = differences(path, expected)
+    changes = differences(read_json(path), expected)
     if changes:
         raise ValueError(
             f"{path} does not fit its run; it, or what it follows from, was "
@@ -195,10 +199,11 @@ def check_unchanged(path, expected):
         )
 
 
-def differences(path, data):
-    """Lines `place: old -> new`, of the parts of a JSON file that differ."""
-    # As JSON gives it back: lists for tuples.
-    return list(_changes(read_json(path), json.loads(json.dumps(data))))
+def differences(old, new):
+    """Lines `place: old -> new` of the parts of plain data that differ."""
+    # As JSON gives them back: lists for tuples.
+    old, new = (json.loads(json.dumps(data)) for data in (old, new))
+    return list(_changes(old, new))
 
 
 def _changes(old, new, place=""):

@@ -1,34 +1,34 @@
-"""What a search has found: a table, figures, and the trials as JSON."""
+"""The results of a tuning: a table, figures, and the trials as JSON."""
 
 import textwrap
 
 from keras_superweights import figures
 from keras_superweights.callbacks import write_figures
+from keras_superweights.files import write_json
+from keras_superweights.files import write_text
 from keras_superweights.metrics import best_within
-from trainers.report import aligned
-from trainers.workdir import read_json
-from trainers.workdir import replacing
-from trainers.workdir import write_json
+from trainers.phases.report import aligned
+from trainers.runs.workdir import read_json
 
 # Why a trial has failed takes no more than a line.
 _WIDTH = 160
 
 
-def collect(search):
+def collect(tuning):
     """All trials that have begun, in their order.
 
     Args:
-        search: The `definition.Search`.
+        tuning: The `Tuning`.
 
     Returns:
         A list of dicts, ready for JSON: `"trial"`, the `"config"` file, the
-        `"hyperparameters"`, and what `Trial.outcome` says.
+        `"hyperparameters"`, and those of `Trial.outcome`.
     """
-    states = map(read_json, search.tuner.glob("trial_*/trial.json"))
+    states = map(read_json, tuning.tuner.glob("trial_*/trial.json"))
     rows = []
     for state in sorted(states, key=lambda state: int(state["trial_id"])):
         values = state["hyperparameters"]["values"]
-        trial = search.trial(state["trial_id"], values)
+        trial = tuning.trial(state["trial_id"], values)
         rows.append(
             {
                 "trial": state["trial_id"],
@@ -40,50 +40,49 @@ def collect(search):
     return rows
 
 
-def ranked(search, rows):
+def ranked(tuning, rows):
     """The completed trials, the best first."""
     return sorted(
         (row for row in rows if row["status"] == "completed"),
-        key=lambda row: row["metrics"][search.objective],
-        reverse=search.direction == "max",
+        key=lambda row: row["metrics"][tuning.objective],
+        reverse=tuning.direction == "max",
     )
 
 
-def write(search, rows):
+def write(tuning, rows):
     """Writes results.json, results.txt and the Pareto fronts."""
-    write_json(search.path / "results.json", rows)
-    with replacing(search.path / "results.txt") as unfinished:
-        unfinished.write_text(table(search, rows) + "\n")
+    write_json(tuning.path / "results.json", rows)
+    write_text(tuning.path / "results.txt", table(tuning, rows) + "\n")
     points = _points(rows)
     if points:
         write_figures(
-            search.path / "logs",
+            tuning.path / "logs",
             {"search/pareto": figures.pareto_front(points)},
             step=len(rows),
-            figures_dir=search.path / "figures",
+            figures_dir=tuning.path / "figures",
         )
 
 
-def table(search, rows):
+def table(tuning, rows):
     """The trials as text: the best first, then those without a result."""
-    best = ranked(search, rows)
+    best = ranked(tuning, rows)
     points = _points(rows)
     fronts = {
         mark: {p["name"] for p in best_within(points, "parameters", quality)}
         for mark, quality in (("*", "accuracy"), ("+", "nll"))
     }
     # Of members, the names say how many.
-    searched = [name for name in search.varied if name != "num_members"]
+    varied = [name for name in tuning.varied if name != "num_members"]
     measured = ["accuracy", "NLL", "ECE", "parameters"]
-    extra = search.objective not in (
+    extra = tuning.objective not in (
         "accuracy",
         "nll",
         "ece",
         "trainable_parameters",
     )
     if extra:
-        measured.append(search.objective)
-    lines = [("trial", *searched, *measured)]
+        measured.append(tuning.objective)
+    lines = [("trial", *varied, *measured)]
     for row in best:
         metrics = row["metrics"]
         marks = "".join(m for m, on in fronts.items() if row["trial"] in on)
@@ -94,11 +93,11 @@ def table(search, rows):
             f"{metrics['trainable_parameters']:,}",
         ]
         if extra:
-            cells.append(f"{metrics[search.objective]:.4g}")
+            cells.append(f"{metrics[tuning.objective]:.4g}")
         lines.append(
             (
                 f"{row['trial']} {marks}",
-                *(_shown(row["hyperparameters"], name) for name in searched),
+                *(_shown(row["hyperparameters"], name) for name in varied),
                 *cells,
             )
         )
@@ -111,7 +110,7 @@ def table(search, rows):
     if best:
         text += [
             "",
-            f"the best by {search.objective} first, on a validation part of "
+            f"the best by {tuning.objective} first, on a validation part of "
             "the training split;",
             "* more accurate, + lower NLL than all that have no more "
             "parameters",

@@ -1,4 +1,4 @@
-"""What a run prints."""
+"""The lines that a run prints."""
 
 import time
 
@@ -6,11 +6,11 @@ import keras
 
 
 class EpochLine(keras.callbacks.Callback):
-    """Prints a line per epoch about the whole network; the rest is logged.
+    """Prints one line per epoch about the whole network.
 
     Args:
-        name: What the epochs are called.
-        part: Of the data, what the epochs are measured on.
+        name: The first word of each line.
+        part: Name of the data that epochs are measured on.
     """
 
     def __init__(self, name="epoch", part=None):

@@ -20,13 +20,13 @@ METRICS = {
 }
 
 
-def write_columns(directory, values, searched):
+def write_columns(directory, values, varied):
     """Says which hyperparameters and metrics are shown, in which order.
 
     Args:
-        directory: `pathlib.Path` of the search's logs.
+        directory: `pathlib.Path` of the tuning's logs.
         values: The hyperparameters, each with a value such as a trial has.
-        searched: Names of those that differ between trials.
+        varied: Names of those that differ between trials.
     """
     columns = [
         api_pb2.HParamInfo(
@@ -34,7 +34,7 @@ def write_columns(directory, values, searched):
             type="DATA_TYPE_STRING"
             if isinstance(value, str)
             else "DATA_TYPE_FLOAT64",
-            differs=name in searched,
+            differs=name in varied,
         )
         for name, value in values.items()
     ]
@@ -52,8 +52,8 @@ def write_trial(directory, name, values, metrics):
     """Adds a trial, or replaces it.
 
     Args:
-        directory: `pathlib.Path` of the trial, inside the search's.
-        name: What it is called.
+        directory: `pathlib.Path` of the trial, inside that of the tuning.
+        name: The name of the trial.
         values: Dict from hyperparameter to a number or text.
         metrics: Dict with the names of `METRICS`; empty for a trial that
             failed.

@@ -1,0 +1,37 @@
+"""Files that are written whole or not at all, whenever a process is killed."""
+
+import contextlib
+import json
+import os
+import pathlib
+
+# A file has this prefix until it is whole.
+UNFINISHED = "unfinished-"
+
+
+@contextlib.contextmanager
+def replacing(path):
+    """Gives another path to write to, and renames it to `path` at the end.
+
+    Example:
+
+    ```python
+    with replacing("model.keras") as unfinished:
+        network.save(unfinished)
+    ```
+    """
+    path = pathlib.Path(path)
+    unfinished = path.with_name(UNFINISHED + path.name)
+    yield unfinished
+    os.replace(unfinished, path)
+
+
+def write_text(path, text):
+    """Writes a text file."""
+    with replacing(path) as unfinished:
+        unfinished.write_text(text)
+
+
+def write_json(path, data):
+    """Writes plain data as indented JSON."""
+    write_text(path, json.dumps(data, indent=2) + "\n")

@@ -1,0 +1,48 @@
+"""Trying a point of a space: its settings, and whether its budget can be met.
+
+The one piece that `HyperModel` and the training programs have in common.
+"""
+
+from keras_superweights.tuning.extra import keras_tuner
+
+
+class Infeasible(keras_tuner.errors.FailedTrialError):
+    """The budget of a trial cannot be met; the tuner goes on with others."""
+
+
+class TrialSpace:
+    """A space of trials, each of which is allocated before it is trained.
+
+    A subclass defines `allocate(settings)`, which returns the `Allocation` of
+    a trial or raises a `ValueError` if its budget is too small.
+
+    Args:
+        space: The `Space`.
+        candidates: Names of what each member may be, where the space varies
+            the number of members.
+        defaults: Settings that the space does not vary.
+    """
+
+    def __init__(self, space, candidates=(), defaults=None):
+        self.space = space
+        self.candidates = tuple(candidates)
+        self.defaults = dict(defaults or {})
+
+    def declare(self, hp):
+        """Declares the space in a `keras_tuner.HyperParameters`."""
+        self.space.declare(hp, self.candidates)
+
+    def settings(self, values):
+        """The settings of a trial, by the names of `Space`."""
+        return self.defaults | self.space.settings(values)
+
+    def allocation(self, settings):
+        """The allocation of a trial, for which nothing is built.
+
+        Raises:
+            Infeasible: If its budget cannot be met.
+        """
+        try:
+            return self.allocate(settings)
+        except ValueError as error:
+            raise Infeasible(str(error)) from error

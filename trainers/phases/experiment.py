@@ -1,0 +1,333 @@
+"""From a config to what it describes: data, members, sharing, training.
+
+Each value is checked here, where it is used, or by what it is passed to.
+"""
+
+import contextlib
+import dataclasses
+import inspect
+import math
+
+import keras
+
+import keras_superweights as ksw
+from keras_superweights.allocation.specs import is_fraction
+from keras_superweights.allocation.specs import resolve_budget
+from keras_superweights.datasets import ImagePipeline
+from keras_superweights.members.allocating import describe
+from keras_superweights.members.skeleton import skeletons
+from keras_superweights.schedules import LinearWarmup
+from keras_superweights.search.grouping import check_threshold
+from keras_superweights.search.learning import learnable
+from keras_superweights.search.learning import pretraining_allocation
+from keras_superweights.search.recording import check_sketch_size
+from keras_superweights.search.refinement import refinable
+from trainers.devices.strategy import check_strategy
+from trainers.phases import schema
+
+APPLICATIONS = dict(inspect.getmembers(keras.applications, inspect.isfunction))
+MODELS = APPLICATIONS | {
+    build.__name__: build
+    for build in (
+        ksw.models.densenet_bc,
+        ksw.models.vgg11,
+        ksw.models.wide_resnet,
+        ksw.models.wide_resnet_50_2,
+    )
+}
+# Arguments of a model that a config does not set: the data decide them, or
+# that a member starts anew and returns logits.
+_NOT_SAID = {
+    "num_classes",
+    "input_shape",
+    "classes",
+    "weights",
+    "include_top",
+    "input_tensor",
+    "pooling",
+    "classifier_activation",
+}
+RULES = {
+    rule.__name__: rule
+    for rule in (
+        ksw.sharing.HardSharing,
+        ksw.sharing.Independent,
+        ksw.sharing.MixtureEnsembles,
+        ksw.sharing.Shapeshifter,
+        ksw.sharing.SoftSharing,
+        ksw.sharing.SuperWeights,
+    )
+}
+PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
+
+# By set and label `(image_shape, num_classes)`, so that a plan needs no file of
+# these sets.
+_IMAGES = {
+    ("cifar10", "label"): ((32, 32, 3), 10),
+    ("cifar100", "label"): ((32, 32, 3), 100),
+    ("cifar100", "coarse_label"): ((32, 32, 3), 20),
+    ("fashion_mnist", "label"): ((28, 28, 1), 10),
+    ("imagenet2012", "label"): ((None, None, 3), 1000),
+    ("sklearn_digits", "label"): ((8, 8, 1), 10),
+}
+
+
+def check(config):
+    """Refuses a config that describes no run, before anything is built.
+
+    Makes everything that needs neither data nor members; those are checked
+    when they are made, by `pipeline`, `members` and `allocate`.
+
+    Args:
+        config: The `ConfigDict` of a file in `configs/`.
+
+    Raises:
+        ValueError: Names the key or section, what is expected and what was
+            received.
+    """
+    schema.check(config)
+    sharing(config)
+    _builders(config)
+    schema.check_choice("precision", config.precision, PRECISIONS)
+    check_strategy(config.strategy, config.num_cpus)
+    jit_compile(config)
+    optimizer(config, steps_per_epoch=1)
+    decoupling(config)
+    with _section("search"):
+        check_threshold("tau", config.search.tau)
+
+
+@contextlib.contextmanager
+def _section(name):
+    """Says which section of the config an error is about."""
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"In `config.{name}`: {error}") from error
+
+
+def pipeline(config) -> ImagePipeline:
+    """The images that the config names; they must lie prepared on disk."""
+    import tensorflow_datasets as tfds  # a plan needs none of it
+
+    # The digits are prepared on first use, which takes a second.
+    tfds.disable_progress_bar()
+    return ImagePipeline(seed=config.seed, **config.data)
+
+
+def members(config):
+    """The config's members, as models that have shapes but take no memory.
+
+    The shape of images and the number of classes are those of the data.
+    """
+    with policy(config.precision):
+        return skeletons(_builders(config))
+
+
+def _builders(config):
+    """Functions that build the members, which opens no data before."""
+    if not config.members:
+        raise ValueError(
+            "`config.members` must hold at least one member, such as "
+            "{'model': 'wide_resnet', 'depth': 16, 'width': 2}. "
+            f"Received: {config.members}."
+        )
+    builders = []
+    for index, member in enumerate(config.members):
+        name = f"members[{index}]"
+        arguments = dict(member)
+        model = arguments.pop("model", None)
+        schema.check_choice(f"{name}.model", model, MODELS)
+        parameters = inspect.signature(MODELS[model]).parameters
+        needed = {k for k, p in parameters.items() if p.default is p.empty}
+        keys = {"model", *parameters} - _NOT_SAID
+        schema.check_keys(f"config.{name}", member, keys, {"model"} | needed)
+        builders.append(lambda m=model, a=arguments: _build(config, m, a))
+    return builders
+
+
+def _build(config, model, arguments):
+    image_shape, num_classes = _images(config)
+    arguments = {"input_shape": image_shape, **arguments}
+    if model in APPLICATIONS:
+        arguments["classes"] = num_classes
+        arguments["weights"] = arguments["classifier_activation"] = None
+    else:
+        arguments["num_classes"] = num_classes
+    return MODELS[model](**arguments)
+
+
+@contextlib.contextmanager
+def policy(name):
+    """Models built inside compute by this dtype policy; then it is as before.
+
+    A network takes it over from its members. A run must not leave it to the
+    next one in the process.
+    """
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(name)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
+def _images(config):
+    """`(image_shape, num_classes)` of the config's data."""
+    data = config.data
+    image_shape, num_classes = _IMAGES.get(
+        (data.name, data.label), (None, None)
+    )
+    if image_shape and data.size:
+        image_shape = (data.size, data.size, image_shape[-1])
+    if image_shape and None not in image_shape:
+        return image_shape, num_classes
+    images = pipeline(config)
+    return images.image_shape, images.num_classes
+
+
+def allocate(config, members):
+    """The allocation of the members inside the config's budget.
+
+    With a search, the one that it starts from: every cluster tied, or all in
+    one store.
+    """
+    budget = as_budget(config.budget_params)
+    rule = sharing(config)
+    if learns_stores(config):
+        specs = describe(members)
+        budget = resolve_budget(budget, specs)
+        return pretraining_allocation(rule, specs, budget)
+    allocation = ksw.allocate(members, budget, rule)
+    if config.search.pretrain_epochs:
+        check_sketch_size(allocation, config.search.sketch_size or None)
+    return allocation
+
+
+def as_budget(value):
+    """A budget of a config or flag as the library takes it.
+
+    A flag has the type of the value it replaces, here a float: 36.5e6 is a
+    count nevertheless.
+    """
+    is_count = isinstance(value, float) and not is_fraction(value)
+    return int(value) if is_count and value.is_integer() else value
+
+
+def learns_stores(config):
+    """Whether the search of a config is for the stores of Shapeshifter."""
+    rule = RULES[config.sharing.rule]
+    return config.search.pretrain_epochs > 0 and issubclass(
+        rule, ksw.sharing.Shapeshifter
+    )
+
+
+def sharing(config):
+    """The config's rule; with a search, the one that it starts from."""
+    arguments = dict(config.sharing)
+    name = arguments.pop("rule", None)
+    schema.check_choice("sharing.rule", name, RULES)
+    keys = {"rule"} | {field.name for field in dataclasses.fields(RULES[name])}
+    schema.check_keys("config.sharing", config.sharing, keys, {"rule"})
+    with _section("sharing"):
+        rule = RULES[name](**arguments)
+    _check_number("search.pretrain_epochs", config.search.pretrain_epochs)
+    if not config.search.pretrain_epochs:
+        return rule
+    try:
+        return learnable(rule) if learns_stores(config) else refinable(rule)
+    except TypeError as error:
+        raise ValueError(
+            f"`config.sharing` is a rule that cannot be searched: {error} To "
+            "train without a search, set `config.search.pretrain_epochs` to 0."
+        ) from error
+
+
+def decoupling(config):
+    """The callback that decouples coefficients, or none, in a list."""
+    options = config.decouple
+    _check_number("decouple.epoch", options.epoch, most=config.epochs)
+    with _section("decouple"):
+        callback = ksw.callbacks.CoefficientDecoupling(
+            options.beta, options.epoch or 1, options.every or None
+        )
+    return [callback] if options.epoch else []
+
+
+def optimizer(config, steps_per_epoch):
+    """SGD with the config's schedule, whose epochs have so many steps."""
+    options = config.optimizer
+    schema.check_choice(
+        "optimizer.schedule", options.schedule, ("cosine", "steps")
+    )
+    epochs = config.epochs
+    _check_number("epochs", epochs, least=1)
+    _check_number("optimizer.warmup_epochs", options.warmup_epochs, most=epochs)
+    if not 0 < options.learning_rate < math.inf:
+        raise ValueError(
+            "`config.optimizer.learning_rate` must be positive and finite. "
+            f"Received: {options.learning_rate}."
+        )
+    drops, factor = options.drop_epochs, options.drop_factor
+    if (options.schedule == "steps") != (factor is not None) or (
+        drops and factor is None
+    ):
+        raise ValueError(
+            "`config.optimizer.drop_epochs` and `drop_factor` belong to the "
+            "schedule 'steps', which needs both; leave them at () and None for "
+            f"'cosine'. Received: schedule={options.schedule!r}, "
+            f"drop_epochs={drops}, drop_factor={factor}."
+        )
+    if options.schedule == "steps":
+        # Keras uses a value up to its boundary and including it; the first
+        # step of epoch `e` has the number `e * steps_per_epoch`.
+        rate = keras.optimizers.schedules.PiecewiseConstantDecay(
+            [epoch * steps_per_epoch - 1 for epoch in drops],
+            [
+                options.learning_rate * factor**number
+                for number in range(len(drops) + 1)
+            ],
+        )
+    else:
+        rate = keras.optimizers.schedules.CosineDecay(
+            options.learning_rate, epochs * steps_per_epoch
+        )
+    if options.warmup_epochs:
+        rate = LinearWarmup(rate, options.warmup_epochs * steps_per_epoch)
+    with _section("optimizer"):
+        return keras.optimizers.SGD(
+            rate, momentum=options.momentum, nesterov=options.nesterov
+        )
+
+
+def loss(config):
+    """Cross-entropy of logits, for the labels that the pipeline gives."""
+    data = config.data
+    if data.label_smoothing or data.mixup or data.cutmix:
+        return keras.losses.CategoricalCrossentropy(from_logits=True)
+    return keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+
+
+def jit_compile(config):
+    """Whether steps are compiled by XLA."""
+    if config.jit_compile and (
+        config.strategy != "one_device" or config.deterministic
+    ):
+        raise ValueError(
+            "`config.jit_compile` must be False with a strategy of several "
+            "devices, whose steps XLA cannot compile, and with "
+            "`config.deterministic`, for which Keras turns it off. Received: "
+            f"True with strategy={config.strategy!r}, "
+            f"deterministic={config.deterministic}."
+        )
+    return config.jit_compile
+
+
+def _check_number(name, value, least=0, most=math.inf):
+    if value is None or not least <= value <= most:
+        bounded = most < math.inf
+        limit = f" and at most `config.epochs`, {most}" if bounded else ""
+        raise ValueError(
+            f"`config.{name}` must be an integer of at least {least}{limit}. "
+            f"Received: {value!r}."
+        )

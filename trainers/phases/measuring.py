@@ -1,0 +1,142 @@
+"""Measures a trained network: what is reported always, and on demand."""
+
+import itertools
+
+import numpy as np
+
+from keras_superweights import figures
+from keras_superweights.anytime import measure_latency
+from keras_superweights.datasets.corruptions import CORRUPTIONS
+from keras_superweights.metrics import count_flops
+from keras_superweights.metrics import evaluate_corrupted
+from keras_superweights.metrics import evaluate_members
+from keras_superweights.metrics import interpolate_members
+from keras_superweights.metrics import same_architecture
+
+
+def measure(network, logits, labels):
+    """Returns everything that is reported of a network, ready for JSON.
+
+    Args:
+        network: A `SuperWeightNetwork`.
+        logits, labels: What `predict_members` returned.
+
+    Returns:
+        The dict of `keras_superweights.metrics.evaluate_members`, with the
+        time of a single example, measured on this machine, and
+        `"trainable_parameters"`, `"budget_params"`, `"independent_params"`
+        (of the members when they share nothing), and for each of
+        `"members"` also `"name"`, `"parameters"` (as a model of its own),
+        `"parameters_generated"` (those of its kernels that come from banks)
+        and `"flops"`.
+    """
+    allocation = network.allocation
+    flops = [count_flops(member) for member in network.members]
+    metrics = evaluate_members(
+        logits, labels, flops, milliseconds=measure_latency(network)
+    )
+    generated = [0] * len(flops)
+    for kernel, pieces in zip(
+        allocation.kernels, allocation.composition, strict=True
+    ):
+        generated[kernel.member] += kernel.size if pieces else 0
+    metrics["members"] = [
+        {
+            "name": member.name,
+            **measured,
+            "parameters": member.num_params,
+            "parameters_generated": generated[index],
+            "flops": flops[index],
+        }
+        for index, (member, measured) in enumerate(
+            zip(allocation.members, metrics["members"], strict=True)
+        )
+    ]
+    trainable = sum(int(np.prod(v.shape)) for v in network.trainable_variables)
+    return {
+        **metrics,
+        "trainable_parameters": trainable,
+        "budget_params": allocation.budget_params,
+        "independent_params": allocation.independent_params,
+    }
+
+
+def equal_pairs(network):
+    """Pairs `(i, j)` of members of equal architecture.
+
+    Raises:
+        ValueError: If there are none.
+    """
+    members = network.materialize()
+    pairs = [
+        (i, j)
+        for i, j in itertools.combinations(range(len(members)), 2)
+        if same_architecture(members[i], members[j])
+    ]
+    if not pairs:
+        raise ValueError(
+            "`--interpolation` needs two members of equal architecture. "
+            f"Received: {[member.name for member in members]}."
+        )
+    return pairs
+
+
+def measure_interpolation(network, images, pairs, num_points):
+    """Measures the straight line between members, see `interpolate_members`.
+
+    Args:
+        network: A `SuperWeightNetwork`.
+        images: An `ImagePipeline`, whose test split is used.
+        pairs: What `equal_pairs` returned.
+        num_points: Points on each line, both members included.
+
+    Returns:
+        A list of `{"members": [i, j], "split", "points"}`.
+    """
+    members = network.materialize()
+    return [
+        {
+            "members": [i, j],
+            "split": images.test_split,
+            "points": interpolate_members(
+                members[i], members[j], images.test(), num_points
+            ),
+        }
+        for i, j in pairs
+    ]
+
+
+def measure_corruptions(network, images, names):
+    """Measures a network on corrupted copies of the test split.
+
+    Args:
+        network: A `SuperWeightNetwork`.
+        images: An `ImagePipeline`.
+        names: Corruptions, or `["all"]` for all that need no download.
+
+    Returns:
+        The dict of `keras_superweights.metrics.evaluate_corrupted`, with
+        `"split"`.
+    """
+    names = CORRUPTIONS if names == ["all"] else names
+    return {
+        "split": images.test_split,
+        **evaluate_corrupted(network, images, names),
+    }
+
+
+def extra_figures(metrics):
+    """Yields `(tag, figure)` of what was measured on demand."""
+    for way in metrics.get("interpolation", ()):
+        i, j = way["members"]
+        yield (
+            f"evaluation/interpolation_{i}_{j}",
+            figures.interpolation_curve(
+                way["points"], f"member {i}", f"member {j}"
+            ),
+        )
+    if "corruptions" in metrics:
+        yield (
+            "evaluation/corruptions",
+            figures.corruption_curves(metrics["corruptions"]),
+        )

@@ -1,0 +1,74 @@
+"""The keys of a config and the types of their values: those of configs/base.
+
+Values are checked by what they are passed to, see `experiment.check`.
+"""
+
+from ml_collections import ConfigDict
+
+from configs import base
+
+# Their keys are the arguments of what they name.
+_OPEN = ("sharing", "members")
+_NAMES = {int: "an integer", float: "a number", str: "a string"}
+_NAMES |= {bool: "True or False", tuple: "a tuple"}
+
+
+def check(config):
+    """Refuses a config with an unknown or missing key, or a value of no use.
+
+    Args:
+        config: The `ConfigDict` of a file in `configs/`.
+
+    Raises:
+        ValueError: Names the key, and what is expected.
+    """
+    _check_section("config", config, base.get_base())
+
+
+def _check_section(name, section, expected):
+    if not isinstance(section, ConfigDict):
+        raise ValueError(
+            f"`{name}` must be a section with the keys {sorted(expected)}. "
+            f"Received: {section!r}."
+        )
+    check_keys(name, section, expected, expected)
+    for key in expected:
+        path, value = f"{name}.{key}", section[key]
+        kind = expected.get_type(key)
+        if key in _OPEN:
+            continue
+        if kind is ConfigDict:
+            _check_section(path, value, expected[key])
+        elif not (value is None and expected[key] is None):
+            _check_type(path, value, kind)
+
+
+def _check_type(name, value, kind):
+    accepted = {float: (int, float), tuple: (tuple, list)}.get(kind, kind)
+    is_flag = isinstance(value, bool) and kind is not bool
+    if is_flag or not isinstance(value, accepted):
+        raise ValueError(
+            f"`{name}` must be {_NAMES[kind]}. Received: {value!r}."
+        )
+
+
+def check_keys(name, section, known, required):
+    """Refuses a section with unknown keys, or without those required."""
+    unknown = sorted(set(section) - set(known))
+    missing = sorted(set(required) - set(section))
+    if unknown or missing:
+        raise ValueError(
+            f"`{name}` must have the keys {sorted(known)}, of which "
+            f"{sorted(required)} are needed. Received: "
+            f"{'unknown' if unknown else 'without'} "
+            f"{', '.join(map(repr, unknown or missing))}."
+        )
+
+
+def check_choice(name, value, choices):
+    """Refuses a value that is none of the choices."""
+    if value not in choices:
+        raise ValueError(
+            f"`config.{name}` must be one of {sorted(choices)}. "
+            f"Received: {value!r}."
+        )

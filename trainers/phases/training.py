@@ -1,0 +1,163 @@
+"""A run from its config to its metrics; read it from top to bottom."""
+
+from functools import partial
+
+import keras
+import tensorflow as tf
+
+import keras_superweights as ksw
+from keras_superweights import figures
+from keras_superweights.files import replacing
+from keras_superweights.files import write_json
+from trainers.devices.strategy import shared
+from trainers.devices.strategy import strategy
+from trainers.phases import experiment
+from trainers.phases.learning import learn
+from trainers.phases.logs import EpochLine
+from trainers.phases.measuring import measure
+from trainers.phases.search import search
+from trainers.runs.backup import Backup
+from trainers.runs.workdir import Workdir
+from trainers.runs.workdir import read_json
+from trainers.runs.workers import own_workdir
+
+
+def train(config, path, start_over=False):
+    """Trains a config, resuming an interrupted run.
+
+    Args:
+        config: The `ConfigDict` of a file in `configs/`.
+        path: The run's directory.
+        start_over: Whether to discard an earlier run in that directory.
+
+    Returns:
+        The contents of the run's metrics.json.
+
+    Raises:
+        ValueError: If the config does not describe a run, or the directory
+            belongs to something else. Nothing is written or deleted then.
+    """
+    # Config. Whatever is wrong with it, with devices, data, members or budget
+    # shows itself before the first file is written.
+    experiment.check(config)
+    workdir = Workdir(path)
+    workdir.check(None if start_over else config)
+    if workdir.metrics.exists() and not start_over:
+        return read_json(workdir.metrics)
+
+    # Devices, before anything else touches TensorFlow.
+    devices = strategy(config.strategy, config.num_cpus, config.data.batch_size)
+    if config.deterministic:
+        tf.config.experimental.enable_op_determinism()
+
+    # Data: also those that the run is measured on, which open its files.
+    images = experiment.pipeline(config)
+    batches, split = images.measured()
+
+    # Members, without memory, and the allocation to start from.
+    start = experiment.allocate(config, experiment.members(config))
+
+    with own_workdir(devices, workdir, config, start_over) as own:
+        with devices.scope():
+            # What shares: as the rule says, or as a search finds.
+            allocation, found, seconds = _find(config, own, images, start)
+            print(allocation, end="\n\n", flush=True)
+
+            # Every phase starts from the seed, whether those before it were
+            # done in this process or not.
+            keras.utils.set_random_seed(config.seed)
+            network = ksw.SuperWeightNetwork(
+                experiment.members(config),
+                allocation=allocation,
+                weight_decay=config.optimizer.weight_decay,
+                decay_batch_norm=config.optimizer.decay_batch_norm,
+            )
+            network.compile(
+                experiment.optimizer(config, images.steps_per_epoch),
+                experiment.loss(config),
+                metrics=["accuracy"],
+                jit_compile=experiment.jit_compile(config),
+            )
+            backup = Backup(own.backup)
+            _fit(config, own, images, network, allocation, found, backup)
+            with replacing(own.model) as unfinished:
+                network.save(unfinished)
+            own.write_allocation(network.allocation)
+
+        # Report.
+        logits, labels = ksw.metrics.predict_members(network, batches)
+        metrics = {
+            "split": split,
+            **measure(network, logits, labels),
+            "seed": config.seed,
+            "epochs": config.epochs,
+            "seconds": seconds + sum(backup.history["seconds"]),
+            "search": found
+            and {
+                "tau": found.tries[-1].tau,
+                "num_clusters": found.tries[-1].num_clusters,
+                "num_start_clusters": len(found.similarities),
+            },
+        }
+        probabilities = ksw.metrics.ensemble_probabilities(logits)
+        ksw.callbacks.write_figures(
+            own.logs,
+            {
+                "training/curves": figures.training_curves(backup.history),
+                "evaluation/reliability": figures.reliability(
+                    probabilities, labels
+                ),
+                "evaluation/anytime": figures.anytime_curve(metrics["anytime"]),
+            },
+            step=config.epochs,
+            figures_dir=own.figures,
+        )
+        write_json(own.metrics, metrics)
+        return metrics
+
+
+def _find(config, workdir, images, start):
+    """The allocation to train, its `Refinement` or None, and the seconds."""
+    if experiment.learns_stores(config):
+        allocation, seconds = learn(config, workdir, images, start)
+        return allocation, None, seconds
+    if config.search.pretrain_epochs:
+        found, seconds = search(config, workdir, images, start)
+        return found.allocation, found, seconds
+    return start, None, 0.0
+
+
+def _fit(config, workdir, images, network, allocation, found, backup):
+    """Trains the epochs that are not in the backup."""
+    done = backup.restore(network)
+    workdir.keep_allocation(allocation, network.allocation)
+    if done == config.epochs:
+        return
+    _, split = images.measured()
+    training, _ = shared(partial(images.train, config.epochs, first_epoch=done))
+    validation, steps = shared(lambda **shard: images.measured(**shard)[0])
+    network.fit(
+        training,
+        initial_epoch=done,
+        epochs=config.epochs,
+        steps_per_epoch=images.steps_per_epoch,
+        validation_data=validation,
+        validation_steps=steps,
+        # Shuffled by the pipeline, as a function of the epoch.
+        shuffle=False,
+        # Ties change first: the others tell and keep what an epoch ends with.
+        # The backup comes last: what it says is done is logged.
+        callbacks=[
+            *experiment.decoupling(config),
+            EpochLine(part=split),
+            ksw.callbacks.SharingInspector(
+                workdir.logs,
+                workdir.figures,
+                refinement=found,
+                # Ten images to look through.
+                every=-(-config.epochs // 10),
+            ),
+            backup,
+        ],
+        verbose=0,
+    )

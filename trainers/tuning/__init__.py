@@ -1,0 +1,1 @@
+"""Tuning: many runs of one experiment, each a trial."""
