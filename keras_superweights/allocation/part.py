@@ -45,7 +45,7 @@ class Part:
         arguments = {name: as_tuples(value) for name, value in data.items()}
         name = arguments.pop("class")
         part = _CLASSES.get(name)
-        if part is None or not issubclass(part, cls):
+        if part in (None, cls) or not issubclass(part, cls):
             known = [n for n, c in _CLASSES.items() if issubclass(c, cls)]
             raise ValueError(
                 f"`class` must name a {cls.__name__.lower()}: one of "

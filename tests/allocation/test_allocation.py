@@ -9,9 +9,15 @@ from keras_superweights.allocation import BankSpec
 from keras_superweights.allocation import KernelSpec
 from keras_superweights.allocation import MemberSpec
 from keras_superweights.allocation import SuperWeight
-from keras_superweights.allocation.regions import Rectangle
+from keras_superweights.parts import Flat
+from keras_superweights.parts import Mask
+from keras_superweights.parts import Plain
+from keras_superweights.parts import Region
+from keras_superweights.parts import WeightedSum
 from keras_superweights.sharing import MixtureEnsembles
+from keras_superweights.sharing import Shapeshifter
 from keras_superweights.sharing import SuperWeights
+from tests import builders
 
 # Two members; "a" and "b" share, "b" has a piece of its own, "c" is private.
 MEMBERS = (
@@ -24,19 +30,17 @@ MEMBERS = (
 )
 INNER = SuperWeight(
     bank=0,
-    window=(3,),
-    region=(Rectangle(0, 2, 0, 4),),
     kernels=(0, 2),
+    geometry=Region((3,), ((0, 2, 0, 4),)),
+    mixing=WeightedSum((0, 1)),
     num_templates=2,
-    ties=(0, 1),
 )
 OUTER = SuperWeight(
     bank=1,
-    window=(3,),
-    region=(Rectangle(2, 4, 0, 4),),
     kernels=(2,),
+    geometry=Region((3,), ((2, 4, 0, 4),)),
+    mixing=Plain(),
     num_templates=1,
-    ties=(),
 )
 GOOD = Allocation(
     members=MEMBERS,
@@ -45,6 +49,17 @@ GOOD = Allocation(
     budget_params=100,
     sharing="by hand",
     note="A note.",
+)
+# The same kernels, "b" of 48 scalars a masked template of 20.
+MASKED = Allocation(
+    members=MEMBERS,
+    banks=(BankSpec("store", 24),),
+    superweights=(
+        SuperWeight(0, (0,), Flat(24), Plain(), num_templates=1),
+        SuperWeight(0, (2,), Flat(20), Plain(), num_templates=1),
+    ),
+    budget_params=100,
+    transforms=(Mask(20, kernels=(2,)),),
 )
 
 
@@ -55,6 +70,12 @@ def test_the_parameters_are_counted_by_hand():
     assert GOOD.independent_params == (24 + 4 + 7) + (48 + 5)
     assert GOOD.private_kernels == (1,)
     assert GOOD.composition == (((0, 0),), (), ((0, 1), (1, 0)))
+    assert GOOD.num_transform_scalars == 0
+    # Two further copies of the template, whose masks have 9 scalars each.
+    assert MASKED.num_coefficients == 0
+    assert MASKED.num_transform_scalars == 18
+    assert MASKED.num_params == 24 + 18 + 4 + 7 + 5
+    assert MASKED.transforms_of == ((), (), MASKED.transforms)
 
 
 def test_the_table_adds_up_to_its_total():
@@ -69,6 +90,8 @@ def test_the_table_adds_up_to_its_total():
     assert sum(int(row.split()[-1]) for row in rows if "alone" in row) == 4
     assert re.search(r"^inner +2 +2 +48 +4$", text, re.MULTILINE)
     assert re.search(r"^outer +1 +1 +24 +0$", text, re.MULTILINE)
+    assert re.search(r"^masks +1 +18$", str(MASKED), re.MULTILINE)
+    assert re.search(r"^total +58 +0$", str(MASKED), re.MULTILINE)
 
 
 @pytest.mark.parametrize(
@@ -78,22 +101,17 @@ def test_the_table_adds_up_to_its_total():
         SuperWeights(clusters="position"),
         MixtureEnsembles(),
         MixtureEnsembles(disjoint=True),
+        Shapeshifter(),
+        Shapeshifter("emb", stores="shape", upsampling="bilinear"),
     ],
     ids=str,
 )
 @pytest.mark.parametrize("budget", [4400, 6000, 20000])
 def test_json_gives_the_same_allocation_back(sharing, budget):
     shapes = [(3, 3, 3, 8), *[(3, 3, 8, 8)] * 6, (8, 16), (16, 16), (16, 16)]
-    members = [
-        MemberSpec(
-            f"m{m}",
-            tuple(
-                KernelSpec(m, f"l{i}", s) for i, s in enumerate(shapes[: 8 + m])
-            ),
-            other_params=11,
-        )
-        for m in range(3)
-    ]
+    members = builders.members(
+        *[shapes[: 8 + m] for m in range(3)], other_params=11
+    )
     allocation = sharing.allocate(members, budget)
     again = Allocation.from_json(allocation.to_json())
     assert again == allocation
@@ -107,148 +125,149 @@ def test_an_allocation_is_frozen():
         GOOD.budget_params = 1
 
 
-def change(path, value):
-    """A damage: sets, or with `...` deletes, one entry of the JSON."""
-
-    def damage(data):
-        *parents, last = path
-        for key in parents:
-            data = data[key]
-        if value is ...:
-            del data[last]
-        else:
-            data[last] = value
-
-    return damage
+def change(data, path, value):
+    """Sets the entry of a path such as `"banks.1"`; deletes it for `...`."""
+    *parents, last = [int(n) if n.isdigit() else n for n in path.split(".")]
+    for key in parents:
+        data = data[key]
+    if value is ...:
+        del data[last]
+    else:
+        data[last] = value
 
 
 OVERLAP = [[0, 2, 0, 2], [0, 2, 0, 2]]  # as many points as [0, 2, 0, 4]
-DAMAGES = {
-    "no members": (change(["members"], ...), "members"),
-    "members empty": (change(["members"], []), "indices of kernels"),
-    "members null": (change(["members"], None), "NoneType"),
-    "no banks": (change(["banks"], ...), "banks"),
-    "bank gone": (change(["banks", 1], ...), "index of a bank"),
-    "bank too small": (change(["banks", 0, "size"], 47), "lie in its bank"),
-    "bank negative": (change(["banks", 1, "size"], -24), "bank 'outer'"),
-    "bank size is text": (change(["banks", 0, "size"], "48"), "size"),
-    "bank size is a float": (change(["banks", 0, "size"], 48.5), "size"),
-    "bank nobody reads": (
-        lambda d: d["banks"].append({"name": "x", "size": 1}),
-        "'x'",
-    ),
-    "unknown key": (change(["extra"], 1), "extra"),
-    "unknown key of a bank": (change(["banks", 0, "extra"], 1), "extra"),
-    "superweight gone": (change(["superweights", 1], ...), "'outer'"),
-    "bank index": (change(["superweights", 0, "bank"], 2), "index of a bank"),
-    "bank index negative": (
-        change(["superweights", 0, "bank"], -1),
-        "index of a bank",
-    ),
-    "kernel not there": (
-        change(["superweights", 0, "kernels"], [0, 3]),
-        "indices of kernels",
-    ),
-    "kernel twice": (
-        change(["superweights", 0, "kernels"], [2, 2]),
-        "distinct indices",
-    ),
-    "window": (change(["superweights", 0, "window"], [5]), "SuperWeight 0"),
-    "other window": (change(["superweights", 1, "kernels"], [1]), "window"),
-    "region too small": (
-        change(["superweights", 0, "region"], [[0, 1, 0, 4]]),
-        "must tile",
-    ),
-    "region overlaps": (
-        change(["superweights", 0, "region"], OVERLAP),
-        "must tile",
-    ),
-    "regions of two pieces overlap": (
-        change(["superweights", 1, "region"], [[1, 3, 0, 4]]),
-        "must tile",
-    ),
-    "region outside": (
-        change(["superweights", 0, "region"], [[-1, 1, 0, 4]]),
-        "must tile",
-    ),
-    "region of three": (
-        change(["superweights", 0, "region"], [[0, 2, 0]]),
-        "Rectangle",
-    ),
-    "no templates": (
-        change(["superweights", 0, "num_templates"], 0),
-        "positive integer",
-    ),
-    "too many templates": (
-        change(["superweights", 0, "num_templates"], 3),
-        "lie in its bank",
-    ),
-    "ties too few": (change(["superweights", 0, "ties"], [0]), "`ties`"),
-    "tie not there": (change(["superweights", 0, "ties"], [0, 2]), "`ties`"),
-    "tie to a tied row": (
-        change(["superweights", 0, "ties"], [1, 0]),
-        "a row that uses itself",
-    ),
-    "ties gone": (
-        change(["superweights", 0, "ties"], []),
-        "one template needs no coefficients",
-    ),
-    "choice not there": (
-        change(["superweights", 0, "choices"], [[0], [2]]),
-        "`choices`",
-    ),
-    "choices uneven": (
-        change(["superweights", 0, "choices"], [[0], [0, 1]]),
-        "`choices`",
-    ),
-    "choice twice": (
-        change(["superweights", 0, "choices"], [[0, 0], [0, 1]]),
-        "`choices`",
-    ),
-    "first": (change(["superweights", 0, "first"], 2), "lie in its bank"),
-    "first negative": (
-        change(["superweights", 0, "first"], -1),
-        "lie in its bank",
-    ),
-    "budget": (change(["budget_params"], 91), "more than its budget of 91"),
-    "budget is text": (change(["budget_params"], "100"), "budget_params"),
-    "budget is no number": (
-        change(["budget_params"], float("nan")),
-        "budget_params",
-    ),
-    "shape": (change(["members", 1, "kernels", 0, "shape"], [3]), "shape"),
-    "shape is text": (
-        change(["members", 1, "kernels", 0, "shape"], "abc"),
-        "Error",
-    ),
-    "shape wider": (
-        change(["members", 1, "kernels", 0, "shape"], [3, 4, 5]),
-        "kernel 2",
-    ),
-    "kernel of another member": (
-        change(["members", 1, "kernels", 0, "member"], 0),
-        "member",
-    ),
-    "other params negative": (
-        change(["members", 1, "other_params"], -50),
-        "other_params",
-    ),
-}
+FIRST = "superweights.0."
+RECTANGLES = "superweights.0.geometry.rectangles"
+TIES = "superweights.0.mixing.ties"
+CHOICES = "superweights.0.mixing.choices"
+SHAPE = "members.1.kernels.0.shape"
+DAMAGES = [
+    ("members", ..., "members"),
+    ("members", [], "indices of kernels"),
+    ("members", None, "NoneType"),
+    ("banks", ..., "banks"),
+    ("banks.1", ..., "index of a bank"),
+    ("banks.0.size", 47, "lie in its bank"),
+    ("banks.1.size", -24, "bank 'outer'"),
+    ("banks.0.size", "48", "size"),
+    ("banks.0.size", 48.5, "size"),
+    ("extra", 1, "extra"),
+    ("banks.0.extra", 1, "extra"),
+    ("superweights.1", ..., "'outer'"),
+    (FIRST + "bank", 2, "index of a bank"),
+    (FIRST + "bank", -1, "index of a bank"),
+    (FIRST + "kernels", [0, 3], "indices of kernels"),
+    (FIRST + "kernels", [2, 2], "distinct indices"),
+    (FIRST + "num_templates", 0, "positive integer"),
+    (FIRST + "num_templates", 3, "lie in its bank"),
+    (FIRST + "first", 2, "lie in its bank"),
+    (FIRST + "first", -1, "lie in its bank"),
+    (FIRST + "geometry", ..., "geometry"),
+    (FIRST + "geometry.window", [5], "SuperWeight 0"),
+    ("superweights.1.kernels", [1], "window"),
+    (RECTANGLES, [[0, 1, 0, 4]], "must make up"),
+    (RECTANGLES, OVERLAP, "must make up"),
+    ("superweights.1.geometry.rectangles", [[1, 3, 0, 4]], "must make up"),
+    (RECTANGLES, [[-1, 1, 0, 4]], "must make up"),
+    (RECTANGLES, [[0, 2, 0]], "Rectangle"),
+    (RECTANGLES, [], "at least one rectangle"),
+    (TIES, [0], "SuperWeight 0, `ties`"),
+    (TIES, [0, 2], "`ties`"),
+    (TIES, [1, 0], "a row that uses itself"),
+    (TIES, [], "`ties`"),
+    (FIRST + "mixing", {"class": "Plain"}, "SuperWeight 0, `num_templates`"),
+    (CHOICES, [[0], [2]], "SuperWeight 0, `choices`"),
+    (CHOICES, [[0], [0, 1]], "`choices`"),
+    (CHOICES, [[0, 0], [0, 1]], "`choices`"),
+    ("budget_params", 91, "more than its budget of 91"),
+    ("budget_params", "100", "budget_params"),
+    ("budget_params", float("nan"), "budget_params"),
+    (SHAPE, [3], "shape"),
+    (SHAPE, "abc", "Error"),
+    (SHAPE, [3, 4, 5], "kernel 2"),
+    ("members.1.kernels.0.member", 0, "member"),
+    ("members.1.other_params", -50, "other_params"),
+]
 
 
-@pytest.mark.parametrize(("damage", "message"), DAMAGES.values(), ids=DAMAGES)
-def test_damage_is_refused_by_a_message_that_says_where(damage, message):
+@pytest.mark.parametrize(("path", "value", "message"), DAMAGES)
+def test_damage_is_refused_by_a_message_that_says_where(path, value, message):
     data = json.loads(GOOD.to_json())
-    damage(data)
+    change(data, path, value)
     with pytest.raises(ValueError, match=message):
         Allocation.from_json(json.dumps(data))
 
 
+def test_a_bank_that_nobody_reads_is_refused():
+    banks = (*GOOD.banks, BankSpec("x", 1))
+    with pytest.raises(ValueError, match="'x'"):
+        dataclasses.replace(GOOD, banks=banks)
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        ("format", ..., r"no format number.*version 0\.1\.0"),
+        ("format", 0, r"version 0\.1\.0"),
+        ("format", 2, "from 1 to 1.*Received: format 2. Use a newer"),
+        ("format", "1", "Received: format '1'"),
+        ("format", None, "Received: format None"),
+        ("transforms.0.class", "Fold", "must name a transform.*'Fold'"),
+        ("transforms.0.class", "Flat", "must name a transform.*'Flat'"),
+        ("transforms.0.length", 48, "'b' with shape"),
+        ("transforms.0.length", 19, "must make up its shape"),
+        ("transforms.0.extra", 1, "extra"),
+        ("transforms", [], "must make up its shape"),
+        ("superweights.0.geometry.class", "Round", "must name a geometry"),
+        ("superweights.0.geometry.length", 0, "length=0"),
+        ("superweights.0.mixing.class", "Sum", "must name a mixing"),
+        ("superweights.0.mixing", {}, "class"),
+    ],
+)
+def test_other_formats_and_unknown_parts_are_refused(path, value, message):
+    data = json.loads(MASKED.to_json())
+    assert data["format"] == 1
+    change(data, path, value)
+    with pytest.raises(ValueError, match=message):
+        Allocation.from_json(json.dumps(data))
+    with pytest.raises(ValueError, match="no format number"):
+        Allocation.from_json("{}")
+
+
 @pytest.mark.parametrize(
     "text",
-    ["", "{", "[]", "null", "3", '"text"', "{}", GOOD.to_json()[:-2]],
-    ids=["empty", "brace", "list", "null", "number", "text", "{}", "cut off"],
+    ["", "{", "[]", "null", "3", '"text"', GOOD.to_json()[:-2]],
+    ids=["empty", "brace", "list", "null", "number", "text", "cut off"],
 )
 def test_text_that_is_no_allocation_is_refused(text):
     with pytest.raises(ValueError, match="not an allocation"):
         Allocation.from_json(text)
+
+
+def test_ties_are_changed_one_tuple_per_superweight():
+    tied = GOOD.with_ties([(0, 0), ()])
+    assert [each.ties for each in tied.superweights] == [(0, 0), ()]
+    assert tied.num_params == GOOD.num_params
+    assert tied.with_ties([(0, 1), ()]) == GOOD
+    assert GOOD.with_ties([(0, 1), ()]) is GOOD
+    for ties, message in (
+        ([(0, 0)], "each of the 2 SuperWeights. Received: 1"),
+        ([(1, 0), ()], "SuperWeight 0, `ties`"),
+        ([(0, 0), (0,)], "Plain has no coefficients to tie"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            GOOD.with_ties(ties)
+
+
+def test_clusters_are_kernels_that_share_directly_or_by_a_third():
+    assert GOOD.clusters == MASKED.clusters == ((0, 2),)
+    members = builders.members([(2, 2)] * 3, [(2, 2)] * 3)
+    plain = [
+        SuperWeight(bank, kernels, Flat(4), Plain(), num_templates=1)
+        for bank, kernels in enumerate([(4,), (0, 2)])
+    ]
+    banks = [BankSpec("one", 4), BankSpec("two", 4)]
+    allocation = Allocation(tuple(members), tuple(banks), tuple(plain), 100)
+    assert allocation.clusters == ((0, 2), (4,))
+    assert allocation.private_kernels == (1, 3, 5)

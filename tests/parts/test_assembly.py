@@ -5,10 +5,10 @@ import pytest
 
 from keras_superweights.allocation.regions import Rectangle
 from keras_superweights.allocation.regions import nested_regions
-from keras_superweights.banks.assembly import Joint
-from keras_superweights.banks.assembly import Tile
-from keras_superweights.banks.assembly import assemble
-from keras_superweights.banks.assembly import plan_assembly
+from keras_superweights.parts.assembly import Joint
+from keras_superweights.parts.assembly import Tile
+from keras_superweights.parts.assembly import assemble
+from keras_superweights.parts.assembly import plan_assembly
 
 # Four rectangles around a fifth: no cut leaves all of them whole.
 PINWHEEL = [
