@@ -118,6 +118,7 @@ def kernel_of(allocation, generator, index):
     assert not np.isnan(kernel).any(), "a scalar of no SuperWeight"
     layers = {layer.name: layer for layer in generator.transforms}
     for place, transform in enumerate(allocation.transforms_of[index]):
+        kernel = np.ravel(kernel)
         layer = layers[f"transform_{index}_{place}"]
         if isinstance(transform, parts.Mask):
             kernel = masked(kernel, layer.masks.numpy(), shape)

@@ -132,17 +132,19 @@ class Plan:
 
         Raises:
             ValueError: If a kernel has no place, or is private and served, or
-                twice private, or all of it costs too much.
+                twice private, an index is none of the kernels, or all of it
+                costs too much.
         """
         served = {k for each in self.superweights for k in each.kernels}
         private = collections.Counter(self.private)
+        transformed = {k for each in self.transforms for k in each.kernels}
         every = set(range(len(kernels)))
         wrong = {
             "has no place for": every - served - set(private),
             "has twice": (served & set(private))
             | {index for index, times in private.items() if times > 1},
             "has places for indices that are none of": (
-                (served | set(private)) - every
+                (served | set(private) | transformed) - every
             ),
         }
         for says, indices in wrong.items():

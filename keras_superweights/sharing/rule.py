@@ -142,9 +142,9 @@ class Rule:
             planned = plan(kernels, budget_params - fixed)
         except TooSmallError as error:
             self._refuse(error, members, budget_params, fixed)
+        planned.check(self, kernels, budget_params - fixed)
         if self.transforms:
             _give_banks(planned, kernels)
-        planned.check(self, kernels, budget_params - fixed)
         left = budget_params - fixed - planned.cost(kernels)
         note = ""
         if left:

@@ -6,8 +6,6 @@ import keras
 import numpy as np
 import pytest
 
-from keras_superweights.allocation import KernelSpec
-from keras_superweights.allocation import MemberSpec
 from keras_superweights.banks import KernelGenerator
 from keras_superweights.banks import fitting
 from keras_superweights.banks.fitting import fit_banks
@@ -16,30 +14,15 @@ from keras_superweights.sharing import MixtureEnsembles
 from keras_superweights.sharing import Shapeshifter
 from keras_superweights.sharing import SoftSharing
 from keras_superweights.sharing import SuperWeights
+from tests import builders
 
+EQUAL = builders.member(*[(2, 3, 4)] * 6)
+MIXED = builders.member(
+    (3, 3, 2, 4), (3, 3, 4, 4), (4, 6), (6, 8), (3, 3, 4, 4)
+)
+NESTED = builders.member((3, 3, 2, 2), (3, 3, 4, 4), (3, 3, 3, 6), (3, 3, 4, 4))
 
-def member_of(*shapes):
-    kernels = tuple(KernelSpec(0, f"l{i}", s) for i, s in enumerate(shapes))
-    return MemberSpec("net", kernels, other_params=0)
-
-
-def members_of(count):
-    return [
-        MemberSpec(
-            "net",
-            tuple(
-                KernelSpec(member, f"l{i}", shape)
-                for i, shape in enumerate([(3, 3, 2, 2), (3, 3, 4, 4)])
-            ),
-            other_params=0,
-        )
-        for member in range(count)
-    ]
-
-
-EQUAL = member_of(*[(2, 3, 4)] * 6)
-MIXED = member_of((3, 3, 2, 4), (3, 3, 4, 4), (4, 6), (6, 8), (3, 3, 4, 4))
-NESTED = member_of((3, 3, 2, 2), (3, 3, 4, 4), (3, 3, 3, 6), (3, 3, 4, 4))
+TWO = builders.members(*[[(3, 3, 2, 2), (3, 3, 4, 4)]] * 2)
 
 
 def given(allocation, seed=0):
@@ -81,7 +64,7 @@ def fitted(allocation, kernels, **kwargs):
     [
         MixtureEnsembles(max_templates=8).allocate([EQUAL], 6 * 24 + 36),
         SuperWeights(depth_bins=1).allocate([NESTED], 3000),
-        SuperWeights(clusters="position").allocate(members_of(2), 1600),
+        SuperWeights(clusters="position").allocate(TWO, 1600),
         Shapeshifter().allocate([MIXED], 3000),
         Shapeshifter("emb").allocate([MIXED], 3000),
         Shapeshifter(stores="shape").allocate([MIXED], 2000),
@@ -98,7 +81,7 @@ def test_where_there_is_room_kernels_are_met(allocation):
 
 
 def test_one_kernel_for_several_is_their_mean_by_the_inverse_of_their_norms():
-    member = member_of((2, 3, 4), (2, 3, 4), (2, 3, 4))
+    member = builders.member((2, 3, 4), (2, 3, 4), (2, 3, 4))
     kernels = given(allocation := HardSharing().allocate([member], 30))
     generator, error = fitted(allocation, kernels)
     weights = {i: 1 / np.sum(k**2) for i, k in kernels.items()}
@@ -118,7 +101,7 @@ def test_fewer_templates_than_kernels_leave_the_smallest_singular_values(
     """Eckart and Young (1936), of kernels at their relative scale."""
     allocation = rule().allocate([EQUAL], templates * 24 + templates * 6)
     (piece,) = allocation.superweights
-    assert piece.num_mixed == piece.num_templates == templates
+    assert len(piece.templates_of(0)) == piece.num_templates == templates
     kernels = given(allocation)
     rows = [k.ravel() / np.linalg.norm(k) for k in kernels.values()]
     values = np.linalg.svd(np.array(rows), compute_uv=False)
@@ -238,7 +221,7 @@ def test_none_of_the_variables_can_do_better_alone():
     groups = [
         [bank.store for bank in generator.banks],
         [m.coefficients for m in mixtures if m.ties is not None],
-        [upsampler.masks for upsampler in generator.upsamplers.values()],
+        [transform.masks for transform in generator.transforms],
     ]
     for variables in groups:
         values = [np.array(variable) for variable in variables]

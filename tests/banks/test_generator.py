@@ -10,44 +10,38 @@ import pytest
 
 from keras_superweights.allocation import Allocation
 from keras_superweights.allocation import BankSpec
-from keras_superweights.allocation import KernelSpec
-from keras_superweights.allocation import MemberSpec
 from keras_superweights.allocation import SuperWeight
-from keras_superweights.allocation.regions import Rectangle
 from keras_superweights.banks import KernelGenerator
+from keras_superweights.parts import Bilinear
+from keras_superweights.parts import Flat
+from keras_superweights.parts import Mask
+from keras_superweights.parts import Plain
+from keras_superweights.parts import Region
+from keras_superweights.parts import Repeat
+from keras_superweights.parts import WeightedSum
 from keras_superweights.sharing import MixtureEnsembles
 from keras_superweights.sharing import SuperWeights
-
-
-def members_of(*shapes_of_members):
-    return [
-        MemberSpec(
-            f"net{member}",
-            tuple(KernelSpec(member, f"l{i}", s) for i, s in enumerate(shapes)),
-            other_params=0,
-        )
-        for member, shapes in enumerate(shapes_of_members)
-    ]
+from tests import builders
 
 
 def boxes(window, *boxes):
     return [(*window, *box) for box in boxes]
 
 
-NESTED = members_of(
+NESTED = builders.members(
     boxes((3, 3), (2, 2), (4, 4)), boxes((3, 3), (8, 8), (4, 8), (2, 2))
 )
-OVERLAPPING = members_of(
+OVERLAPPING = builders.members(
     boxes((3,), (4, 16), (16, 4)), boxes((3,), (8, 8), (12, 12), (1, 3))
 )
 # Rectangles that no straight cut separates, besides (3, 5) and (5, 3).
-INTERLOCKING = members_of(
+INTERLOCKING = builders.members(
     boxes((1, 1), (1, 7), (7, 1), (3, 5)),
     boxes((1, 1), (5, 3), (6, 6), (7, 7), (2, 2)),
 )
-EQUAL = members_of([(2, 4, 4)] * 4, [(2, 4, 4)] * 4)
-DENSE = members_of([(6, 4), (3, 8)], [(6, 8), (4, 4)])
-WINDOWS = members_of(
+EQUAL = builders.members([(2, 4, 4)] * 4, [(2, 4, 4)] * 4)
+DENSE = builders.members([(6, 4), (3, 8)], [(6, 8), (4, 4)])
+WINDOWS = builders.members(
     [(3, 3, 2, 4), (1, 1, 4, 4), (2, 2, 2, 3, 4), (4, 3)], [(3, 3, 4, 4)]
 )
 
@@ -76,121 +70,71 @@ CASES = {
 }
 
 
-def by_hand(name):
+def by_hand(size_of_bank, superweight, *others, **kwargs):
     """Allocations that no rule makes today but the format allows."""
-    members = members_of([(2, 3, 4), (2, 3, 4), (2, 3, 4)])
-    whole = (Rectangle(0, 3, 0, 4),)
-    if name == "wraps":
-        piece = SuperWeight(0, (2,), whole, (0, 1, 2), 2, (0, 1, 2), first=1)
-        banks = (BankSpec("store", 50),)
-    elif name == "rolls":
-        piece = SuperWeight(0, (2,), whole, (0, 1, 2), 2, (0, 1, 2), first=2)
-        banks = (BankSpec("store", 79),)
-    elif name == "tied choices":
-        piece = SuperWeight(
-            0,
-            (2,),
-            whole,
-            (2, 0, 1),
-            4,
-            (0, 1, 0),
-            choices=((3, 1), (0, 2), (1, 0)),
-        )
-        banks = (BankSpec("store", 96),)
-    elif name == "regions apart":
-        # One piece of two rectangles that do not touch, and one between.
-        region = (Rectangle(0, 3, 0, 1), Rectangle(0, 3, 3, 4))
-        middle = (Rectangle(0, 3, 1, 3),)
-        return Allocation(
-            tuple(members),
-            (BankSpec("outer", 2 * 12), BankSpec("inner", 12)),
-            (
-                SuperWeight(0, (2,), region, (0, 1, 2), 2, (0, 1, 1)),
-                SuperWeight(1, (2,), middle, (2, 0, 1), 1, ()),
-            ),
-            budget_params=1000,
-        )
-    return Allocation(tuple(members), banks, (piece,), budget_params=1000)
+    members = builders.members([(2, 3, 4)] * 3)
+    banks = [
+        BankSpec("store", size_of_bank),
+        *[BankSpec("other", 24)] * len(others),
+    ]
+    return Allocation(
+        tuple(members),
+        tuple(banks),
+        (superweight, *others),
+        budget_params=1000,
+        **kwargs,
+    )
 
 
-BY_HAND = ["wraps", "rolls", "tied choices", "regions apart"]
+WHOLE = Region((2,), ((0, 3, 0, 4),))
+SIDES = Region((2,), ((0, 3, 0, 1), (0, 3, 3, 4)))  # that do not touch
+MIDDLE = Region((2,), ((0, 3, 1, 3),))
+UNTIED = WeightedSum((0, 1, 2))
+CHOICES = WeightedSum((0, 1, 0), ((3, 1), (0, 2), (1, 0)))
+ALL = (0, 1, 2)
+BY_HAND = {
+    "wraps": by_hand(50, SuperWeight(0, ALL, WHOLE, UNTIED, 2, first=1)),
+    "rolls": by_hand(79, SuperWeight(0, ALL, WHOLE, UNTIED, 2, first=2)),
+    "tied choices": by_hand(96, SuperWeight(0, (2, 0, 1), WHOLE, CHOICES, 4)),
+    "regions apart": by_hand(
+        24,
+        SuperWeight(0, ALL, SIDES, WeightedSum((0, 1, 1)), 2),
+        SuperWeight(1, (2, 0, 1), MIDDLE, Plain(), 1),
+    ),
+    "masked sums": by_hand(
+        28,
+        SuperWeight(0, (2, 0, 1), Flat(7), CHOICES, 4),
+        transforms=(Mask(7, kernels=(1, 0, 2)),),
+    ),
+    "transforms of some": by_hand(
+        60,
+        SuperWeight(0, (2, 0), Flat(10), WeightedSum((0, 0)), 6),
+        SuperWeight(1, (1,), WHOLE, Plain(), 1),
+        transforms=(
+            Bilinear(10, kernels=(0,)),
+            Repeat(10, kernels=(2,)),
+        ),
+    ),
+}
 
 
 @pytest.fixture(params=[*CASES, *BY_HAND])
 def allocation(request):
     if request.param in BY_HAND:
-        return by_hand(request.param)
+        return BY_HAND[request.param]
     rule, members, budget = CASES[request.param]
     return rule.allocate(members, budget)
-
-
-def superweight_vector(allocation, generator, number, row):
-    """One SuperWeight of one kernel: a sum over templates, written out."""
-    piece = allocation.superweights[number]
-    store = np.array(generator.banks[piece.bank].store)
-    size = piece.length or math.prod(piece.window) * sum(
-        (b - a) * (d - c) for a, b, c, d in piece.region
-    )
-    template = [
-        store[: len(store) // size * size].reshape(-1, size)[
-            (piece.first + t) % (len(store) // size)
-        ]
-        for t in range(piece.num_templates)
-    ]
-    if not piece.ties:
-        return np.array(template[0])
-    mixture = generator.mixtures[number]
-    used = piece.ties[row]
-    coefficients = np.array(mixture.coefficients)[used]
-    chosen = (
-        piece.choices[used] if piece.choices else range(piece.num_templates)
-    )
-    vector = np.zeros(size)
-    for coefficient, t in zip(coefficients, chosen, strict=True):
-        vector += coefficient * np.array(template[t], "float64")
-    return vector
-
-
-def painted(allocation, generator):
-    """Every kernel, painted scalar by scalar, and how often each was."""
-    kernels = []
-    for index, spec in enumerate(allocation.kernels):
-        kernel = np.full(spec.shape, np.nan)
-        times = np.zeros(spec.shape, "int32")
-        inputs, outputs = spec.shape[-2:]
-        for number, piece in enumerate(allocation.superweights):
-            if index not in piece.kernels:
-                continue
-            row = piece.kernels.index(index)
-            vector = superweight_vector(allocation, generator, number, row)
-            read = 0
-            if piece.length:
-                kernel = vector.reshape(spec.shape)
-                times += 1
-                read = len(vector)
-            for a, b, c, d in piece.region:
-                for place in np.ndindex(*piece.window):
-                    for i in range(a, b):
-                        for j in range(c, d):
-                            if i < inputs and j < outputs:
-                                kernel[(*place, i, j)] = vector[read]
-                                times[(*place, i, j)] += 1
-                            read += 1
-            assert read == len(vector)
-        kernels.append((kernel, times))
-    return kernels
 
 
 def test_kernels_equal_a_numpy_assembly(allocation):
     generator = KernelGenerator(allocation)
     kernels = generator.kernels_from(generator.superweights())
     assert sorted(kernels) == list(range(len(allocation.kernels)))
-    expected = painted(allocation, generator)
-    for index, (kernel, times) in enumerate(expected):
-        assert (times == 1).all(), "a scalar of no or of two SuperWeights"
-        assert kernels[index].shape == allocation.kernels[index].shape
-        np.testing.assert_allclose(kernels[index], kernel, atol=1e-5)
-        np.testing.assert_allclose(generator.kernel(index), kernel, atol=1e-5)
+    for index, spec in enumerate(allocation.kernels):
+        expected = builders.kernel_of(allocation, generator, index)
+        assert kernels[index].shape == spec.shape
+        np.testing.assert_allclose(kernels[index], expected, atol=1e-5)
+        np.testing.assert_allclose(generator.kernel(index), expected, atol=1e-5)
 
 
 def test_the_scalars_of_the_generator_are_those_of_the_allocation(allocation):
@@ -250,8 +194,8 @@ def he_normal(shape):
 
 
 WIDE_RESNETS = {
-    "network": members_of(wrn_16_4()),
-    "ensemble": members_of(wrn_16_4(), wrn_16_4(width=2)),
+    "network": builders.members(wrn_16_4()),
+    "ensemble": builders.members(wrn_16_4(), wrn_16_4(width=2)),
 }
 
 
@@ -285,7 +229,7 @@ def test_kernels_start_he_normal(rule, fraction, members):
 
 
 def test_tied_kernels_of_different_fan_in_share_one_scale_between_theirs():
-    members = members_of([(3, 3, 64, 32), (3, 3, 16, 32)])
+    members = builders.members([(3, 3, 64, 32), (3, 3, 16, 32)])
     rule = SuperWeights(depth_bins=1, tied=True)
     allocation = rule.allocate(members, 3 * 9 * 64 * 32)
     generator = KernelGenerator(allocation)

@@ -1,13 +1,9 @@
 import pytest
 
-from keras_superweights.allocation import KernelSpec
-from keras_superweights.allocation import MemberSpec
 from keras_superweights.sharing import Independent
+from tests import builders
 
-MEMBERS = [
-    MemberSpec("net", (KernelSpec(m, "l", (3, 4, 4)),), other_params=2)
-    for m in range(2)
-]
+MEMBERS = builders.members([(3, 4, 4)], [(3, 4, 4)], other_params=2)
 
 
 def test_every_kernel_stays_with_its_layer():

@@ -1,22 +1,11 @@
 import pytest
 
-from keras_superweights.allocation import KernelSpec
-from keras_superweights.allocation import MemberSpec
+from keras_superweights.parts import Plain
 from keras_superweights.sharing import MixtureEnsembles
+from tests import builders
 
-
-def members_of(count, *shapes, other_params=0):
-    return [
-        MemberSpec(
-            f"net{member}",
-            tuple(KernelSpec(member, f"l{i}", s) for i, s in enumerate(shapes)),
-            other_params,
-        )
-        for member in range(count)
-    ]
-
-
-FOUR_LAYERS = members_of(2, *[(1, 4, 4)] * 4)  # 8 kernels of 16 scalars
+FOUR_LAYERS = builders.members(*[[(1, 4, 4)] * 4] * 2)  # 8 of 16 scalars
+THREE_SHAPES = builders.members(*[[(1, 2, 2), (1, 2, 4), (1, 4, 4)]] * 2)
 
 
 def test_layers_mix_templates_round_robin_member_by_member_alike():
@@ -26,7 +15,7 @@ def test_layers_mix_templates_round_robin_member_by_member_alike():
     (piece,) = allocation.superweights
     assert piece.num_templates == 5
     dealt = ((0, 1), (2, 3), (4, 0), (1, 2))
-    assert piece.choices == dealt + dealt
+    assert piece.mixing.choices == dealt + dealt
 
 
 def test_disjoint_deals_to_the_layers_of_one_member_after_the_other():
@@ -34,7 +23,7 @@ def test_disjoint_deals_to_the_layers_of_one_member_after_the_other():
     allocation = rule.allocate(FOUR_LAYERS, 16 * 16 + 16)
     (piece,) = allocation.superweights
     assert piece.num_templates == 16
-    assert piece.choices == tuple((2 * i, 2 * i + 1) for i in range(8))
+    assert piece.mixing.choices == tuple((2 * i, 2 * i + 1) for i in range(8))
 
 
 def test_at_most_as_many_templates_as_can_be_dealt():
@@ -49,45 +38,39 @@ def test_a_group_with_one_template_is_a_plain_kernel_of_all():
     allocation = MixtureEnsembles().allocate(FOUR_LAYERS, 16)
     (piece,) = allocation.superweights
     assert piece.num_templates == 1
-    assert piece.ties == ()
+    assert piece.mixing == Plain()
     assert allocation.num_params == 16
 
 
 @pytest.mark.parametrize("mix", [False, True])
 def test_a_single_layer_per_member_is_one_plain_kernel_unless_mixed(mix):
-    members = members_of(3, (2, 4, 4), (1, 4, 4), (1, 4, 4))
+    members = builders.members(*[[(2, 4, 4), (1, 4, 4), (1, 4, 4)]] * 3)
     allocation = MixtureEnsembles(mix_single_layers=mix).allocate(
         members, 100_000
     )
-    single = next(p for p in allocation.superweights if p.window == (2,))
+    single = next(p for p in allocation.superweights if p.size == 32)
     assert single.num_templates == (5 if mix else 1)
-    assert bool(single.ties) == mix
+    assert single.ties == ((0, 1, 2) if mix else ())
 
 
 def test_under_a_severe_budget_one_store_is_read_in_turns():
     # Shapes of 4, 8 and 16 scalars need 28 as groups; a store of 16 is less.
-    members = members_of(2, (1, 2, 2), (1, 2, 4), (1, 4, 4))
     rule = MixtureEnsembles(max_templates=2)
     # The store of 16: two templates of 4, two of 8, one of 16, per member.
     least = 16 + 2 * (2 + 2 + 1)
-    allocation = rule.allocate(members, least)
+    allocation = rule.allocate(THREE_SHAPES, least)
     (bank,) = allocation.banks
     assert bank.size == 16
     assert [p.num_templates for p in allocation.superweights] == [2, 2, 1]
-    assert [p.length for p in allocation.superweights] == [4, 8, 16]
-    assert [p.kernels for p in allocation.superweights] == [
-        (0, 3),
-        (1, 4),
-        (2, 5),
-    ]
-    with pytest.raises(ValueError, match=f"works is {least}. Received"):
-        rule.allocate(members, least - 1)
+    assert [p.geometry.length for p in allocation.superweights] == [4, 8, 16]
+    kernels = [p.kernels for p in allocation.superweights]
+    assert kernels == [(0, 3), (1, 4), (2, 5)]
+    builders.refuses_less(rule, THREE_SHAPES, least)
 
 
 def test_all_of_a_severe_budget_goes_into_the_store():
-    members = members_of(2, (1, 2, 2), (1, 2, 4), (1, 4, 4))
     rule = MixtureEnsembles(max_templates=2)
-    allocation = rule.allocate(members, 27)
+    allocation = rule.allocate(THREE_SHAPES, 27)
     (bank,) = allocation.banks
     assert bank.size == 17
     assert allocation.num_params == 27

@@ -5,16 +5,20 @@ import itertools
 import math
 import random
 import re
+import time
 
+import numpy as np
 import pytest
 
-from keras_superweights.allocation import KernelSpec
 from keras_superweights.allocation import MemberSpec
+from keras_superweights.parts import Flat
 from keras_superweights.sharing import HardSharing
 from keras_superweights.sharing import Independent
 from keras_superweights.sharing import MixtureEnsembles
 from keras_superweights.sharing import SoftSharing
 from keras_superweights.sharing import SuperWeights
+from tests import builders
+from tests.builders import smallest_budget
 
 RULES = {
     "SuperWeights": SuperWeights(),
@@ -49,72 +53,14 @@ SPENDING = [
 ]
 
 
-def wide_resnet(member, depth, width, classes=10):
-    """The kernels of WRN-depth-width, written down from the paper."""
-    blocks = (depth - 4) // 6
-    shapes = [(3, 3, 3, 16)]
-    channels = 16
-    norms = 0
-    for stage in range(3):
-        filters = 16 * 2**stage * width
-        for block in range(blocks):
-            norms += 2 * channels + 2 * filters
-            if block == 0 and (channels != filters or stage):
-                shapes.append((1, 1, channels, filters))
-            shapes.append((3, 3, channels, filters))
-            shapes.append((3, 3, filters, filters))
-            channels = filters
-    norms += 2 * channels
-    kernels = tuple(
-        KernelSpec(member, f"conv{i}", shape) for i, shape in enumerate(shapes)
-    )
-    return MemberSpec(
-        f"wrn{depth}_{width}", kernels, norms + (channels + 1) * classes
-    )
-
-
-def any_network(draw, member):
-    """Convolutions and dense layers of any shape, with nothing in common."""
-    kernels = []
-    for index in range(draw.randint(1, 12)):
-        window = draw.choice([(), (1, 1), (3, 3), (3,), (2, 2, 2)])
-        box = (draw.randint(1, 12), draw.randint(1, 12))
-        if draw.random() < 0.3:
-            window, box = (3, 3), (4, 4)  # else few would be alike
-        kind = draw.choice(["conv", "depthwise"] if window else ["dense"])
-        kernels.append(
-            KernelSpec(member, f"layer{index}", (*window, *box), kind=kind)
-        )
-    return MemberSpec(f"net{member}", tuple(kernels), draw.randint(0, 50))
-
-
-def random_members(draw):
-    count = draw.randint(1, 4)
-    if draw.random() < 0.6:
-        return [
-            wide_resnet(m, draw.choice([10, 16, 22, 28]), draw.randint(1, 6))
-            for m in range(count)
-        ]
-    return [any_network(draw, member) for member in range(count)]
-
-
-def minimum_of(rule, members):
-    """The smallest budget, as the error for a budget of 1 names it."""
-    with pytest.raises(ValueError, match="budget that works is") as error:
-        rule.allocate(members, 1)
-    return int(re.search(r"budget that works is (\d+)", str(error.value))[1])
-
-
 def count_scalars(allocation):
     """Trainable scalars, counted from the parts."""
     generated = {k for s in allocation.superweights for k in s.kernels}
     scalars = sum(bank.size for bank in allocation.banks)
     for piece in allocation.superweights:
         if piece.ties:
-            mixed = piece.choices or [range(piece.num_templates)] * len(
-                piece.kernels
-            )
-            scalars += sum(len(row) for row in mixed)
+            every = [range(piece.num_templates)] * len(piece.kernels)
+            scalars += sum(map(len, piece.mixing.choices or every))
     index = 0
     for member in allocation.members:
         scalars += member.other_params
@@ -138,9 +84,9 @@ def test_no_random_case_exceeds_its_budget(rule):
     """50 cases a rule."""
     draw = random.Random(str(rule))
     for _ in range(50):
-        members = random_members(draw)
+        members = builders.any_members(draw)
         independent = sum(member.num_params for member in members)
-        minimum = minimum_of(rule, members)
+        minimum = smallest_budget(rule, members)
         budget = draw.randint(minimum, max(minimum, 4 * independent))
         allocation = rule.allocate(members, budget)
         used = count_scalars(allocation)
@@ -154,22 +100,19 @@ def test_no_random_case_exceeds_its_budget(rule):
 def test_the_smallest_budget_named_is_the_smallest_that_works(rule):
     draw = random.Random(str(rule) + "minimum")
     for _ in range(25):
-        members = random_members(draw)
-        minimum = minimum_of(rule, members)
+        members = builders.any_members(draw)
+        minimum = smallest_budget(rule, members)
         assert count_scalars(rule.allocate(members, minimum)) <= minimum
-        with pytest.raises(ValueError, match=f"works is {minimum}. Received"):
-            rule.allocate(members, minimum - 1)
+        builders.refuses_less(rule, members, minimum)
 
 
 @pytest.mark.parametrize("rule", RULES.values(), ids=RULES)
 def test_equal_kernels_of_one_network_can_share_a_single_one(rule):
     """The smallest network there is: any rule finds its least budget."""
-    kernels = tuple(KernelSpec(0, f"l{i}", (3, 3, 4, 4)) for i in range(5))
-    members = [MemberSpec("equal", kernels, other_params=3)]
-    minimum = minimum_of(rule, members)
+    members = [builders.member(*[(3, 3, 4, 4)] * 5, other_params=3)]
+    minimum = smallest_budget(rule, members)
     rule.allocate(members, minimum)
-    with pytest.raises(ValueError, match=f"works is {minimum}"):
-        rule.allocate(members, minimum - 1)
+    builders.refuses_less(rule, members, minimum)
 
 
 @pytest.mark.parametrize("name", SPENDING)
@@ -180,10 +123,12 @@ def test_ensembles_of_wide_resnets_use_95_percent(name):
     tried = 0
     for _ in range(120):
         members = [
-            wide_resnet(m, draw.choice([16, 22, 28, 34]), draw.randint(2, 10))
+            builders.wide_resnet(
+                m, draw.choice([16, 22, 28, 34]), draw.randint(2, 10)
+            )
             for m in range(draw.randint(2, 4))
         ]
-        minimum = minimum_of(rule, members)
+        minimum = smallest_budget(rule, members)
         independent = sum(member.num_params for member in members)
         # Where one member is most of the ensemble there is no such budget.
         budget = int(draw.uniform(1.5 * minimum, independent))
@@ -196,72 +141,50 @@ def test_ensembles_of_wide_resnets_use_95_percent(name):
     assert tried > 10
 
 
-def scattered(members, allocation):
-    """Each kernel's plane of `(SuperWeight, row)`, painted point by point."""
-    planes = []
-    kernels = [kernel for member in members for kernel in member.kernels]
-    for index, kernel in enumerate(kernels):
-        inputs, outputs = kernel.shape[-2:]
-        plane = [[[] for _ in range(outputs)] for _ in range(inputs)]
-        for s, piece in enumerate(allocation.superweights):
-            if index not in piece.kernels:
-                continue
-            if piece.length:  # read as a vector: the whole plane
-                region = [(0, inputs, 0, outputs)]
-            else:
-                region = piece.region
-                assert piece.window == kernel.shape[:-2]
-            for a, b, c, d in region:
-                for i in range(a, min(b, inputs)):
-                    for j in range(c, min(d, outputs)):
-                        plane[i][j].append(s)
-        planes.append(plane)
-    return planes
-
-
 @pytest.mark.parametrize("rule", RULES.values(), ids=RULES)
 def test_every_scalar_of_a_kernel_comes_from_one_superweight_or_its_own(rule):
+    """Each kernel's box, painted point by point."""
     draw = random.Random(str(rule) + "scalars")
     for _ in range(8):
-        members = [any_network(draw, m) for m in range(draw.randint(1, 3))]
-        minimum = minimum_of(rule, members)
+        members = [
+            builders.any_member(draw, m) for m in range(draw.randint(1, 3))
+        ]
+        minimum = smallest_budget(rule, members)
         for budget in (minimum, 2 * minimum):
             allocation = rule.allocate(members, budget)
             private = set(allocation.private_kernels)
-            planes = scattered(members, allocation)
-            for index, plane in enumerate(planes):
-                owners = {len(point) for row in plane for point in row}
-                assert owners == ({0} if index in private else {1})
+            for index, kernel in enumerate(allocation.kernels):
+                times = np.zeros(kernel.box, int)
+                for piece in allocation.superweights:
+                    if index not in piece.kernels:
+                        continue
+                    if isinstance(piece.geometry, Flat):
+                        times += 1
+                        continue
+                    assert piece.geometry.window == kernel.window
+                    for a, b, c, d in piece.geometry.rectangles:
+                        times[a:b, c:d] += 1
+                assert (times == (0 if index in private else 1)).all()
 
 
 @pytest.mark.parametrize("rule", RULES.values(), ids=RULES)
 def test_the_same_members_give_the_same_allocation(rule):
-    members = random_members(random.Random(3))
-    budget = minimum_of(rule, members) * 2
+    members = builders.any_members(random.Random(3))
+    budget = smallest_budget(rule, members) * 2
     assert rule.allocate(members, budget) == rule.allocate(members, budget)
     assert rule == type(rule)(**vars(rule))
-    assert allocation_text(rule, members, budget).startswith(str(rule))
-
-
-def allocation_text(rule, members, budget):
-    return str(rule.allocate(members, budget))
+    assert str(rule.allocate(members, budget)).startswith(str(rule))
 
 
 @pytest.mark.parametrize("rule", RULES.values(), ids=RULES)
 def test_ten_thousand_kernels_are_allocated_within_seconds(rule):
-    import time
-
-    members = [
-        MemberSpec(
-            f"deep{m}",
-            tuple(
-                KernelSpec(m, f"l{i}", (3, 3, 8 * (1 + i // 500), 8 + m))
-                for i in range(5000)
-            ),
-            other_params=10,
-        )
-        for m in range(2)
-    ]
+    members = builders.members(
+        *[
+            [(3, 3, 8 * (1 + i // 500), 8 + m) for i in range(5000)]
+            for m in range(2)
+        ],
+        other_params=10,
+    )
     independent = sum(member.num_params for member in members)
     started = time.process_time()
     allocation = rule.allocate(members, independent)
@@ -288,15 +211,9 @@ def without(members, left):
     numbers = itertools.count()
     result = []
     for member in members:
-        numbered = [(next(numbers), kernel) for kernel in member.kernels]
-        result.append(
-            MemberSpec(
-                member.name,
-                tuple(kernel for i, kernel in numbered if i in left),
-                member.other_params
-                + sum(math.prod(k.shape) for i, k in numbered if i not in left),
-            )
-        )
+        kept = tuple(k for k in member.kernels if next(numbers) in left)
+        others = member.num_params - sum(math.prod(k.shape) for k in kept)
+        result.append(MemberSpec(member.name, kept, others))
     return result
 
 
@@ -305,16 +222,15 @@ def test_what_is_not_chosen_costs_as_what_cannot_be_shared(rule):
     draw = random.Random(str(rule) + "selection")
     tried = 0
     while tried < 40:
-        members = random_members(draw)
+        members = builders.any_members(draw)
         selective, left = some_of(draw, rule, members)
         if not left:
             continue
         tried += 1
         reduced = without(members, left)
-        minimum = minimum_of(selective, members)
-        assert minimum == minimum_of(rule, reduced)
-        with pytest.raises(ValueError, match=f"works is {minimum}. Received"):
-            selective.allocate(members, minimum - 1)
+        minimum = smallest_budget(selective, members)
+        assert minimum == smallest_budget(rule, reduced)
+        builders.refuses_less(selective, members, minimum)
         independent = sum(member.num_params for member in members)
         budget = draw.randint(minimum, max(minimum, 2 * independent))
         allocation = selective.allocate(members, budget)

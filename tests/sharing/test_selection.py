@@ -7,7 +7,7 @@ from keras_superweights.sharing import HardSharing
 from keras_superweights.sharing import MixtureEnsembles
 from keras_superweights.sharing import SoftSharing
 from keras_superweights.sharing import SuperWeights
-from keras_superweights.sharing import selection
+from keras_superweights.sharing.selection import choose
 
 RULES = [SuperWeights, MixtureEnsembles, SoftSharing, HardSharing]
 SHAPE = (3, 3, 4, 4)
@@ -47,7 +47,7 @@ KERNELS = [kernel for member in MEMBERS for kernel in member.kernels]
 )
 def test_kernels_are_chosen_by_kind_and_by_name(arguments, first_member):
     expected = (*first_member, *(index + 6 for index in first_member))
-    assert selection.chosen(KERNELS, **arguments) == expected
+    assert choose(KERNELS, **arguments) == expected
     for rule in RULES:
         assert rule(**arguments).chosen(MEMBERS) == expected
 
@@ -81,13 +81,12 @@ def test_arguments_of_a_rule_are_printed_so_that_they_can_be_read():
     assert "depth_bins" not in str(rule)
 
 
-def test_the_members_kept_cost_what_the_true_ones_do():
-    indices = (0, 3, 7)
-    kept = selection.keep(MEMBERS, indices)
-    assert [len(member.kernels) for member in kept] == [2, 1]
-    assert [m.num_params for m in kept] == [m.num_params for m in MEMBERS]
-    others = sum(member.num_params for member in MEMBERS) - 3 * 144
-    assert selection.others_params(MEMBERS, indices) == others
+@pytest.mark.parametrize("rule", RULES)
+def test_all_but_the_chosen_kernels_is_fixed(rule):
+    everything = sum(member.num_params for member in MEMBERS)
+    some = rule(exclude=["body/*", "lstm/recurrent_kernel"])
+    assert rule().fixed_params(MEMBERS) == 2 * 5
+    assert some.fixed_params(MEMBERS) == everything - 2 * (144 + 64)
 
 
 @pytest.mark.parametrize("clusters", ["depth", "position"])

@@ -5,20 +5,20 @@ import keras
 import numpy as np
 import pytest
 
+from keras_superweights import parts
 from keras_superweights.allocation import Allocation
-from keras_superweights.allocation import KernelSpec
-from keras_superweights.allocation import MemberSpec
 from keras_superweights.banks import KernelGenerator
 from keras_superweights.share import share
 from keras_superweights.sharing import Shapeshifter
+from tests import builders
+from tests.builders import smallest_budget
 
 MIXINGS = ("wavg", "emb", "rr", "avg")
-UPSAMPLINGS = ("mask", "repeat", "bilinear")
-
-
-def member_of(*shapes, other_params=0):
-    kernels = tuple(KernelSpec(0, f"l{i}", s) for i, s in enumerate(shapes))
-    return MemberSpec("net", kernels, other_params)
+UPSAMPLINGS = {
+    "mask": parts.Mask,
+    "repeat": parts.Repeat,
+    "bilinear": parts.Bilinear,
+}
 
 
 def random_member(draw):
@@ -32,77 +32,39 @@ def random_member(draw):
         )
         for _ in range(draw.randint(1, 8))
     ]
-    return member_of(*shapes, other_params=draw.randint(0, 30))
+    return builders.member(*shapes, other_params=draw.randint(0, 30))
 
 
 def random_rule(draw):
     return Shapeshifter(
         mixing=draw.choice(MIXINGS),
         max_templates=draw.randint(1, 6),
-        upsampling=draw.choice(UPSAMPLINGS),
+        upsampling=draw.choice(list(UPSAMPLINGS)),
         stores=draw.choice(("single", "random", "shape")),
         num_stores=draw.randint(1, 3),
         seed=draw.randint(0, 5),
     )
 
 
-def softmax(logits):
-    weights = np.exp(logits - logits.max())
-    return weights / weights.sum()
-
-
-def kernel_of_the_paper(allocation, generator, index):
-    """One kernel from the variables, by NPAS, sections 3.1 to 3.3 and B.
-
-    Up to a factor: the paper leaves a kernel's scale to batch normalization.
-    """
-    ((number, row),) = allocation.composition[index]
-    piece = allocation.superweights[number]
-    size = allocation.kernels[index].size
-    store = np.array(generator.banks[piece.bank].store, "float64")
-    rows = store[: len(store) // piece.length * piece.length]
-    rows = rows.reshape(-1, piece.length)
-    templates = [
-        rows[(piece.first + t) % len(rows)] for t in range(piece.num_templates)
-    ]
-    if piece.choices:
-        templates = [templates[t] for t in piece.choices[row]]
-    mixture = generator.mixtures[number]
-    if piece.mixing == "wavg":
-        weights = np.array(mixture.coefficients)[row]
-    elif piece.mixing == "emb":
-        embedding = np.array(mixture.coefficients)[row]
-        weights = softmax(
-            embedding @ np.array(mixture.projection) + np.array(mixture.bias)
-        )
-    else:
-        weights = [1 / len(templates)] * len(templates)
-    vector = sum(w * t for w, t in zip(weights, templates, strict=True))
-    if piece.upsampling == "mask":
-        masks = np.array(generator.upsamplers[str(index)].masks)
-        return [
-            vector[i % piece.length]
-            * (
-                masks[i // piece.length - 1, i % piece.length % 9]
-                if i >= piece.length
-                else 1.0
-            )
-            for i in range(size)
-        ]
-    return np.resize(vector, size)
-
-
 @pytest.mark.parametrize("mixing", MIXINGS)
-@pytest.mark.parametrize("upsampling", ["mask", "repeat"])
+@pytest.mark.parametrize("upsampling", UPSAMPLINGS)
 def test_kernels_are_those_of_the_papers_formulas(mixing, upsampling):
+    """NPAS, sections 3.1 to 3.3 and B.
+
+    Means are so up to a factor: the paper leaves a kernel's scale to batch
+    normalization.
+    """
     draw = random.Random(mixing + upsampling)
-    seen = set()
+    upsampled = []
     for _ in range(12):
         member = random_member(draw)
         rule = Shapeshifter(mixing, draw.randint(1, 6), upsampling)
-        least = smallest(rule, member)
+        least = smallest_budget(rule, [member])
         budget = draw.randint(least, 3 * max(least, member.num_params))
         allocation = rule.allocate([member], budget)
+        for transform in allocation.transforms:
+            assert type(transform) is UPSAMPLINGS[upsampling]
+        upsampled += map(bool, allocation.transforms_of)
         generator = KernelGenerator(allocation)
         for mixture in filter(None, generator.mixtures):
             for variable in mixture.trainable_variables:
@@ -111,36 +73,28 @@ def test_kernels_are_those_of_the_papers_formulas(mixing, upsampling):
                 )
         kernels = generator.kernels_from(generator.superweights())
         for index, kernel in enumerate(allocation.kernels):
-            seen.update(
-                (p.mixing, p.upsampling) for p in allocation.superweights
-            )
             assert kernels[index].shape == kernel.shape
-            found = np.ravel(kernels[index]).astype("float64")
-            expected = kernel_of_the_paper(allocation, generator, index)
+            found = np.array(kernels[index], "float64")
+            expected = builders.kernel_of(allocation, generator, index)
             factor = np.linalg.norm(found) / np.linalg.norm(expected)
             ((number, _),) = allocation.composition[index]
-            if allocation.superweights[number].mixing == "wavg":
+            superweight = allocation.superweights[number]
+            if isinstance(superweight.mixing, parts.WeightedSum):
                 assert factor == pytest.approx(1, rel=1e-4)
             np.testing.assert_allclose(
-                found, factor * np.array(expected), rtol=1e-3, atol=1e-5
+                found, factor * expected, rtol=1e-3, atol=1e-5
             )
             np.testing.assert_allclose(
-                np.ravel(generator.kernel(index)), found, rtol=1e-3, atol=1e-5
+                generator.kernel(index), found, rtol=1e-3, atol=1e-5
             )
-    assert len(seen) > 1
-
-
-def smallest(rule, member):
-    with pytest.raises(ValueError, match="smallest budget") as error:
-        rule.allocate([member], 0)
-    return int(str(error.value).split("works is ")[1].split(".")[0])
+    assert set(upsampled) == {True, False}
 
 
 def test_the_smallest_budget_is_the_smallest_that_works():
     draw = random.Random(1)
     for _ in range(60):
         rule, member = random_rule(draw), random_member(draw)
-        least = smallest(rule, member)
+        least = smallest_budget(rule, [member])
         assert rule.allocate([member], least).num_params <= least
         for budget in {least - 1, draw.randint(0, least - 1)}:
             with pytest.raises(ValueError, match=f"works is {least}\\."):
@@ -151,7 +105,7 @@ def test_any_budget_above_it_is_kept_and_json_gives_the_same_back():
     draw = random.Random(2)
     for case in range(150):
         rule, member = random_rule(draw), random_member(draw)
-        least = smallest(rule, member)
+        least = smallest_budget(rule, [member])
         budget = draw.randint(least, 4 * max(least, member.num_params))
         allocation = rule.allocate([member], budget)
         assert allocation.num_params <= budget
@@ -169,7 +123,9 @@ def test_any_budget_above_it_is_kept_and_json_gives_the_same_back():
 @pytest.mark.parametrize("budget", [0.02, 0.3, 1.0, 4.0])
 def test_real_networks_use_what_they_may(mixing, budget):
     shapes = [(3, 3, 16, 160), *[(3, 3, 160, 160)] * 7, (3, 3, 160, 320)]
-    member = member_of(*shapes, *[(3, 3, 320, 320)] * 7, other_params=9000)
+    member = builders.member(
+        *shapes, *[(3, 3, 320, 320)] * 7, other_params=9000
+    )
     scalars = int(budget * member.num_params)
     allocation = Shapeshifter(mixing).allocate([member], scalars)
     assert 0.95 * scalars < allocation.num_params <= scalars
@@ -178,22 +134,24 @@ def test_real_networks_use_what_they_may(mixing, budget):
 @pytest.mark.parametrize("size", [59, 60, 61, 119, 120, 121, 179, 180, 181])
 def test_stores_one_scalar_apart(size):
     """Around one, two and three kernels of 60 scalars."""
-    member = member_of((3, 4, 5), (60, 1))
+    member = builders.member((3, 4, 5), (60, 1))
     rule = Shapeshifter("avg", max_templates=2, upsampling="repeat")
-    (piece,) = rule.allocate([member], size).superweights[:1]
+    allocation = rule.allocate([member], size)
+    piece = allocation.superweights[0]
     assert piece.num_templates == min(2, max(1, size // 60))
-    assert piece.length == min(size, 60)
-    assert piece.upsampling == ("repeat" if size < 60 else "")
+    assert piece.geometry == parts.Flat(min(size, 60))
+    repeated = parts.Repeat(size, kernels=(0, 1))
+    assert allocation.transforms == ((repeated,) if size < 60 else ())
 
 
 def test_kernels_that_mix_the_same_templates_are_one_product():
-    member = member_of((3, 3, 8, 8), (24, 24), (3, 3, 64, 1), (7, 7))
+    member = builders.member((3, 3, 8, 8), (24, 24), (3, 3, 64, 1), (7, 7))
     allocation = Shapeshifter(max_templates=4).allocate([member], 2000)
     assert [p.kernels for p in allocation.superweights] == [(0, 1, 2), (3,)]
 
 
 def test_kernels_that_mix_overlapping_templates_are_one_product():
-    member = member_of(*[(24, 24)] * 5, (7, 7))
+    member = builders.member(*[(24, 24)] * 5, (7, 7))
     for mixing, expected in (("wavg", 2), ("emb", 6)):
         rule = Shapeshifter(mixing, max_templates=4)
         allocation = rule.allocate([member], 10 * 576 + 600)
@@ -202,14 +160,14 @@ def test_kernels_that_mix_overlapping_templates_are_one_product():
         kernels = generator.kernels_from(generator.superweights())
         for index in range(5):
             found = np.ravel(kernels[index])
-            paper = np.array(kernel_of_the_paper(allocation, generator, index))
+            paper = builders.kernel_of(allocation, generator, index).ravel()
             cosine = found @ paper / np.linalg.norm(found)
             assert cosine == pytest.approx(np.linalg.norm(paper), rel=1e-4)
 
 
 def test_kernels_start_with_the_variance_of_their_layer():
     shapes = [(3, 3, 16, 64), (3, 3, 64, 64), (1, 1, 64, 256), (400, 100)]
-    member = member_of(*shapes)
+    member = builders.member(*shapes)
     for mixing in MIXINGS:
         for budget, upsampling in (
             (0.1, "mask"),
@@ -228,7 +186,7 @@ def test_kernels_start_with_the_variance_of_their_layer():
 
 
 def test_learned_rows_start_orthogonal():
-    member = member_of(*[(3, 3, 8, 8)] * 4)
+    member = builders.member(*[(3, 3, 8, 8)] * 4)
     for mixing in ("wavg", "emb"):
         rule = Shapeshifter(mixing, max_templates=6)
         generator = KernelGenerator(rule.allocate([member], 6 * 576 + 300))
@@ -241,7 +199,7 @@ def test_learned_rows_start_orthogonal():
 
 
 def test_which_kernels_share_a_store():
-    member = member_of((3, 3, 4, 4), (4, 4), (3, 3, 4, 4), (8, 4), (4, 4))
+    member = builders.member((3, 3, 4, 4), (4, 4), (3, 3, 4, 4), (8, 4), (4, 4))
 
     def stores(rule):
         groups = {}
@@ -265,7 +223,7 @@ def test_which_kernels_share_a_store():
 
 
 def test_stores_get_the_share_that_their_kernels_have():
-    member = member_of((30, 30), (30, 30), (10, 60), (60, 10))
+    member = builders.member((30, 30), (30, 30), (10, 60), (60, 10))
     rule = Shapeshifter("avg", max_templates=1, stores=("l[01]", "*"))
     # With one template a kernel, stores of 1800 and 1200 could be read whole.
     allocation = rule.allocate([member], 1500)
@@ -273,16 +231,16 @@ def test_stores_get_the_share_that_their_kernels_have():
 
 
 def test_pretraining_mixes_four_templates_resized_to_each_layer():
-    member = member_of((3, 3, 4, 4), (4, 4), (3, 3, 4, 4), other_params=7)
+    member = builders.member((3, 3, 4, 4), (4, 4), (3, 3, 4, 4), other_params=7)
     rule = Shapeshifter()
     allocation = rule.allocate_pretraining([member], 300)
     (bank,) = allocation.banks
     # 300 - 7 - 3 x 4 coefficients, in four equal templates.
     assert bank.size == 280
-    assert [p.kernels for p in allocation.superweights] == [(0, 2), (1,)]
-    assert {(p.num_templates, p.length) for p in allocation.superweights} == {
-        (4, 70)
-    }
+    (piece,) = allocation.superweights
+    assert piece.kernels == (0, 1, 2)
+    assert (piece.num_templates, piece.size) == (4, 70)
+    assert allocation.transforms == (parts.Bilinear(70, kernels=(0, 1, 2)),)
     assert allocation.num_params <= 300
     with pytest.raises(ValueError, match="works is 23"):
         rule.allocate_pretraining([member], 22)
@@ -311,7 +269,7 @@ def test_bad_settings_are_refused(arguments, message):
 
 
 def test_a_mapping_that_does_not_fit_is_refused():
-    member = member_of((3, 4), (4, 4))
+    member = builders.member((3, 4), (4, 4))
     with pytest.raises(ValueError, match="3 numbers for 2 kernels"):
         Shapeshifter(stores=(0, 1, 1)).allocate([member], 28)
     with pytest.raises(ValueError, match="'l1'. End with"):
@@ -321,14 +279,15 @@ def test_a_mapping_that_does_not_fit_is_refused():
 
 
 def test_a_budget_that_is_too_small_says_what_it_is_needed_for():
-    member = member_of((3, 3, 4, 4), (5, 5), other_params=60)
-    least = smallest(Shapeshifter(), member)
+    member = builders.member((3, 3, 4, 4), (5, 5), other_params=60)
+    least = smallest_budget(Shapeshifter(), [member])
     with pytest.raises(ValueError) as error:
         Shapeshifter().allocate([member], 50)
     assert "they keep 60 to themselves" in str(error.value)
     assert f"{least / 229:.1%} of the 229" in str(error.value)
     assert 'upsampling="repeat"' in str(error.value)
-    assert smallest(Shapeshifter(upsampling="repeat"), member) < least
+    repeating = Shapeshifter(upsampling="repeat")
+    assert smallest_budget(repeating, [member]) < least
 
 
 @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
@@ -340,8 +299,8 @@ def test_upsampled_kernels_train_in_mixed_precision(policy):
             layers = [keras.layers.Dense(12) for _ in range(3)]
             model = keras.Sequential([keras.Input((12,)), *layers])
             network = share(model, 0.6, Shapeshifter(upsampling=upsampling))
-            (piece,) = network.allocation.superweights
-            assert piece.upsampling == upsampling
+            (transform,) = network.allocation.transforms
+            assert type(transform) is UPSAMPLINGS[upsampling]
             network.compile("sgd", "mse", run_eagerly=True)
             data = np.ones((4, 12), "float32"), np.ones((4, 12), "float32")
             losses = network.fit(*data, epochs=2, verbose=0).history["loss"]

@@ -10,6 +10,7 @@ from keras_superweights.allocation import MemberSpec
 from keras_superweights.members.allocating import describe
 from keras_superweights.members.cloning import without_memory
 from keras_superweights.sharing import SoftSharing
+from tests import builders
 
 
 def any_members(draw):
@@ -68,15 +69,12 @@ def test_the_least_is_a_template_a_group_and_a_coefficient_a_layer():
                 coefficients = len(group) if len(group) > 1 else 0
                 needed += np.prod(group[0].shape).item() + coefficients
         assert SoftSharing().allocate(members, needed).num_params == needed
-        with pytest.raises(ValueError, match=f"works is {needed}. Received"):
-            SoftSharing().allocate(members, needed - 1)
+        builders.refuses_less(SoftSharing(), members, needed)
 
 
 def least_share(member, rule):
     """The least parameters of the rule, and their part of the member's."""
-    with pytest.raises(ValueError, match="smallest budget") as error:
-        rule.allocate([member], 1)
-    least = int(str(error.value).split("works is ")[1].split(".")[0])
+    least = builders.smallest_budget(rule, [member])
     assert rule.allocate([member], least).num_params == least
     return least, least / member.num_params
 

@@ -1,20 +1,11 @@
 import pytest
 
-from keras_superweights.allocation import KernelSpec
-from keras_superweights.allocation import MemberSpec
 from keras_superweights.sharing import SuperWeights
-
-
-def member(index, *shapes, other_params=0):
-    return MemberSpec(
-        f"net{index}",
-        tuple(KernelSpec(index, f"l{i}", s) for i, s in enumerate(shapes)),
-        other_params,
-    )
+from tests import builders
 
 
 def test_nested_kernels_read_the_banks_of_the_smaller_ones():
-    members = [member(0, (2, 4, 4)), member(1, (2, 8, 8)), member(2, (2, 4, 8))]
+    members = builders.members([(2, 4, 4)], [(2, 8, 8)], [(2, 4, 8)])
     allocation = SuperWeights(depth_bins=1).allocate(members, 1000)
     # Boxes 4x4, then 4x8 adds its right half, then 8x8 its lower half.
     assert [piece.kernels for piece in allocation.superweights] == [
@@ -26,31 +17,31 @@ def test_nested_kernels_read_the_banks_of_the_smaller_ones():
 
 
 def test_one_template_a_bank_costs_the_largest_box_and_a_row_each():
-    members = [member(0, (3, 3, 4, 4)), member(1, (3, 3, 8, 8), other_params=5)]
+    members = builders.members([(3, 3, 4, 4)], [(3, 3, 8, 8)], other_params=5)
     # 9 x 8 x 8 scalars and two rows for the inner piece; a single kernel
     # needs no coefficient for a single template.
-    minimum = 9 * 64 + 2 + 5
-    allocation = SuperWeights(depth_bins=1).allocate(members, minimum)
+    minimum = 9 * 64 + 2 + 2 * 5
+    rule = SuperWeights(depth_bins=1)
+    allocation = rule.allocate(members, minimum)
     assert allocation.num_params == minimum
-    with pytest.raises(ValueError, match=f"works is {minimum}. Received"):
-        SuperWeights(depth_bins=1).allocate(members, minimum - 1)
+    builders.refuses_less(rule, members, minimum)
 
 
 def test_templates_are_dealt_in_proportion_to_kernels():
     # Bank A: three kernels, bank B: one of another window; both of 16 scalars.
-    members = [member(0, *[(1, 4, 4)] * 3, (16, 1))]
+    members = [builders.member(*[(1, 4, 4)] * 3, (16, 1))]
     rule = SuperWeights(depth_bins=1)
     # One each costs 16+3 and 16+1. A's next cost 19, to 3 templates a bank of
     # 3 kernels, before B's ratio of 1 is due.
     allocation = rule.allocate(members, 19 * 3 + 17)
-    counts = {s.window: s.num_templates for s in allocation.superweights}
+    pieces = allocation.superweights
+    counts = {p.geometry.window: p.num_templates for p in pieces}
     assert counts == {(1,): 3, (): 1}
 
 
 def test_banks_are_bounded_by_eight_templates_or_one_per_kernel():
-    few = [member(0, *[(3, 4, 4)] * 2)]
-    many = [member(0, *[(3, 4, 4)] * 12)]
-    for members, bound in ((few, 8), (many, 12)):
+    for count, bound in ((2, 8), (12, 12)):
+        members = [builders.member(*[(3, 4, 4)] * count)]
         allocation = SuperWeights(depth_bins=1).allocate(members, 100_000)
         (piece,) = allocation.superweights
         assert piece.num_templates == bound
@@ -58,7 +49,7 @@ def test_banks_are_bounded_by_eight_templates_or_one_per_kernel():
 
 
 def test_tied_kernels_use_the_first_row():
-    members = [member(0, (3, 4, 4), (3, 4, 8)), member(1, (3, 4, 4))]
+    members = builders.members([(3, 4, 4), (3, 4, 8)], [(3, 4, 4)])
     tied = SuperWeights(depth_bins=1, tied=True).allocate(members, 500)
     loose = SuperWeights(depth_bins=1).allocate(members, 500)
     assert [piece.ties for piece in tied.superweights] == [(0, 0, 0), (0,)]
@@ -67,13 +58,10 @@ def test_tied_kernels_use_the_first_row():
 
 
 def test_positions_share_over_members_only():
-    members = [member(m, (3, 2, 4), (3, 4, 4), (3, 4, 4)) for m in range(2)]
+    members = builders.members(*[[(3, 2, 4), (3, 4, 4), (3, 4, 4)]] * 2)
     allocation = SuperWeights(clusters="position").allocate(members, 1000)
-    assert {p.kernels for p in allocation.superweights} == {
-        (0, 3),
-        (1, 4),
-        (2, 5),
-    }
+    found = {p.kernels for p in allocation.superweights}
+    assert found == {(0, 3), (1, 4), (2, 5)}
 
 
 @pytest.mark.parametrize(
