@@ -74,14 +74,13 @@ def _copy(metric, prefix):
         return keras.metrics.MeanMetricWrapper(
             _accuracy, name=f"{prefix}{metric}"
         )
-    metric = keras.metrics.get(metric)
-    if isinstance(metric, keras.metrics.Metric):
-        config = metric.get_config()
-        config["name"] = f"{prefix}{metric.name}"
-        return type(metric).from_config(config)
-    return keras.metrics.MeanMetricWrapper(
-        metric, name=f"{prefix}{metric.__name__}"
-    )
+    found = keras.metrics.get(metric)
+    if isinstance(found, keras.metrics.Metric):
+        name = metric if isinstance(metric, str) else found.name
+        config = {**found.get_config(), "name": f"{prefix}{name}"}
+        return type(found).from_config(config)
+    name = metric if isinstance(metric, str) else found.__name__
+    return keras.metrics.MeanMetricWrapper(found, name=f"{prefix}{name}")
 
 
 def _accuracy(y_true, y_pred):

@@ -44,7 +44,9 @@ def test_it_trains_evaluates_and_predicts(case):
     np.testing.assert_allclose(network(x, training=True), predicted, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", ["classifier of pixels", "multi-label"])
+@pytest.mark.parametrize(
+    "name", ["classifier of pixels", "multi-label", "mean and variance"]
+)
 def test_a_compiled_step_equals_an_eager_one(name):
     case = CASES[name]
     x, y = case.batch()

@@ -64,6 +64,11 @@ def test_a_metric_may_be_a_name_a_function_or_an_object(metric):
     assert metrics.all[1].name.startswith("member_0_")
 
 
+@pytest.mark.parametrize("name", ["mae", "MeanAbsoluteError"])
+def test_a_metric_given_by_name_is_reported_by_it(name):
+    assert metrics_of(2, [name]).all[1].name == f"member_0_{name}"
+
+
 def test_no_metrics_leave_the_losses():
     names = [metric.name for metric in metrics_of(3, None).all]
     assert names == [*(f"member_{m}_loss" for m in range(3)), "diversity"]

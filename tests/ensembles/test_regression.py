@@ -1,0 +1,201 @@
+"""Values, and how uncertain they are: mixtures of normal distributions."""
+
+import keras
+import numpy as np
+import pytest
+
+import keras_superweights as ksw
+from keras_superweights.ensembles import GaussianNLL
+from keras_superweights.ensembles import Regression
+from keras_superweights.ensembles.choosing import choose_kind
+from tests.ensembles.cases import CASES
+from tests.ensembles.cases import mlp
+
+
+def softplus(x):
+    return np.log1p(np.exp(x))
+
+
+def gaussian_nll(y, mean, variance):
+    squares = (y - mean) ** 2 / variance
+    return np.mean(0.5 * np.log(2 * np.pi * variance) + 0.5 * squares)
+
+
+@pytest.mark.parametrize("shape", [(7, 1), (7, 3), (2, 3, 4, 2)], ids=str)
+def test_values_are_averaged(shape):
+    values = np.random.default_rng(0).normal(size=(3, *shape))
+    found = Regression().prediction(list(values.astype("float32")))
+    np.testing.assert_allclose(found, values.mean(axis=0), atol=1e-6)
+
+
+@pytest.mark.parametrize("k", [1, 3])
+def test_mean_and_variance_are_those_of_the_mixture(k):
+    """Against moments of samples of it, and against the formula."""
+    draw = np.random.default_rng(0)
+    outputs = draw.normal(size=(3, 5, 2 * k)).astype("float32")
+    mu, v = outputs[..., :k], softplus(outputs[..., k:]) + 1e-6
+    mean = mu.mean(axis=0)
+    variance = (v + mu**2).mean(axis=0) - mean**2
+    found = Regression(variance=True).prediction(list(outputs))
+    np.testing.assert_allclose(found, np.hstack([mean, variance]), atol=1e-5)
+    member = draw.integers(0, 3, 200_000)
+    samples = draw.normal(mu[member], np.sqrt(v[member]))
+    np.testing.assert_allclose(found[:, :k], samples.mean(axis=0), atol=0.03)
+    np.testing.assert_allclose(found[:, k:], samples.var(axis=0), rtol=0.03)
+
+
+@pytest.mark.parametrize("mean", [0.0, 1e4])
+def test_the_variance_of_members_that_agree_is_theirs(mean):
+    """Of a large mean too, the square of which would round it away."""
+    raw = -8.0
+    outputs = [np.array([[mean, raw]], "float32")] * 4
+    found = Regression(variance=True).prediction(outputs)
+    expected = [[mean, softplus(raw) + 1e-6]]
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+def test_raw_variances_of_any_size_stay_positive_and_finite():
+    outputs = [np.array([[0, -1e4], [0, 1e4]], "float32")] * 2
+    found = np.array(Regression(variance=True).prediction(outputs))
+    np.testing.assert_allclose(found[:, 1], [1e-6, 1e4])
+
+
+def test_the_loss_by_hand():
+    loss = GaussianNLL()
+    found = float(loss([[1.0], [2.0]], [[0.0, 1.0], [2.0, 4.0]]))
+    first, second = 0.9189385 + 0.5, 0.9189385 + np.log(2)
+    assert found == pytest.approx((first + second) / 2)
+    y = np.random.default_rng(0).normal(size=(4, 3, 2)).astype("float32")
+    pred = np.concatenate([0.5 * y, y**2 + 0.1], axis=-1)
+    assert float(loss(y, pred)) == pytest.approx(
+        gaussian_nll(y, 0.5 * y, y**2 + 0.1), rel=1e-5
+    )
+
+
+def test_values_without_their_axis_are_not_broadcast():
+    y = np.array([1.0, 2.0, 3.0], "float32")
+    pred = np.array([[0, 1], [0, 1], [0, 1]], "float32")
+    loss = GaussianNLL()
+    assert float(loss(y, pred)) == float(loss(y[:, None], pred))
+    for labels in (np.zeros((3, 2)), np.zeros((3, 1, 1)), np.zeros(())):
+        with pytest.raises(ValueError, match="mean and a variance for each"):
+            loss(labels, pred)
+
+
+def test_evaluation_equals_numpy():
+    case = CASES["mean and variance"]
+    network = case.compiled(case.network())
+    x, y = case.batch()
+    logs = network.evaluate(x, y, verbose=0, return_dict=True)
+    outputs = np.array([member(x) for member in network.materialize()])
+    mu, v = outputs[..., :2], softplus(outputs[..., 2:]) + 1e-6
+    mean = mu.mean(axis=0)
+    variance = (v + mu**2).mean(axis=0) - mean**2
+    expected = {
+        "loss": gaussian_nll(y, mean, variance),
+        "rmse": np.sqrt(np.mean((y - mean) ** 2)),
+        "ambiguity": mu.var(axis=0).mean(),
+    }
+    for member in range(len(mu)):
+        errors = (y - mu[member]) ** 2
+        expected[f"member_{member}_loss"] = gaussian_nll(
+            y, mu[member], v[member]
+        )
+        expected[f"member_{member}_rmse"] = np.sqrt(np.mean(errors))
+    r2 = 1 - np.sum((y - mean) ** 2, 0) / np.sum((y - y.mean(0)) ** 2, 0)
+    assert logs["r2_score"] == pytest.approx(r2.mean(), abs=1e-4)
+    for name, value in expected.items():
+        assert logs[name] == pytest.approx(value, abs=1e-5), name
+
+
+def test_ambiguity_is_what_averaging_gains():
+    """Krogh and Vedelsby: members' errors on average, minus the ensemble's."""
+    case = CASES["values"]
+    network = case.compiled(case.network())
+    x, y = case.batch(11)
+    logs = network.evaluate(x, y, batch_size=4, verbose=0, return_dict=True)
+    members = [logs["member_0_loss"], logs["member_1_loss"]]
+    gain = np.mean(members) - logs["loss"]
+    assert logs["ambiguity"] == pytest.approx(gain, rel=1e-4)
+    assert gain > 1e-3
+
+
+def test_mean_and_variance_are_learned():
+    """A line whose noise grows: more than the mean alone can tell."""
+    draw = np.random.default_rng(0)
+    x = draw.uniform(-1, 1, (256, 4)).astype("float32")
+    spread = np.where(x[:, :1] > 0, 1.0, 0.1)
+    y = (x[:, 1:2] + spread * draw.normal(size=(256, 1))).astype("float32")
+    network = ksw.SuperWeightNetwork(
+        [mlp(2), mlp(2)], ensemble=Regression(variance=True)
+    )
+    network.compile(
+        keras.optimizers.Adam(0.03), GaussianNLL(), jit_compile=False
+    )
+    network.fit(x, y, epochs=25, verbose=0)
+    mean, variance = np.split(network.predict(x, verbose=0), 2, axis=-1)
+    assert np.mean(variance[x[:, 0] > 0.2]) > 0.4
+    assert np.mean(variance[x[:, 0] < -0.2]) < 0.2
+    assert np.corrcoef(mean[:, 0], x[:, 1])[0, 1] > 0.8
+
+
+@pytest.mark.parametrize(
+    ("kind", "loss", "message"),
+    [
+        (ksw.ensembles.Classifier(), "mse", r"ensembles.Regression\(\)`"),
+        (ksw.ensembles.MultiLabel(), "mae", r"ensembles.Regression\(\)`"),
+        (
+            ksw.ensembles.Classifier(),
+            keras.losses.Huber(),
+            r"Classifier\(\). Received.*huber.*Regression\(\)`",
+        ),
+        (
+            ksw.ensembles.Classifier(),
+            GaussianNLL(),
+            r"Regression\(variance=True\)`",
+        ),
+        (Regression(), GaussianNLL(), r"Regression\(variance=True\)`"),
+        (Regression(variance=True), "mse", r"variance=True\)\. .*ssion\(\)`"),
+        (
+            Regression(),
+            "sparse_categorical_crossentropy",
+            r"ensembles.Classifier\(\)`",
+        ),
+        (
+            Regression(),
+            keras.losses.BinaryCrossentropy(from_logits=True),
+            r"ensembles.MultiLabel\(\)`",
+        ),
+    ],
+    ids=str,
+)
+def test_a_loss_that_does_not_fit_names_the_kind_that_does(kind, loss, message):
+    with pytest.raises(ValueError, match=message):
+        kind.check_loss(loss)
+
+
+def test_losses_of_values_pass():
+    for loss in ("mse", "MeanAbsoluteError", keras.losses.LogCosh(), "poisson"):
+        Regression().check_loss(loss)
+    Regression(variance=True).check_loss(GaussianNLL())
+
+
+@pytest.mark.parametrize(
+    ("member", "message"),
+    [
+        (mlp(3), r"means and as many.*\(None, 3\).*twice as many units"),
+        (mlp(2, "softplus"), "raw variances.*applies an activation"),
+    ],
+    ids=["odd", "activation"],
+)
+def test_members_without_raw_variances_are_refused(member, message):
+    with pytest.raises(ValueError, match=message):
+        choose_kind(Regression(variance=True), [member, member])
+    choose_kind(Regression(), [member, member])
+
+
+def test_what_is_no_metric_or_argument_of_it_is_refused():
+    with pytest.raises(ValueError, match=r"RootMeanSquaredError\(\)"):
+        Regression().checked_metrics(["accuracy"])
+    with pytest.raises(TypeError, match="variance='yes'"):
+        Regression(variance="yes")
