@@ -78,20 +78,19 @@ FEATURES = {
     "number": np.array(NUMBERS),
 }
 CASES = {
-    vectorized: SENTENCES,
-    weighed: SENTENCES,
-    counted: WORDS,
-    strings: WORDS,
-    integers: NUMBERS,
-    given: WORDS,
-    features: FEATURES,
+    vectorized: tf.constant(SENTENCES),
+    weighed: tf.constant(SENTENCES),
+    counted: tf.constant(WORDS),
+    strings: tf.constant(WORDS),
+    integers: tf.constant(NUMBERS),
+    given: tf.constant(WORDS),
+    features: keras.tree.map_structure(tf.constant, FEATURES),
 }
 
 
 @pytest.mark.parametrize("build", CASES)
 def test_every_copy_has_the_vocabulary(build, tmp_path):
     x = CASES[build]
-    x = x if build is features else tf.constant(x)
     model = build()
     network = ksw.share(model, 1.0, Independent(), initialize="weights")
     np.testing.assert_allclose(network(x), model(x), atol=1e-6)
