@@ -102,3 +102,44 @@ def test_stateful_layers_are_refused():
     x = layers.GRU(3, stateful=True, name="gru")(inputs)
     with pytest.raises(ValueError, match=r"\['gru'\]. Pass `stateful=False`"):
         check_rebuilding(0, keras.Model(inputs, layers.Dense(3)(x)))
+
+
+@keras.saving.register_keras_serializable("rebuilding")
+class OwnModel(keras.Model):
+    """Makes itself of layers without a config, and compiles itself."""
+
+    def __init__(self, units, told=None, **kwargs):
+        inputs = keras.Input((4,))
+        x = layers.Dense(units)(WithoutConfig(object())(inputs))
+        super().__init__(inputs, layers.Dense(2)(x), **kwargs)
+        self.compile(keras.optimizers.Adam(0.1), "mse")
+        self.units = units
+        self.told = units if told is None else told
+
+    def get_config(self):
+        return {"units": self.told, "name": self.name}
+
+    @classmethod
+    def from_config(cls, config):
+        return cls(**config)
+
+
+def test_a_model_with_a_config_of_its_own_is_rebuilt_by_its_class():
+    check_rebuilding(0, OwnModel(5))
+    inner = OwnModel(5, name="inner")
+    inputs = keras.Input((4,))
+    check_rebuilding(0, keras.Model(inputs, layers.Dense(2)(inner(inputs))))
+
+
+@pytest.mark.parametrize(
+    ("told", "message"),
+    [
+        (7, r"at '[\w/]+' weights \[\(4, 5\), .* weights \[\(4, 7\), "),
+        ("x", "rebuild 'own': .*OwnModel has a `get_config`"),
+    ],
+)
+def test_a_wrong_config_of_its_own_is_named(told, message):
+    with pytest.raises(ValueError, match=message) as caught:
+        check_rebuilding(0, OwnModel(5, told=told, name="own"))
+    assert "keras.Model(model.input, model.output)" in str(caught.value)
+    assert "WithoutConfig" not in str(caught.value)

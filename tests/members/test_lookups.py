@@ -1,0 +1,129 @@
+"""Lookup layers keep the vocabularies that they have learned."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import keras_superweights as ksw
+from keras_superweights.sharing import Independent
+
+layers = keras.layers
+SENTENCES = [["the cat sat"], ["a dog ran far"], ["the dog sat"], ["birds"]]
+WORDS = [["cat"], ["dog"], ["cat"], ["bird"]]
+NUMBERS = [[5], [7], [9], [1]]
+
+
+def body(inputs, x, table=False):
+    if table:
+        x = layers.Embedding(20, 6)(x)
+        x = layers.Flatten()(x)
+    x = layers.Dense(8)(layers.Dense(8)(x))
+    return keras.Model(inputs, layers.Dense(2)(x))
+
+
+def looked_up(layer, data, dtype, table=True):
+    layer.adapt(np.array(data[:3]))
+    inputs = keras.Input((1,), dtype=dtype)
+    return body(inputs, layer(inputs), table)
+
+
+def vectorized():
+    layer = layers.TextVectorization(output_sequence_length=4)
+    return looked_up(layer, SENTENCES, "string")
+
+
+def weighed():
+    layer = layers.TextVectorization(output_mode="tf_idf")
+    return looked_up(layer, SENTENCES, "string", table=False)
+
+
+def counted():
+    layer = layers.StringLookup(output_mode="multi_hot", num_oov_indices=2)
+    return looked_up(layer, WORDS, "string", table=False)
+
+
+def strings():
+    return looked_up(layers.StringLookup(mask_token=""), WORDS, "string")
+
+
+def integers():
+    return looked_up(layers.IntegerLookup(), NUMBERS, "int64")
+
+
+def given():
+    layer = layers.StringLookup(vocabulary=["cat", "dog"])
+    inputs = keras.Input((1,), dtype="string")
+    return body(inputs, layer(inputs), True)
+
+
+def features():
+    kinds = keras.utils.FeatureSpace
+    space = kinds(
+        {
+            "word": kinds.string_categorical(),
+            "value": kinds.float_normalized(),
+            "number": kinds.integer_categorical(),
+        },
+        output_mode="concat",
+        crosses=[("word", "number")],
+    )
+    space.adapt(tf.data.Dataset.from_tensor_slices(FEATURES))
+    return body(space.get_inputs(), space.get_encoded_features())
+
+
+FEATURES = {
+    "word": np.array(WORDS),
+    "value": np.array([[1.0], [2], [3], [4]]),
+    "number": np.array(NUMBERS),
+}
+CASES = {
+    vectorized: tf.constant(SENTENCES),
+    weighed: tf.constant(SENTENCES),
+    counted: tf.constant(WORDS),
+    strings: tf.constant(WORDS),
+    integers: tf.constant(NUMBERS),
+    given: tf.constant(WORDS),
+    features: keras.tree.map_structure(tf.constant, FEATURES),
+}
+
+
+@pytest.mark.parametrize("build", CASES)
+def test_every_copy_has_the_vocabulary(build, tmp_path):
+    x = CASES[build]
+    model = build()
+    network = ksw.share(model, 1.0, Independent(), initialize="weights")
+    np.testing.assert_allclose(network(x), model(x), atol=1e-6)
+    network.compile("sgd", "mse")
+    network.fit(x, np.ones((4, 2)), verbose=0)
+    network.save(tmp_path / "network.keras")
+    loaded = keras.models.load_model(tmp_path / "network.keras")
+    (plain,) = loaded.materialize()
+    plain.save(tmp_path / "plain.keras")
+    copies = [loaded, plain, keras.models.load_model(tmp_path / "plain.keras")]
+    for each in (*copies, *network.materialize()):
+        np.testing.assert_allclose(each(x), network(x), atol=1e-6)
+    assert len(np.unique(np.array(network(x))[:, 0])) > 2
+
+
+def test_a_function_may_adapt_its_model():
+    network = ksw.share(vectorized, 0.9)
+    found = network(tf.constant(SENTENCES))
+    np.testing.assert_allclose(
+        network.materialize()[0](tf.constant(SENTENCES)), found, atol=1e-6
+    )
+
+
+def test_the_model_given_is_left_as_it_was():
+    model = strings()
+    (lookup,) = (each for each in model.layers if "lookup" in each.name)
+    ksw.share(model, 0.9)
+    assert lookup.get_config()["vocabulary"] is None
+
+
+def test_a_layer_that_has_not_been_adapted_is_refused():
+    inputs = keras.Input((1,), dtype="string")
+    lookup = layers.StringLookup(name="words")
+    model = body(inputs, lookup(inputs), True)
+    with pytest.raises(ValueError, match=r"that of \['words'\] is empty"):
+        ksw.share(model, 0.9)

@@ -1,0 +1,145 @@
+"""Why kernels cannot be shared, and where it is said."""
+
+import json
+
+import keras
+import pytest
+
+from keras_superweights.allocation import Allocation
+from keras_superweights.layers import walk
+from keras_superweights.members.allocating import allocate
+from keras_superweights.members.shareable import shareable_kernels
+from keras_superweights.members.shareable import unshared_kernels
+from keras_superweights.sharing import Independent
+from tests.members.builders import everything
+from tests.members.builders import sequences
+
+
+@keras.saving.register_keras_serializable("tests")
+class OwnWeight(keras.layers.Layer):
+    """A layer of the user's own, with a kernel and a layer."""
+
+    def build(self, shape):
+        self.matrix = self.add_weight(shape=(shape[-1], 4), name="matrix")
+        self.inner = keras.layers.Dense(4)
+        self.inner.build(shape)
+
+    def call(self, inputs):
+        return inputs @ self.matrix + self.inner(inputs)
+
+
+@keras.saving.register_keras_serializable("tests")
+class OwnDense(keras.layers.Dense):
+    """Might use its kernel otherwise."""
+
+    def call(self, inputs):
+        return super().call(inputs)
+
+
+@keras.saving.register_keras_serializable("tests")
+class OwnCell(keras.layers.GRUCell):
+    """Might use its kernels otherwise; its bias has two axes."""
+
+    def build(self, shape):
+        super().build(shape)
+
+
+def obstacles():
+    """Every reason why a kernel cannot be generated; two that are no such."""
+    layers = keras.layers
+    inner = keras.Input((5, 4))
+    inner = keras.Model(
+        inner, layers.Conv1DTranspose(4, 1, name="up")(inner), name="inner"
+    )
+    sequence = {"return_sequences": True}
+    return sequences(
+        layers.SimpleRNN(4, name="simple", **sequence),
+        OwnDense(4, name="derived"),
+        OwnWeight(name="own"),
+        layers.LSTM(4, recurrent_constraint="non_neg", name="lstm", **sequence),
+        layers.SpectralNormalization(layers.Dense(4), name="normed"),
+        inner,
+        layers.SimpleRNN(4, trainable=False, **sequence),
+        layers.GRU(4, name="gru", **sequence),  # its bias has two axes
+        layers.RNN(OwnCell(4), name="cells", **sequence),
+    )
+
+
+def test_what_cannot_be_shared_is_listed_with_the_reason():
+    model = obstacles()
+    found = unshared_kernels(model)
+    assert [(k.layer, k.weight, k.shape) for k in found] == [
+        ("simple/cell", "kernel", (4, 4)),
+        ("simple/cell", "recurrent_kernel", (4, 4)),
+        ("derived", "kernel", (4, 4)),
+        ("own", "matrix", (4, 4)),
+        ("lstm/cell", "recurrent_kernel", (4, 16)),
+        ("normed", "kernel", (4, 4)),
+        ("inner/up", "kernel", (1, 4, 4)),
+        ("cells/cell", "kernel", (4, 12)),
+        ("cells/cell", "recurrent_kernel", (4, 12)),
+    ]
+    simple, _, derived, own, lstm, normed, up, cell, _ = [
+        kernel.reason for kernel in found
+    ]
+    assert simple.startswith("SimpleRNNCell is not a layer that can")
+    assert derived.startswith(
+        "OwnDense derives from Dense and overrides `call`"
+    )
+    assert own.startswith("OwnWeight is not a layer that can be shared")
+    assert "constraint, NonNeg" in lstm
+    assert normed == "'normed' and 'normed/layer' both hold it"
+    assert up.startswith("Conv1DTranspose is not a layer that")
+    assert cell.startswith("OwnCell derives from GRUCell and overrides `build`")
+
+
+@pytest.mark.parametrize("build", [obstacles, everything])
+def test_every_trained_matrix_is_shared_or_listed_or_in_a_head(build):
+    model = build()
+    lists = [
+        [(path, weight) for path, _, weight in shareable_kernels(model)],
+        [(kernel.layer, kernel.weight) for kernel in unshared_kernels(model)],
+    ]
+    assert not set(lists[0]) & set(lists[1])
+    layers = dict(walk(model))
+    listed = [
+        id(getattr(layers[path], weight))
+        for path, weight in lists[0] + lists[1]
+    ]
+    assert len(set(listed)) == len(listed)
+    matrices = {
+        id(variable)
+        for variable in model.trainable_variables
+        if len(variable.shape) > 1 and variable.name != "bias"
+    }
+    head = model.get_layer("head").kernel
+    assert set(listed) == matrices - {id(head)}
+
+
+def test_an_allocation_says_what_its_members_do_not_share():
+    stack = [OwnDense(4), keras.layers.Dense(4)]
+    members = [obstacles(), sequences(*stack)]
+    allocation = allocate(members, 1.0, Independent())
+    first, second = (member.unshared for member in allocation.members)
+    assert first == unshared_kernels(obstacles())
+    assert [kernel.size for kernel in second] == [16]
+    assert Allocation.from_json(allocation.to_json()) == allocation
+    lines = str(allocation).splitlines()[-2:]
+    assert lines[0].startswith("Member 0, ") and lines[1].startswith("Member 1")
+    # Kernels with one reason are named together.
+    assert (
+        "'simple/cell/kernel', 'simple/cell/recurrent_kernel' (32 scalars): "
+        "SimpleRNNCell"
+    ) in lines[0]
+    for kernel in first:
+        assert f"'{kernel.layer}/{kernel.weight}'" in lines[0]
+        assert kernel.reason in lines[0]
+
+
+def test_allocations_written_without_that_list_are_read():
+    allocation = allocate(everything(), 1.0, Independent())
+    data = json.loads(allocation.to_json())
+    del data["members"][0]["unshared"]
+    (member,) = Allocation.from_json(json.dumps(data)).members
+    assert member.kernels == allocation.members[0].kernels
+    assert member.unshared == ()
