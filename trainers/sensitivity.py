@@ -27,9 +27,7 @@ import copy
 import pathlib
 
 import keras
-from absl import app
 from absl import flags
-from absl import logging
 from ml_collections import config_flags
 
 from keras_superweights import figures
@@ -221,11 +219,7 @@ def table(name, rows):
     return "\n".join([*aligned(lines), *text])
 
 
-def main(argv):
-    if len(argv) > 1:
-        raise app.UsageError(f"Unknown arguments: {argv[1:]}")
-    logging.set_verbosity(logging.ERROR)
-    options = flags.FLAGS
+def main(options):
     try:
         values = [float(value) for value in options.values]
     except ValueError as error:

@@ -16,13 +16,13 @@ from ml_collections import ConfigDict
 from tensorboard import program
 
 from keras_superweights.callbacks import inspector
-from trainers import train
+from tests.trainers.files import contents
 from trainers import tune
+from trainers.phases.training import train
 from trainers.tuning import hparams
 from trainers.tuning import parallel
 from trainers.tuning import results
-from trainers.tuning import trials
-from trainers.tuning.tuning import Search
+from trainers.tuning import tuning
 
 FAKE = runpy.run_path(pathlib.Path(__file__).with_name("tuner_program.py"))
 NUM_TRIALS = FAKE["NUM_TRIALS"]
@@ -72,7 +72,7 @@ def killed_twice(digits_dir, tmp_path_factory):
     path = tmp_path_factory.mktemp("searches") / "killed"
     train = KilledTrain()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(trials, "train", train)
+        patch.setattr(tuning, "train", train)
         for _ in range(2):
             with pytest.raises(Killed):
                 search(path, digits_dir)
@@ -86,10 +86,6 @@ def config_of(file):
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module.get_config()
-
-
-def contents(path):
-    return {p: p.read_bytes() for p in path.rglob("*") if p.is_file()}
 
 
 def test_killed_twice_a_search_has_every_trial_once(killed_twice):
@@ -260,7 +256,7 @@ def test_what_is_finished_is_not_searched_again(
     killed_twice, digits_dir, monkeypatch
 ):
     found, rows, _ = killed_twice
-    monkeypatch.setattr(trials, "train", refuse)
+    monkeypatch.setattr(tuning, "train", refuse)
     assert search(found.path, digits_dir)[1] == rows
 
 
@@ -270,7 +266,7 @@ def test_with_more_trials_it_goes_on(
     found, rows, _ = killed_twice
     path = tmp_path / "copy"
     shutil.copytree(found.path, path)
-    monkeypatch.setattr(trials, "train", FAKE["FakeTrain"]())
+    monkeypatch.setattr(tuning, "train", FAKE["FakeTrain"]())
     _, more = search(path, digits_dir, num_trials=NUM_TRIALS + 1)
     assert len(more) == NUM_TRIALS + 1
     for before, after in zip(rows, more, strict=False):
@@ -306,7 +302,7 @@ def test_a_directory_of_something_else_is_refused_untouched(
 def test_killed_before_it_began_a_search_begins(digits_dir, tmp_path):
     (tmp_path / "lock").write_text("")
     (tmp_path / "unfinished-search.json").write_text('{"algor')
-    Search(
+    tuning.Tuning(
         FAKE["make_config"](digits_dir),
         ConfigDict({"tau": (0.0, 0.5)}),
         tmp_path,
@@ -319,7 +315,7 @@ def test_killed_before_it_began_a_search_begins(digits_dir, tmp_path):
 def test_one_process_at_a_time_owns_a_search(digits_dir, tmp_path):
     with (
         parallel.only_process(tmp_path / "lock"),
-        pytest.raises(ValueError, match="Another process runs the search"),
+        pytest.raises(ValueError, match="Another process runs the tuning"),
     ):
         search(tmp_path, digits_dir)
 
@@ -344,7 +340,7 @@ def test_errors_are_told_and_three_in_a_row_end_a_search(
 ):
     space = FAKE["make_space"]()
     space.budget_params = (1.5, 2.0)
-    monkeypatch.setattr(trials, "train", Failing())
+    monkeypatch.setattr(tuning, "train", Failing())
     told = "3 trials in a row.* the last of them in MemoryError: no more"
     with pytest.raises(ValueError, match=told):
         search(tmp_path, digits_dir, space)
@@ -354,7 +350,7 @@ def test_errors_are_told_and_three_in_a_row_end_a_search(
     output = (tmp_path / "trials" / "3" / "output.txt").read_text()
     assert "Traceback" in output and "MemoryError" in output
     # The same command goes on.
-    monkeypatch.setattr(trials, "train", FAKE["FakeTrain"]())
+    monkeypatch.setattr(tuning, "train", FAKE["FakeTrain"]())
     _, rows = search(tmp_path, digits_dir, space, num_trials=5)
     statuses = [row["status"] for row in rows]
     assert statuses == ["failed"] * 4 + ["completed"]
@@ -374,7 +370,7 @@ def test_the_file_of_the_best_trial_reproduces_what_was_reported(
     try:
         found, rows = tune.tune(config, space, tmp_path / "one", num_trials=1)
         (best,) = results.ranked(found, rows)
-        again = train.train(config_of(best["config"]), tmp_path / "again")
+        again = train(config_of(best["config"]), tmp_path / "again")
     finally:
         tf.config.run_functions_eagerly(False)
     assert again["split"] == "validation"

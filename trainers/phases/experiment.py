@@ -269,16 +269,15 @@ def optimizer(config, steps_per_epoch):
             f"Received: {options.learning_rate}."
         )
     drops, factor = options.drop_epochs, options.drop_factor
-    if (options.schedule == "steps") != (factor is not None) or (
-        drops and factor is None
-    ):
+    has_steps = options.schedule == "steps"
+    if has_steps != (factor is not None) or (drops and not has_steps):
         raise ValueError(
             "`config.optimizer.drop_epochs` and `drop_factor` belong to the "
             "schedule 'steps', which needs both; leave them at () and None for "
             f"'cosine'. Received: schedule={options.schedule!r}, "
             f"drop_epochs={drops}, drop_factor={factor}."
         )
-    if options.schedule == "steps":
+    if has_steps:
         # Keras uses a value up to its boundary and including it; the first
         # step of epoch `e` has the number `e * steps_per_epoch`.
         rate = keras.optimizers.schedules.PiecewiseConstantDecay(

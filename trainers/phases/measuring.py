@@ -15,7 +15,7 @@ from keras_superweights.metrics import same_architecture
 
 
 def measure(network, logits, labels):
-    """Returns everything that is reported of a network, ready for JSON.
+    """Measures everything that is reported of a network, ready for JSON.
 
     Args:
         network: A `SuperWeightNetwork`.

@@ -26,11 +26,6 @@ def check(config):
 
 
 def _check_section(name, section, expected):
-    if not isinstance(section, ConfigDict):
-        raise ValueError(
-            f"`{name}` must be a section with the keys {sorted(expected)}. "
-            f"Received: {section!r}."
-        )
     check_keys(name, section, expected, expected)
     for key in expected:
         path, value = f"{name}.{key}", section[key]
@@ -38,6 +33,11 @@ def _check_section(name, section, expected):
         if key in _OPEN:
             continue
         if kind is ConfigDict:
+            if not isinstance(value, ConfigDict):
+                raise ValueError(
+                    f"`{path}` must be a section with the keys "
+                    f"{sorted(expected[key])}. Received: {value!r}."
+                )
             _check_section(path, value, expected[key])
         elif not (value is None and expected[key] is None):
             _check_type(path, value, kind)
