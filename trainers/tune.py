@@ -121,12 +121,7 @@ class Tuner(keras_tuner.Tuner):
 
 
 def tune(
-    config,
-    space,
-    path,
-    algorithm="random",
-    objective="nll",
-    num_trials=None,
+    config, space, path, algorithm="random", objective="nll", num_trials=None
 ):
     """Tunes a config, resuming an interrupted tuning.
 

@@ -126,7 +126,7 @@ def members(config):
 
 
 def _builders(config):
-    """Functions that build the members, which opens no data before."""
+    """Functions that build the members; until then no data are opened."""
     if not config.members:
         raise ValueError(
             "`config.members` must hold at least one member, such as "
@@ -136,7 +136,7 @@ def _builders(config):
     builders = []
     for index, member in enumerate(config.members):
         name = f"members[{index}]"
-        arguments = dict(member)
+        arguments = dict(member) if hasattr(member, "keys") else {}
         model = arguments.pop("model", None)
         schema.check_choice(f"{name}.model", model, MODELS)
         parameters = inspect.signature(MODELS[model]).parameters

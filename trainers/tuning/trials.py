@@ -194,13 +194,10 @@ class Trial:
         return value
 
     def _note(self, error):
-        failure = {
-            "status": "failed",
-            "reason": f"{type(error).__name__}: {error}",
-        }
+        status, reason = "failed", f"{type(error).__name__}: {error}"
         if isinstance(error, Infeasible):
-            failure = {"status": "infeasible", "reason": str(error)}
-        write_json(self.failure, failure)
+            status, reason = "infeasible", str(error)
+        write_json(self.failure, {"status": status, "reason": reason})
 
     def _write_hparams(self):
         metrics = self.outcome().get("metrics", {})
