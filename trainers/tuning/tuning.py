@@ -136,14 +136,7 @@ class Tuning(TrialSpace):
         )
 
     def run(self, trial_id, values):
-        """Runs a trial, resuming an interrupted one.
-
-        Args:
-            trial_id: Its number, as text.
-            values: Dict from the name of a hyperparameter to its value.
-
-        Returns:
-            The number that is the objective.
+        """Runs a trial, resuming an interrupted one; returns its objective.
 
         Raises:
             keras_tuner.errors.FailedTrialError: If the budget cannot be met,
