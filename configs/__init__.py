@@ -1,1 +1,1 @@
-"""Experiments: one a file, values only."""
+"""Experiments: one per file, values only."""

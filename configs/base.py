@@ -75,6 +75,13 @@ def rule(name, **arguments):
     return ConfigDict({"rule": name, **arguments}).lock()
 
 
+def loaded(values):
+    """The config with these values, a dict; others are at their defaults."""
+    config = get_base().unlock()
+    config.update(values)
+    return config.lock()
+
+
 def completed(values):
     """The values of a config, with keys that came later at their defaults.
 

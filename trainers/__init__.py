@@ -5,20 +5,29 @@ import os
 import sys
 
 from absl import app
+from absl import flags
+from absl import logging
 
 _OURS = {"__main__", "keras_superweights", "trainers", "configs"}
 
 
 def run(main):
-    """Runs a program's `main(argv)` and exits, by `absl.app`.
+    """Runs a program's `main(options)`, its flags, and exits.
 
     What this project refuses ends it with the message alone and exit code 1,
     and so do a config file that cannot be loaded and a worker that is lost.
     Other errors, such as those that TensorFlow raises, show where they come
     from.
     """
+
+    def with_flags(argv):
+        if len(argv) > 1:
+            raise app.UsageError(f"Unknown arguments: {argv[1:]}")
+        logging.set_verbosity(logging.ERROR)
+        main(flags.FLAGS)
+
     try:
-        app.run(main)
+        app.run(with_flags)
     except (ValueError, OSError) as error:
         package = _raised_in(error)
         is_config = isinstance(error, OSError) and package == "ml_collections"

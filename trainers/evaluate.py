@@ -2,11 +2,11 @@
 
     python -m trainers.evaluate --workdir runs/digits
 
-Prints the table that the run ended with, of the model as it was saved, and
-writes nothing. It is measured on the test split, which a run that holds out a
-part of its training split has never seen; `--split` names other images of the
-same set, `--data_dir` looks for the set elsewhere. What takes longer is
-measured when it is asked for:
+Prints the table that the run ended with, for the saved model, and writes
+nothing. It is measured on the test split, which a run that holds out a part of
+its training split has never seen; `--split` names other images of the same
+set, `--data_dir` looks for the set elsewhere. What takes longer is measured on
+demand:
 
     python -m trainers.evaluate --workdir runs/digits --corruptions all
     python -m trainers.evaluate --workdir DIR --interpolation 11
@@ -19,11 +19,9 @@ architecture. Results are added to the run's metrics.json, as `corruptions` and
 """
 
 import keras
-from absl import app
 from absl import flags
-from absl import logging
-from ml_collections import ConfigDict
 
+from configs import base
 from keras_superweights.callbacks import write_figures
 from keras_superweights.files import write_json
 from keras_superweights.metrics import predict_members
@@ -36,7 +34,7 @@ from trainers.runs.workdir import read_json
 
 
 def evaluate(path, split=None, data_dir=None, interpolation=0, corruptions=()):
-    """Measures the model that a run has saved.
+    """Measures the saved model of a run.
 
     Args:
         path: The run's directory.
@@ -57,7 +55,7 @@ def evaluate(path, split=None, data_dir=None, interpolation=0, corruptions=()):
             written then.
     """
     workdir = Workdir(path)
-    config = ConfigDict(workdir.read_config())
+    config = base.loaded(workdir.read_config())
     for file in (workdir.model, workdir.metrics):
         if not file.exists():
             raise ValueError(
@@ -71,7 +69,7 @@ def evaluate(path, split=None, data_dir=None, interpolation=0, corruptions=()):
         config.data.data_dir = data_dir
     images = experiment.pipeline(config)
     network = keras.saving.load_model(workdir.model)
-    # What is wrong shows itself before anything is measured.
+    # Errors show themselves before anything is measured.
     pairs = []
     if interpolation:
         if interpolation < 2:
@@ -102,11 +100,7 @@ def evaluate(path, split=None, data_dir=None, interpolation=0, corruptions=()):
     return {"split": images.test_split, **measured, **more}
 
 
-def main(argv):
-    if len(argv) > 1:
-        raise app.UsageError(f"Unknown arguments: {argv[1:]}")
-    logging.set_verbosity(logging.ERROR)
-    options = flags.FLAGS
+def main(options):
     metrics = evaluate(
         options.workdir,
         options.split,

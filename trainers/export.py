@@ -9,9 +9,7 @@ and compared with the network; the table says what it takes.
 """
 
 import keras
-from absl import app
 from absl import flags
-from absl import logging
 
 from keras_superweights.export import export_network
 from keras_superweights.export import format_exported
@@ -20,7 +18,7 @@ from trainers.runs.workdir import Workdir
 
 
 def export(path, formats=None, output=None):
-    """Exports the model that a run has saved.
+    """Exports the saved model of a run.
 
     Args:
         path: The run's directory.
@@ -46,11 +44,7 @@ def export(path, formats=None, output=None):
     return export_network(network, output or workdir.path / "export", formats)
 
 
-def main(argv):
-    if len(argv) > 1:
-        raise app.UsageError(f"Unknown arguments: {argv[1:]}")
-    logging.set_verbosity(logging.ERROR)
-    options = flags.FLAGS
+def main(options):
     files = export(options.workdir, options.formats, options.output)
     print(format_exported(files))
 

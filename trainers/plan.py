@@ -7,8 +7,8 @@ networks that would never fit this machine, and the memory of a training step,
 take seconds. With a search, the allocation is the one that it starts from.
 `keras_superweights.planning` says what is counted.
 
-A model of one's own is planned by the function that builds it, without
-arguments, or with those in `--model_arguments`:
+A model of your own is planned from the function that builds it, called without
+arguments or with those in `--model_arguments`:
 
     python -m trainers.plan --budget_params 0.3 --rule MixtureEnsembles \
         --model keras_superweights.models:transformer --model_arguments \
@@ -97,7 +97,7 @@ def _imported(name):
 
 
 def _with_arguments(function, options, flag):
-    """What a flag names, with the arguments that another has as JSON."""
+    """The function that a flag names, with its arguments from another flag."""
     text = getattr(options, f"{flag}_arguments")
     try:
         arguments = json.loads(text)
@@ -111,7 +111,7 @@ def _with_arguments(function, options, flag):
 
 
 def _cost(member):
-    """FLOPs as text; of what is counted in part only, nothing."""
+    """FLOPs as text, or nothing if not all of them can be counted."""
     with warnings.catch_warnings(record=True) as uncounted:
         warnings.simplefilter("always")
         try:
@@ -121,10 +121,7 @@ def _cost(member):
     return "" if uncounted else f", {flops / 1e6:,.1f} MFLOPs an example"
 
 
-def main(argv):
-    if len(argv) > 1:
-        raise app.UsageError(f"Unknown arguments: {argv[1:]}")
-    options = flags.FLAGS
+def main(options):
     if (options.config is None) == (options.model is None):
         raise app.UsageError("Give either --config or --model.")
     if options.model:
@@ -132,7 +129,7 @@ def main(argv):
         optimizer = "sgd"
     else:
         members, allocation = plan(options.config)
-        # Steps change the rate, not what it takes.
+        # Steps change the rate, not the memory.
         optimizer = experiment.optimizer(options.config, steps_per_epoch=1)
     if options.optimizer:
         kind = OPTIMIZERS[options.optimizer]
@@ -157,7 +154,9 @@ if __name__ == "__main__":
     )
     flags.DEFINE_string("model", None, "package.module:function.")
     flags.DEFINE_string("model_arguments", "{}", "Its arguments, as JSON.")
-    flags.DEFINE_float("budget_params", None, "Of --model; up to 100 a part.")
+    flags.DEFINE_float(
+        "budget_params", None, "Of --model; up to 100 a fraction."
+    )
     flags.DEFINE_enum("rule", None, sorted(experiment.RULES), "Of --model.")
     flags.DEFINE_string("rule_arguments", "{}", "Its arguments, as JSON.")
     flags.DEFINE_enum(

@@ -27,9 +27,7 @@ import copy
 import pathlib
 
 import keras
-from absl import app
 from absl import flags
-from absl import logging
 from ml_collections import config_flags
 
 from keras_superweights import figures
@@ -44,7 +42,8 @@ from trainers.phases.search import adopt
 from trainers.phases.training import train
 from trainers.runs.workdir import Workdir
 from trainers.tuning.parallel import only_process
-from trainers.tuning.trials import place
+from trainers.tuning.trials import check_varied
+from trainers.tuning.trials import section_of
 
 THRESHOLDS = {
     "tau": (-1.0, 0.0, 0.1, 0.5, 1.0),
@@ -52,6 +51,9 @@ THRESHOLDS = {
 }
 # Parts of the config's budget.
 BUDGETS = (7 / 36.5, 15 / 36.5, 1.0)
+
+# Names of the config, where they are others than the study's.
+_KEYS = {"budget": "budget_params"}
 
 # What the ends of the range of beta are called in the paper.
 _ENDS = {-1.0: "shared", 1.0: "not shared"}
@@ -119,21 +121,7 @@ def _check(config, name):
             f"`--study` must be one of {[*THRESHOLDS, 'budget']}. "
             f"Received: {name!r}."
         )
-    needs = {
-        "tau": ("search.pretrain_epochs", config.search.pretrain_epochs),
-        "beta": ("decouple.epoch", config.decouple.epoch),
-    }
-    key, value = needs.get(name, ("", 1))
-    if not value:
-        raise ValueError(
-            f"`{name}` has no effect where `config.{key}` is 0. Set "
-            f"`config.{key}`."
-        )
-    if config.strategy != "one_device":
-        raise ValueError(
-            "The runs of a study train on one device, one after the other. "
-            f"Received: config.strategy={config.strategy!r}."
-        )
+    check_varied(config, [_KEYS.get(name, name)])
 
 
 def _values(config, name, values):
@@ -147,9 +135,9 @@ def _values(config, name, values):
 
 def _variant(config, name, value):
     variant = copy.deepcopy(config)
-    section, key = place(variant, "budget_params" if name == "budget" else name)
+    key = _KEYS.get(name, name)
     with variant.unlocked(), variant.ignore_type():
-        section[key] = value
+        section_of(variant, key)[key] = value
     return variant
 
 
@@ -221,11 +209,7 @@ def table(name, rows):
     return "\n".join([*aligned(lines), *text])
 
 
-def main(argv):
-    if len(argv) > 1:
-        raise app.UsageError(f"Unknown arguments: {argv[1:]}")
-    logging.set_verbosity(logging.ERROR)
-    options = flags.FLAGS
+def main(options):
     try:
         values = [float(value) for value in options.values]
     except ValueError as error:

@@ -13,9 +13,7 @@ only prints the report of one that is finished; with `deterministic`, a run
 ends with the same weights whether it was interrupted or not.
 """
 
-from absl import app
 from absl import flags
-from absl import logging
 from ml_collections import config_flags
 
 from trainers import run
@@ -24,11 +22,7 @@ from trainers.phases.training import train
 from trainers.runs.workdir import Workdir
 
 
-def main(argv):
-    if len(argv) > 1:
-        raise app.UsageError(f"Unknown arguments: {argv[1:]}")
-    logging.set_verbosity(logging.ERROR)
-    options = flags.FLAGS
+def main(options):
     metrics = train(options.config, options.workdir, options.start_over)
     workdir = Workdir(options.workdir)
     print()

@@ -36,9 +36,7 @@ import os
 import sys
 import time
 
-from absl import app
 from absl import flags
-from absl import logging
 from ml_collections import config_flags
 
 from keras_superweights.files import write_json
@@ -52,7 +50,7 @@ from trainers.tuning.tuning import Tuning
 
 
 class Tuner(keras_tuner.Tuner):
-    """Asks for trials, runs them, and tells what came out.
+    """Runs the trials that an oracle gives out, and prints their results.
 
     Args:
         tuning: The `Tuning`.
@@ -81,7 +79,7 @@ class Tuner(keras_tuner.Tuner):
             self.save()
 
     def search(self):
-        # KerasTuner prints on its own, and a traceback for what is reported.
+        # KerasTuner prints tables of its own, and tracebacks of failed trials.
         with (
             open(os.devnull, "w") as nowhere,
             contextlib.redirect_stdout(nowhere),
@@ -90,7 +88,7 @@ class Tuner(keras_tuner.Tuner):
             super().search()
 
     def save(self):
-        # Of a tuner itself there is nothing to know.
+        # The tuner itself has no state.
         if self._is_owner:
             self.oracle.save()
 
@@ -123,12 +121,7 @@ class Tuner(keras_tuner.Tuner):
 
 
 def tune(
-    config,
-    space,
-    path,
-    algorithm="random",
-    objective="nll",
-    num_trials=None,
+    config, space, path, algorithm="random", objective="nll", num_trials=None
 ):
     """Tunes a config, resuming an interrupted tuning.
 
@@ -215,11 +208,7 @@ def _names(hyperparameters):
     return sorted(map(repr, hyperparameters.space))
 
 
-def main(argv):
-    if len(argv) > 1:
-        raise app.UsageError(f"Unknown arguments: {argv[1:]}")
-    logging.set_verbosity(logging.ERROR)
-    options = flags.FLAGS
+def main(options):
     found = tune(
         options.config,
         options.space,
@@ -254,7 +243,9 @@ if __name__ == "__main__":
     )
     flags.DEFINE_string("workdir", None, "Directory of the tuning.")
     flags.DEFINE_string("algorithm", "random", "random, hyperband, bayesian.")
-    flags.DEFINE_string("objective", "nll", "What is to be least, or most.")
-    flags.DEFINE_integer("trials", None, "How many; not for hyperband.")
+    flags.DEFINE_string(
+        "objective", "nll", "The number to minimize or maximize."
+    )
+    flags.DEFINE_integer("trials", None, "Number of trials; not for hyperband.")
     flags.mark_flags_as_required(["config", "workdir"])
     run(main)

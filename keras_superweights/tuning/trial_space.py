@@ -1,7 +1,4 @@
-"""Trying a point of a space: its settings, and whether its budget can be met.
-
-The one piece that `HyperModel` and the training programs have in common.
-"""
+"""What `HyperModel` and the training programs have in common: trials."""
 
 from keras_superweights.tuning.extra import keras_tuner
 
@@ -13,8 +10,8 @@ class Infeasible(keras_tuner.errors.FailedTrialError):
 class TrialSpace:
     """A space of trials, each of which is allocated before it is trained.
 
-    A subclass defines `allocate(settings)`, which returns the `Allocation` of
-    a trial or raises a `ValueError` if its budget is too small.
+    A subclass defines `allocate(settings)`: the `Allocation` of a trial, or a
+    `ValueError` if its budget is too small.
 
     Args:
         space: The `Space`.

@@ -11,7 +11,6 @@ import pytest
 import keras_superweights as ksw
 from keras_superweights.metrics import count_flops
 from trainers import plan
-from trainers import settings
 from trainers.phases import experiment
 
 CONFIGS = pathlib.Path(__file__).parents[2] / "configs"
@@ -59,7 +58,7 @@ def test_its_quick_variant_takes_a_step_on_digits(name, tmp_path):
     full = module(name).get_config()
     assert config.sharing == full.sharing
     assert config.epochs <= 3
-    settings.check(config)
+    experiment.check(config)
     members = experiment.members(config)
     network = ksw.SuperWeightNetwork(
         members,

@@ -42,10 +42,10 @@ def searched_run(digits_dir, tmp_path_factory):
 
 
 def finish(config, tmp_path_factory):
-    from trainers import train
+    from trainers.phases.training import train
 
     path = tmp_path_factory.mktemp("runs") / "finished"
-    return config, path, train.train(config, path)
+    return config, path, train(config, path)
 
 
 def make_tiny_config(data_dir):

@@ -1,10 +1,7 @@
 """What is measured of a finished run on demand, by the program itself."""
 
 import json
-import pathlib
 import shutil
-import subprocess
-import sys
 
 import keras
 import numpy as np
@@ -12,10 +9,13 @@ import pytest
 import tensorflow as tf
 
 from keras_superweights.datasets.corruptions import corrupted_test
+from tests.trainers.files import contents
+from tests.trainers.files import run_program
 from trainers import evaluate
-from trainers import train
 from trainers.phases import experiment
+from trainers.phases import measuring
 from trainers.phases import report
+from trainers.phases.training import train
 
 
 @pytest.fixture
@@ -23,10 +23,6 @@ def run(finished_run, tmp_path):
     """A copy of a finished run, to be written to."""
     config, path, _ = finished_run
     return config, shutil.copytree(path, tmp_path / "run")
-
-
-def contents(path):
-    return {p: p.read_bytes() for p in path.rglob("*") if p.is_file()}
 
 
 def image_tags(logs):
@@ -80,7 +76,7 @@ def test_results_are_added_to_the_run(run):
 
     # The command that trained it prints them too, and one does not
     # drop the other.
-    text = report.table(train.train(config, path))
+    text = report.table(train(config, path))
     assert "2 corruptions by severity" in text and "0 to 1" in text
     again = evaluate.evaluate(path, split="test[:20]", interpolation=2)
     assert again["interpolation"][0]["split"] == "test[:20]"
@@ -89,19 +85,16 @@ def test_results_are_added_to_the_run(run):
     assert kept["interpolation"] == again["interpolation"]
 
 
-def test_the_program_does_what_it_is_told(run):
+def test_the_program_does_what_it_is_told(run, capsys):
     _, path = run
-    program = subprocess.run(
-        [sys.executable, "-m", "trainers.evaluate", f"--workdir={path}"]
-        + ["--corruptions=pixelate,contrast", "--interpolation=2"]
-        + ["--split=test[:20]"],
-        cwd=pathlib.Path(__file__).parents[2],
-        capture_output=True,
-        text=True,
-        timeout=300,
+    assert not run_program(
+        "evaluate",
+        f"--workdir={path}",
+        "--corruptions=pixelate,contrast",
+        "--interpolation=2",
+        "--split=test[:20]",
     )
-    assert program.returncode == 0, program.stderr[-3000:]
-    lines = program.stdout.splitlines()
+    lines = capsys.readouterr().out.splitlines()
     at = next(i for i, line in enumerate(lines) if "2 corruptions" in line)
     assert lines[at + 1].split() == ["1", "2", "3", "4", "5", "mean", "NLL"]
     assert lines[at + 5].startswith("ensemble")
@@ -138,7 +131,7 @@ def test_members_that_are_all_different_have_no_line_between_them():
         )
 
     with pytest.raises(ValueError, match=r"equal architecture.*'w1', 'w2'"):
-        report.equal_pairs(Network())
+        measuring.equal_pairs(Network())
 
 
 def test_a_run_without_metrics_is_not_finished(run):

@@ -1,28 +1,15 @@
 """A run's trained network, exported by the program."""
 
-import pathlib
 import shutil
-import subprocess
-import sys
 
 import keras
 import numpy as np
 import pytest
 
 import keras_superweights as ksw
-from trainers import train
+from tests.trainers.files import run_program
 from trainers.export import export
-
-ROOT = pathlib.Path(__file__).parents[2]
-
-
-def run(*arguments):
-    return subprocess.run(
-        [sys.executable, "-m", "trainers.export", *arguments],
-        cwd=ROOT,
-        text=True,
-        capture_output=True,
-    )
+from trainers.phases.training import train
 
 
 def test_a_finished_run_is_exported_and_stays_a_run(finished_run, tmp_path):
@@ -45,10 +32,10 @@ def test_a_finished_run_is_exported_and_stays_a_run(finished_run, tmp_path):
         network.predict(inputs, verbose=0),
         atol=1e-4,
     )
-    assert train.train(config, workdir) == metrics
+    assert train(config, workdir) == metrics
 
 
-def test_the_program_prints_what_it_wrote_and_writes_it_once(tmp_path):
+def test_the_program_prints_what_it_wrote_and_writes_it_once(tmp_path, capsys):
     workdir, output = tmp_path / "run", tmp_path / "elsewhere"
     workdir.mkdir()
     member = keras.Sequential(
@@ -57,9 +44,8 @@ def test_the_program_prints_what_it_wrote_and_writes_it_once(tmp_path):
     ksw.SuperWeightNetwork(member).save(workdir / "model.keras")
     arguments = [f"--workdir={workdir}", f"--output={output}"]
 
-    once = run(*arguments, "--formats=keras,saved_model")
-    assert once.returncode == 0, once.stderr
-    lines = once.stdout.splitlines()[2:]
+    assert not run_program("export", *arguments, "--formats=keras,saved_model")
+    lines = capsys.readouterr().out.splitlines()[-2:]
     assert [line.split()[0] for line in lines] == [
         str(output / "model.keras"),
         str(output / "model.saved_model"),
@@ -67,9 +53,8 @@ def test_the_program_prints_what_it_wrote_and_writes_it_once(tmp_path):
     assert all(f"{member.count_params():,}" in line for line in lines)
     assert [path.name for path in workdir.iterdir()] == ["model.keras"]
 
-    again = run(*arguments, "--formats=litert,saved_model")
-    assert again.returncode != 0
-    assert "another directory, or delete" in again.stderr
+    told = run_program("export", *arguments, "--formats=litert,saved_model")
+    assert "another directory, or delete" in told
     assert not (output / "model.tflite").exists()
 
 

@@ -5,8 +5,8 @@ import pytest
 
 import keras_superweights as ksw
 from trainers import evaluate
-from trainers import train
 from trainers.phases import experiment
+from trainers.phases.training import train
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def test_precision_and_compilation_reach_search_training_and_evaluation(
     tiny_config.epochs = 1
     tiny_config.precision = "mixed_bfloat16"
     tiny_config.jit_compile = True
-    metrics = train.train(tiny_config, tmp_path)
+    metrics = train(tiny_config, tmp_path)
     assert [each["jit_compile"] for each in compile_options] == [True, True]
     # The next run of this process finds what this one has found.
     assert keras.config.dtype_policy().name == "float32"

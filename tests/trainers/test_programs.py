@@ -15,6 +15,7 @@ import pytest
 
 import keras_superweights as ksw
 import trainers
+from tests.trainers.files import run_program
 
 ROOT = pathlib.Path(__file__).parents[2]
 TINY = [
@@ -212,19 +213,17 @@ def files(workdir):
     )
 
 
-def test_plan_prints_totals_and_writes_the_allocation(tmp_path):
+def test_plan_prints_totals_and_writes_the_allocation(tmp_path, capsys):
     file = tmp_path / "allocation.json"
     members = "({'model': 'wide_resnet', 'depth': 76, 'width': 12},)"
-    code, output, errors = finish(
-        start(
-            "plan",
-            "--config=configs/cifar_swn_he.py",
-            f"--config.members={members}",
-            "--config.budget_params=21e6",
-            f"--json={file}",
-        )
+    assert not run_program(
+        "plan",
+        f"--config={ROOT}/configs/cifar_swn_he.py",
+        f"--config.members={members}",
+        "--config.budget_params=21e6",
+        f"--json={file}",
     )
-    assert code == 0, errors
+    output = capsys.readouterr().out
     allocation = ksw.Allocation.from_json(file.read_text())
     assert allocation.num_params <= 21_000_000
     assert f"{allocation.num_params:,} trainable scalars" in output
@@ -235,24 +234,30 @@ def test_plan_prints_totals_and_writes_the_allocation(tmp_path):
     assert list(tmp_path.iterdir()) == [file]
 
 
+def test_what_is_refused_ends_with_its_message_alone():
+    code, output, errors = finish(start("evaluate", "--workdir=nowhere"))
+    assert (code, output) == (1, "")
+    assert re.search("nowhere, which has no config", errors)
+    assert "Traceback" not in errors
+    assert len(errors.splitlines()) <= 5
+
+
 @pytest.mark.parametrize(
     ("program", "arguments", "message"),
     [
         ("plan", [*TINY, "--config.budget_params=0.01"], "smallest budget"),
         ("train", ["--config=nowhere.py", "--workdir=x"], "No such.*nowhere"),
-        ("evaluate", ["--workdir=nowhere"], "nowhere, which has no config"),
         ("export", ["--workdir=nowhere"], "nowhere, which has no model.keras"),
+        ("sensitivity", [*TINY, "--study=a", "--workdir=x"], "`--study` must"),
+        ("tune", [*TINY, "--workdir=x", "--trials=0"], "`--trials` must be"),
     ],
 )
-def test_what_is_refused_ends_with_its_message_alone(
-    program, arguments, message
+def test_every_program_ends_with_the_message_of_a_refusal(
+    program, arguments, message, capsys, monkeypatch
 ):
-    code, output, errors = finish(start(program, *arguments))
-    assert code == 1
-    assert re.search(message, errors)
-    assert "Traceback" not in errors
-    assert len(errors.splitlines()) <= 5
-    assert output == ""
+    monkeypatch.chdir(ROOT)
+    assert re.search(message, run_program(program, *arguments))
+    assert capsys.readouterr().out == ""
 
 
 @pytest.mark.parametrize(
@@ -278,9 +283,7 @@ def test_errors_that_refuse_nothing_keep_their_traceback(
         trainers.run(None)
 
 
-def test_an_unknown_key_on_the_command_line_names_a_near_one(tmp_path):
-    code, _, errors = finish(
-        start("plan", *TINY, "--config.budget_param=3", "--json=x")
-    )
-    assert code != 0
-    assert 'Did you mean "budget_params"' in errors
+def test_an_unknown_key_on_the_command_line_names_a_near_one(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    with pytest.raises(AttributeError, match='Did you mean "budget_params"'):
+        run_program("plan", *TINY, "--config.budget_param=3", "--json=x")

@@ -8,6 +8,7 @@ import tensorflow as tf
 
 import keras_superweights as ksw
 from keras_superweights.metrics import predict_members
+from trainers.phases import measuring
 from trainers.phases import report
 
 CLASSES = 4
@@ -50,7 +51,7 @@ def test_what_is_measured_agrees_with_the_network(network, examples):
     images, labels = examples
     batches = tf.data.Dataset.from_tensor_slices((images, labels)).batch(10)
     logits, labels = predict_members(network, batches)
-    metrics = report.measure(network, logits, labels)
+    metrics = measuring.measure(network, logits, labels)
     assert all(point["milliseconds"] > 0 for point in metrics["anytime"])
 
     mean = softmax(network.predict(images, verbose=0))
@@ -82,7 +83,7 @@ def test_what_is_a_members_own_is_not_generated(examples):
         sharing=ksw.sharing.Independent(),
     )
     logits = network(examples[0]).numpy()
-    (member,) = report.measure(network, [logits], examples[1])["members"]
+    (member,) = measuring.measure(network, [logits], examples[1])["members"]
     assert member["parameters_generated"] == 0
 
 

@@ -160,7 +160,7 @@ def test_the_figure_is_a_file_and_an_image(study):
     "arguments, changes, told",
     [
         (("gamma",), {}, "`--study` must be one of.*'gamma'"),
-        (("tau", [1.5]), {}, "search.tau`.*-1 to 1.*1.5"),
+        (("tau", [1.5]), {}, "config.search`.*`tau`.*-1 to 1.*1.5"),
         (("budget", [1e-4]), {}, "No budget can be met"),
         (("tau",), {"strategy": "mirrored"}, "one device.*'mirrored'"),
         (("tau",), {"search": {"pretrain_epochs": 0}}, "`tau` has no effect"),

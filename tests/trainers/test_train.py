@@ -9,12 +9,13 @@ import pytest
 import tensorflow as tf
 
 import keras_superweights as ksw
-from keras_superweights.datasets import ImagePipeline
 from keras_superweights.search.refinement import fit_clusters
+from tests.trainers.files import contents
+from tests.trainers.files import unfinished
 from trainers import evaluate
-from trainers import train
 from trainers.phases import experiment
 from trainers.phases import search
+from trainers.phases.training import train
 from trainers.runs.workdir import Workdir
 
 
@@ -22,10 +23,6 @@ def without_times(metrics):
     """Two measurements of one network differ in its latency only."""
     points = [{**point, "milliseconds": None} for point in metrics["anytime"]]
     return {**metrics, "anytime": points}
-
-
-def contents(path):
-    return {p: p.read_bytes() for p in path.rglob("*") if p.is_file()}
 
 
 def test_a_run_leaves_the_files_of_the_design(finished_run):
@@ -148,17 +145,10 @@ def test_killed_after_training_only_the_end_is_repeated(finished_run, tmp_path):
     shutil.copytree(path, copy)
     (copy / "metrics.json").unlink()
     (copy / "model.keras").rename(copy / "unfinished-model.keras")
-    again = train.train(config, copy)
+    again = train(config, copy)
     assert without_times(again) == without_times(metrics)
     network = keras.saving.load_model(copy / "model.keras")
     assert int(network.optimizer.iterations) == 2 * 4
-
-
-def unfinished(run, tmp_path):
-    """A copy of a run that was killed just before its end."""
-    shutil.copytree(run[1], tmp_path / "copy")
-    (tmp_path / "copy" / "metrics.json").unlink()
-    return tmp_path / "copy"
 
 
 def test_a_run_that_searches_leaves_its_evidence(searched_run):
@@ -249,7 +239,7 @@ def test_killed_at_its_end_a_search_is_not_done_again(searched_run, tmp_path):
     config, path, metrics = searched_run
     copy = unfinished(searched_run, tmp_path)
     shutil.rmtree(copy / "search" / "backup")
-    again = train.train(config, copy)
+    again = train(config, copy)
     assert without_times(again) == without_times(metrics)
     assert not (copy / "search" / "backup").exists()
 
@@ -289,148 +279,11 @@ def test_what_was_measured_can_be_adopted_by_another_tau(
     assert contents(workdir.search) == before
 
 
-def edit_json(path, edit):
-    data = json.loads(path.read_text())
-    edit(data)
-    path.write_text(json.dumps(data))
-
-
-def drop_a_similarity(path):
-    with np.load(path) as stored:
-        matrices = {name: stored[name] for name in stored}
-    matrices.popitem()
-    np.savez(path, **matrices)
-
-
-def turn_similarities(path):
-    with np.load(path) as stored:
-        matrices = {name: -stored[name] for name in stored}
-    np.savez(path, **matrices)
-
-
-@pytest.mark.parametrize(
-    "file, damage, told",
-    [
-        (
-            "allocation.json",
-            lambda p: edit_json(
-                p, lambda d: d["superweights"][1].update(num_templates=9)
-            ),
-            r"allocation.json does not fit.*superweights\[1\].num_temp.*: 9 ->",
-        ),
-        (
-            "allocation.json",
-            lambda p: edit_json(
-                p, lambda d: d["superweights"][0].update(ties=[7])
-            ),
-            r"superweights\[0\].ties: \[7\] ->",
-        ),
-        (
-            "allocation.json",
-            lambda p: edit_json(p, lambda d: d.update(members=[])),
-            r"members: \[\] ->",
-        ),
-        (
-            "allocation.json",
-            lambda p: p.write_bytes(p.read_bytes()[:99]),
-            "allocation.json, as JSON",
-        ),
-        (
-            "search/allocation-start.json",
-            lambda p: edit_json(p, lambda d: d.update(budget_params=1)),
-            "allocation-start.json does not fit.*budget_params: 1 ->",
-        ),
-        (
-            "search/search.json",
-            lambda p: edit_json(p, lambda d: d["tries"][0].update(tau=0.7)),
-            r"search.json does not fit.*tries\[0\].tau: 0.7 -> 0.1",
-        ),
-        (
-            "search/search.json",
-            lambda p: edit_json(p, lambda d: d.pop("history")),
-            r"history: \(not there\)",
-        ),
-        (
-            "search/similarities.npz",
-            lambda p: p.write_bytes(p.read_bytes()[:99]),
-            "similarities.npz must hold",
-        ),
-        (
-            "search/similarities.npz",
-            drop_a_similarity,
-            "a matrix of cosines for every starting cluster",
-        ),
-        ("search/similarities.npz", turn_similarities, "search.json.*fit"),
-        (
-            "search/similarities.npz",
-            lambda p: p.unlink(),
-            "must also have.*similarities.npz",
-        ),
-        (
-            "backup/epoch-000002/state.weights.h5",
-            lambda p: p.write_bytes(p.read_bytes()[:99]),
-            "epoch-000002 must hold the weights",
-        ),
-    ],
-    ids=lambda value: value if isinstance(value, str) else "",
-)
-def test_what_was_edited_or_damaged_is_told_and_left(
-    searched_run, tmp_path, file, damage, told
-):
-    copy = unfinished(searched_run, tmp_path)
-    damage(copy / file)
-    before = contents(copy)
-    with pytest.raises(ValueError, match=f"(?s){told}.*--start_over"):
-        train.train(searched_run[0], copy)
-    assert contents(copy) == before
-
-
 def test_a_finished_run_is_not_trained_again(finished_run):
     config, path, metrics = finished_run
     before = contents(path)
-    assert train.train(config, path) == metrics
+    assert train(config, path) == metrics
     assert contents(path) == before
-
-
-def test_a_run_of_another_config_is_refused_untouched(finished_run):
-    config, path, _ = finished_run
-    before = contents(path)
-    other = config.copy_and_resolve_references()
-    other.epochs = 7
-    other.data.pad = 0
-    with pytest.raises(ValueError, match="data.pad: 1 -> 0\n  epochs: 2 -> 7"):
-        train.train(other, path)
-    assert contents(path) == before
-
-
-@pytest.mark.parametrize(
-    "section, key, value",
-    [
-        ("", "budget_params", 1000.0),  # below the minimum
-        ("", "budget_params", -1.0),
-        ("sharing", "clusters", "colour"),
-        ("data", "data_dir", "/nowhere"),
-        ("data", "test_split", "validation"),
-        ("data", "name", "no_such_set"),
-        ("", "strategy", "mirrored"),
-        ("", "members", ({"model": "wide_resnet", "depth": 11, "width": 1},)),
-    ],
-)
-@pytest.mark.parametrize("start_over", [False, True])
-def test_a_bad_config_writes_and_deletes_nothing(
-    finished_run, tmp_path, section, key, value, start_over
-):
-    config, path, _ = finished_run
-    path = path if start_over else tmp_path / "new"
-    before = contents(path)
-    config = config.copy_and_resolve_references()
-    (config[section] if section else config)[key] = value
-    if key == "data_dir":
-        config.data.name = "cifar10"
-    with pytest.raises(ValueError):
-        train.train(config, path, start_over)
-    assert contents(path) == before
-    assert path.exists() == start_over
 
 
 def test_starting_over_trains_anew(tiny_config, tmp_path):
@@ -442,51 +295,11 @@ def test_starting_over_trains_anew(tiny_config, tmp_path):
     (tmp_path / "config.json").write_text('{"epochs": 99}')
     (tmp_path / "metrics.json").write_text("{}")
     with pytest.raises(ValueError, match="epochs: 99 -> 1"):
-        train.train(tiny_config, tmp_path)
-    metrics = train.train(tiny_config, tmp_path, start_over=True)
+        train(tiny_config, tmp_path)
+    metrics = train(tiny_config, tmp_path, start_over=True)
     assert len(metrics["members"]) == 1 and metrics["diversity"] is None
     found = json.loads((tmp_path / "config.json").read_text())
     assert found["epochs"] == 1
-
-
-class BrokenImages(ImagePipeline):
-    """Everything is undefined from the third step of training on."""
-
-    def train(self, epochs, first_epoch=0, **shards):
-        def spoil(step, batch):
-            images, labels = batch
-            broken = first_epoch * self.steps_per_epoch + step >= 2
-            return tf.where(broken, np.nan, 1.0) * images, labels
-
-        batches = super().train(epochs, first_epoch, **shards)
-        return batches.enumerate().map(spoil)
-
-
-def test_a_loss_that_is_not_finite_keeps_what_was_saved(
-    tiny_config, tmp_path, monkeypatch
-):
-    config = tiny_config
-    config.data.train_split = "train[:64]"
-    config.data.batch_size = 32
-    config.members = config.members[:1]
-    config.budget_params = 0.9
-    config.search.pretrain_epochs = 3
-    monkeypatch.setattr(
-        experiment,
-        "pipeline",
-        lambda config: BrokenImages(seed=config.seed, **config.data),
-    )
-    with pytest.raises(ValueError, match="loss=nan after step 1 of epoch 2"):
-        train.train(config, tmp_path)
-    found = {p.name for p in tmp_path.iterdir()}
-    assert found == {"config.json", "search"}
-    (kept,) = tmp_path.glob("search/*/*")
-    assert kept.name == "epoch-000001"
-    before = contents(tmp_path)
-    # The same command goes on there, and meets the same end.
-    with pytest.raises(ValueError, match="loss=nan after step 1 of epoch 2"):
-        train.train(config, tmp_path)
-    assert contents(tmp_path) == before
 
 
 def test_evaluate_refuses_what_is_no_finished_run(tmp_path, finished_run):

@@ -8,8 +8,7 @@ import pytest
 
 from configs import cifar_swn_he
 from configs import digits
-from trainers import settings
-from trainers.tuning import trials
+from trainers.phases import experiment
 from trainers.tuning.parallel import only_process
 from trainers.tuning.trials import Trial
 from trainers.tuning.trials import trial_config
@@ -40,7 +39,7 @@ def test_only_what_is_searched_differs_from_the_experiment():
     base = digits.get_config()
     before = base.to_json()
     config = trial_config(base, SETTINGS, MEMBERS)
-    settings.check(config)
+    experiment.check(config)
     assert config.is_locked and base.to_json() == before
     expected = base.to_dict()
     expected["budget_params"] = 123_400
@@ -57,7 +56,7 @@ def test_with_fewer_epochs_the_whole_run_is_shortened():
     base = cifar_swn_he.get_config().unlock()
     base.optimizer.warmup_epochs = 10
     config = trial_config(base, {}, {}, epochs=50)
-    settings.check(config)
+    experiment.check(config)
     # A fourth of everything: of 200, 20, 10 and 60, 120, 160.
     assert config.epochs == 50
     assert config.search.pretrain_epochs == 5
@@ -66,7 +65,7 @@ def test_with_fewer_epochs_the_whole_run_is_shortened():
     assert config.optimizer.warmup_epochs == 2
     for epochs in (1, 2, 3, 200):
         config = trial_config(base, {}, {}, epochs=epochs)
-        settings.check(config)
+        experiment.check(config)
         # No phase is left out.
         assert config.search.pretrain_epochs and config.decouple.epoch
     assert config.to_dict() == base.to_dict()
@@ -85,13 +84,9 @@ def trial(tmp_path):
     return Trial(tmp_path / "7", config, ("one", "two", "three"))
 
 
-def test_the_file_of_a_config_is_that_config(trial, monkeypatch):
-    def refuse(config, path):
+def test_the_file_of_a_config_is_that_config(trial):
+    with pytest.raises(MemoryError), trial.recorded():
         raise MemoryError
-
-    monkeypatch.setattr(trials, "train", refuse)
-    with pytest.raises(MemoryError):
-        trial.run("nll")
     assert trial.outcome()["status"] == "failed"
     config = loaded(trial.config_file)
     assert config.is_locked
@@ -146,21 +141,14 @@ def test_the_outcome_is_what_the_files_say(trial, tmp_path):
     assert trial.outcome() == failure
 
 
-def test_two_processes_with_one_trial_run_it_one_after_the_other(
-    trial, monkeypatch
-):
+def test_two_processes_with_one_trial_run_it_one_after_the_other(trial):
     began = threading.Event()
 
-    def train(config, path):
-        began.set()
-        raise MemoryError
-
     def run():
-        with pytest.raises(MemoryError):
-            trial.run("nll")
+        with pytest.raises(MemoryError), trial.recorded():
+            began.set()
+            raise MemoryError
 
-    monkeypatch.setattr(trials, "train", train)
-    monkeypatch.setattr(Trial, "_check_budget", lambda self: None)
     trial.directory.mkdir()
     other = threading.Thread(target=run)
     with only_process(trial.directory / "output.txt"):

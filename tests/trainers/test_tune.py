@@ -1,4 +1,4 @@
-"""A search from its first trial to its table, killed and continued."""
+"""A tuning from its first trial to its table, killed and continued."""
 
 import importlib.util
 import json
@@ -16,13 +16,13 @@ from ml_collections import ConfigDict
 from tensorboard import program
 
 from keras_superweights.callbacks import inspector
-from trainers import train
+from tests.trainers.files import contents
 from trainers import tune
+from trainers.phases.training import train
 from trainers.tuning import hparams
 from trainers.tuning import parallel
 from trainers.tuning import results
-from trainers.tuning import trials
-from trainers.tuning.tuning import Search
+from trainers.tuning import tuning
 
 FAKE = runpy.run_path(pathlib.Path(__file__).with_name("tuner_program.py"))
 NUM_TRIALS = FAKE["NUM_TRIALS"]
@@ -60,7 +60,7 @@ class KilledTrain(FAKE["FakeTrain"]):
             raise Killed
 
 
-def search(path, data_dir, space=None, **kwargs):
+def tuned(path, data_dir, space=None, **kwargs):
     arguments = {"num_trials": NUM_TRIALS} | kwargs
     config = FAKE["make_config"](data_dir)
     return tune.tune(config, space or FAKE["make_space"](), path, **arguments)
@@ -68,15 +68,15 @@ def search(path, data_dir, space=None, **kwargs):
 
 @pytest.fixture(scope="module")
 def killed_twice(digits_dir, tmp_path_factory):
-    """`(search, rows, times that training began)` of a finished search."""
+    """`(tuning, rows, times that training began)` of a finished tuning."""
     path = tmp_path_factory.mktemp("searches") / "killed"
     train = KilledTrain()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(trials, "train", train)
+        patch.setattr(tuning, "train", train)
         for _ in range(2):
             with pytest.raises(Killed):
-                search(path, digits_dir)
-        found, rows = search(path, digits_dir)
+                tuned(path, digits_dir)
+        found, rows = tuned(path, digits_dir)
     return found, rows, train.calls
 
 
@@ -88,11 +88,7 @@ def config_of(file):
     return module.get_config()
 
 
-def contents(path):
-    return {p: p.read_bytes() for p in path.rglob("*") if p.is_file()}
-
-
-def test_killed_twice_a_search_has_every_trial_once(killed_twice):
+def test_killed_twice_a_tuning_has_every_trial_once(killed_twice):
     found, rows, calls = killed_twice
     names = [str(number) for number in range(NUM_TRIALS)]
     assert [row["trial"] for row in rows] == names
@@ -256,12 +252,12 @@ def refuse(config, path):
     raise AssertionError("Trained again.")
 
 
-def test_what_is_finished_is_not_searched_again(
+def test_what_is_finished_is_not_tuned_again(
     killed_twice, digits_dir, monkeypatch
 ):
     found, rows, _ = killed_twice
-    monkeypatch.setattr(trials, "train", refuse)
-    assert search(found.path, digits_dir)[1] == rows
+    monkeypatch.setattr(tuning, "train", refuse)
+    assert tuned(found.path, digits_dir)[1] == rows
 
 
 def test_with_more_trials_it_goes_on(
@@ -270,26 +266,26 @@ def test_with_more_trials_it_goes_on(
     found, rows, _ = killed_twice
     path = tmp_path / "copy"
     shutil.copytree(found.path, path)
-    monkeypatch.setattr(trials, "train", FAKE["FakeTrain"]())
-    _, more = search(path, digits_dir, num_trials=NUM_TRIALS + 1)
+    monkeypatch.setattr(tuning, "train", FAKE["FakeTrain"]())
+    _, more = tuned(path, digits_dir, num_trials=NUM_TRIALS + 1)
     assert len(more) == NUM_TRIALS + 1
     for before, after in zip(rows, more, strict=False):
         assert before["hyperparameters"] == after["hyperparameters"]
 
 
-def test_another_search_is_refused_untouched(killed_twice, digits_dir):
+def test_another_tuning_is_refused_untouched(killed_twice, digits_dir):
     found, _, _ = killed_twice
     before = contents(found.path)
     space = FAKE["make_space"]()
     space.tau = (-0.5, 0.25)
     with pytest.raises(ValueError, match=r"space.tau\[1\]: 0.5 -> 0.25"):
-        search(found.path, digits_dir, space)
+        tuned(found.path, digits_dir, space)
     for other, told in (
         ({"algorithm": "bayesian"}, '"random" -> "bayesian"'),
         ({"objective": "ece"}, 'objective: "nll" -> "ece"'),
     ):
         with pytest.raises(ValueError, match=told):
-            search(found.path, digits_dir, **other)
+            tuned(found.path, digits_dir, **other)
     assert contents(found.path) == before
 
 
@@ -299,14 +295,14 @@ def test_a_directory_of_something_else_is_refused_untouched(
     (tmp_path / "thesis.tex").write_text("years of work")
     before = contents(tmp_path)
     with pytest.raises(ValueError, match="no search.json but thesis.tex"):
-        search(tmp_path, digits_dir)
+        tuned(tmp_path, digits_dir)
     assert contents(tmp_path) == before
 
 
-def test_killed_before_it_began_a_search_begins(digits_dir, tmp_path):
+def test_killed_before_it_began_a_tuning_begins(digits_dir, tmp_path):
     (tmp_path / "lock").write_text("")
     (tmp_path / "unfinished-search.json").write_text('{"algor')
-    Search(
+    tuning.Tuning(
         FAKE["make_config"](digits_dir),
         ConfigDict({"tau": (0.0, 0.5)}),
         tmp_path,
@@ -316,12 +312,12 @@ def test_killed_before_it_began_a_search_begins(digits_dir, tmp_path):
     ).check()
 
 
-def test_one_process_at_a_time_owns_a_search(digits_dir, tmp_path):
+def test_one_process_at_a_time_owns_a_tuning(digits_dir, tmp_path):
     with (
         parallel.only_process(tmp_path / "lock"),
-        pytest.raises(ValueError, match="Another process runs the search"),
+        pytest.raises(ValueError, match="Another process runs the tuning"),
     ):
-        search(tmp_path, digits_dir)
+        tuned(tmp_path, digits_dir)
 
 
 class Failing(FAKE["FakeTrain"]):
@@ -339,23 +335,23 @@ class Failing(FAKE["FakeTrain"]):
             raise MemoryError("no more")
 
 
-def test_errors_are_told_and_three_in_a_row_end_a_search(
+def test_errors_are_told_and_three_in_a_row_end_a_tuning(
     digits_dir, tmp_path, monkeypatch
 ):
     space = FAKE["make_space"]()
     space.budget_params = (1.5, 2.0)
-    monkeypatch.setattr(trials, "train", Failing())
+    monkeypatch.setattr(tuning, "train", Failing())
     told = "3 trials in a row.* the last of them in MemoryError: no more"
     with pytest.raises(ValueError, match=told):
-        search(tmp_path, digits_dir, space)
+        tuned(tmp_path, digits_dir, space)
     rows = json.loads((tmp_path / "results.json").read_text())
     assert [row["status"] for row in rows] == ["failed"] * 4
     assert "`nll` is not defined: nan" in rows[0]["reason"]
     output = (tmp_path / "trials" / "3" / "output.txt").read_text()
     assert "Traceback" in output and "MemoryError" in output
     # The same command goes on.
-    monkeypatch.setattr(trials, "train", FAKE["FakeTrain"]())
-    _, rows = search(tmp_path, digits_dir, space, num_trials=5)
+    monkeypatch.setattr(tuning, "train", FAKE["FakeTrain"]())
+    _, rows = tuned(tmp_path, digits_dir, space, num_trials=5)
     statuses = [row["status"] for row in rows]
     assert statuses == ["failed"] * 4 + ["completed"]
 
@@ -374,7 +370,7 @@ def test_the_file_of_the_best_trial_reproduces_what_was_reported(
     try:
         found, rows = tune.tune(config, space, tmp_path / "one", num_trials=1)
         (best,) = results.ranked(found, rows)
-        again = train.train(config_of(best["config"]), tmp_path / "again")
+        again = train(config_of(best["config"]), tmp_path / "again")
     finally:
         tf.config.run_functions_eagerly(False)
     assert again["split"] == "validation"

@@ -19,7 +19,7 @@ from keras_superweights.files import write_json
 from trainers import tune
 from trainers.runs.workdir import Workdir
 from trainers.tuning import parallel
-from trainers.tuning import trials
+from trainers.tuning import tuning
 
 NUM_TRIALS = 8
 
@@ -77,7 +77,7 @@ def measure(config):
 
 
 class FakeTrain:
-    """Stands in for `trainers.train.train`.
+    """Stands in for `training.train`.
 
     Args:
         seconds: How long it takes.
@@ -104,9 +104,9 @@ class FakeTrain:
 
 
 def main(workdir, data_dir, seconds):
-    trials.train = FakeTrain(float(seconds))
+    tuning.train = FakeTrain(float(seconds))
     # What takes its time, and is tested in one process.
-    trials.Trial._check_budget = lambda self: None
+    tuning.Tuning.allocation = lambda self, settings: None
     keras.utils.clear_session = lambda: None
     parallel.PATIENCE_SECONDS = 60
     # At its end, a chief looks only every twenty seconds for its workers.

@@ -39,7 +39,7 @@ def strategy(name, num_cpus=0, batch_size=None):
 
 
 def check_strategy(name, num_cpus):
-    """Refuses what is no strategy; which devices there are is not looked at."""
+    """Refuses an unknown strategy; does not look for its devices."""
     if name not in STRATEGIES:
         raise ValueError(
             f"`config.strategy` must be one of {sorted(STRATEGIES)}. "
@@ -47,8 +47,8 @@ def check_strategy(name, num_cpus):
         )
     if num_cpus < 0 or (num_cpus and name != "mirrored"):
         raise ValueError(
-            "`config.num_cpus` is for `config.strategy` 'mirrored', which it "
-            f"gives replicas to try out. Received: {num_cpus} with "
+            "`config.num_cpus` is for `config.strategy` 'mirrored', to which "
+            f"it gives replicas to try out. Received: {num_cpus} with "
             f"'{name}'. Set it to 0."
         )
 
@@ -83,7 +83,7 @@ def _mirrored(num_cpus):
 
 
 def _check_workers(batch_size):
-    """Refuses what would only show when all workers wait for one another."""
+    """Refuses now what would otherwise show once all workers wait."""
     machines = read_machines(os.environ.get("TF_CONFIG"))
     replicas = len(machines.addresses) * max(
         1, len(tf.config.list_physical_devices("GPU"))
@@ -153,7 +153,7 @@ def _tpu():
 
 
 def shared(batches_of):
-    """The batches that the replicas of a run share, as `fit` takes them.
+    """The batches that the replicas of a run share, ready for `fit`.
 
     To be called inside the scope of the strategy. Each of several workers
     computes the rows of its own replicas only.
@@ -177,7 +177,7 @@ def shared(batches_of):
 
 
 def _of_worker(batches_of, context):
-    """What the replicas of one worker get, one batch each in turn."""
+    """The batches of one worker's replicas, in turn."""
     replicas = context.num_replicas_in_sync // context.num_input_pipelines
     first = context.input_pipeline_id * replicas
     shards = [

@@ -75,8 +75,9 @@ _IMAGES = {
 def check(config):
     """Refuses a config that describes no run, before anything is built.
 
-    Makes everything that needs neither data nor members; those are checked
-    when they are made, by `pipeline`, `members` and `allocate`.
+    Makes everything that needs neither data nor TensorFlow's devices; data and
+    members are checked when they are made, by `pipeline`, `members` and
+    `allocate`.
 
     Args:
         config: The `ConfigDict` of a file in `configs/`.
@@ -91,7 +92,7 @@ def check(config):
     schema.check_choice("precision", config.precision, PRECISIONS)
     check_strategy(config.strategy, config.num_cpus)
     jit_compile(config)
-    optimizer(config, steps_per_epoch=1)
+    schedule(config, steps_per_epoch=1)
     decoupling(config)
     with _section("search"):
         check_threshold("tau", config.search.tau)
@@ -125,7 +126,7 @@ def members(config):
 
 
 def _builders(config):
-    """Functions that build the members, which opens no data before."""
+    """Functions that build the members; until then no data are opened."""
     if not config.members:
         raise ValueError(
             "`config.members` must hold at least one member, such as "
@@ -135,7 +136,7 @@ def _builders(config):
     builders = []
     for index, member in enumerate(config.members):
         name = f"members[{index}]"
-        arguments = dict(member)
+        arguments = dict(member) if hasattr(member, "keys") else {}
         model = arguments.pop("model", None)
         schema.check_choice(f"{name}.model", model, MODELS)
         parameters = inspect.signature(MODELS[model]).parameters
@@ -256,6 +257,15 @@ def decoupling(config):
 
 def optimizer(config, steps_per_epoch):
     """SGD with the config's schedule, whose epochs have so many steps."""
+    return keras.optimizers.SGD(
+        schedule(config, steps_per_epoch),
+        momentum=config.optimizer.momentum,
+        nesterov=config.optimizer.nesterov,
+    )
+
+
+def schedule(config, steps_per_epoch):
+    """The learning rate, which needs no TensorFlow; checks its section."""
     options = config.optimizer
     schema.check_choice(
         "optimizer.schedule", options.schedule, ("cosine", "steps")
@@ -263,22 +273,23 @@ def optimizer(config, steps_per_epoch):
     epochs = config.epochs
     _check_number("epochs", epochs, least=1)
     _check_number("optimizer.warmup_epochs", options.warmup_epochs, most=epochs)
-    if not 0 < options.learning_rate < math.inf:
-        raise ValueError(
-            "`config.optimizer.learning_rate` must be positive and finite. "
-            f"Received: {options.learning_rate}."
-        )
+    # Keras would refuse the second one when the run has begun.
+    for name, most in (("learning_rate", math.inf), ("momentum", 1)):
+        if not 0 <= options[name] <= most or not math.isfinite(options[name]):
+            raise ValueError(
+                f"`config.optimizer.{name}` must be from 0 to {most}, and "
+                f"finite. Received: {options[name]}."
+            )
     drops, factor = options.drop_epochs, options.drop_factor
-    if (options.schedule == "steps") != (factor is not None) or (
-        drops and factor is None
-    ):
+    has_steps = options.schedule == "steps"
+    if has_steps != (factor is not None) or (drops and not has_steps):
         raise ValueError(
             "`config.optimizer.drop_epochs` and `drop_factor` belong to the "
             "schedule 'steps', which needs both; leave them at () and None for "
             f"'cosine'. Received: schedule={options.schedule!r}, "
             f"drop_epochs={drops}, drop_factor={factor}."
         )
-    if options.schedule == "steps":
+    if has_steps:
         # Keras uses a value up to its boundary and including it; the first
         # step of epoch `e` has the number `e * steps_per_epoch`.
         rate = keras.optimizers.schedules.PiecewiseConstantDecay(
@@ -293,11 +304,8 @@ def optimizer(config, steps_per_epoch):
             options.learning_rate, epochs * steps_per_epoch
         )
     if options.warmup_epochs:
-        rate = LinearWarmup(rate, options.warmup_epochs * steps_per_epoch)
-    with _section("optimizer"):
-        return keras.optimizers.SGD(
-            rate, momentum=options.momentum, nesterov=options.nesterov
-        )
+        return LinearWarmup(rate, options.warmup_epochs * steps_per_epoch)
+    return rate
 
 
 def loss(config):

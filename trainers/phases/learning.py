@@ -22,21 +22,9 @@ from trainers.runs.workdir import read_json
 def learn(config, workdir, images, start):
     """Learns which layers of a run share a store, or reads what it learned.
 
-    To be called inside the scope of the config's devices.
-
-    Args:
-        config: The `ConfigDict` of the run.
-        workdir: Its `Workdir`, open.
-        images: Its `ImagePipeline`.
-        start: The `Allocation` of the pretraining, of `experiment.allocate`.
-
-    Returns:
-        `(allocation, seconds)`: the `Allocation` to train, and the time that
-        the epochs of the pretraining took.
-
-    Raises:
-        ValueError: If the loss is not finite, or the file of an earlier
-            pretraining does not fit; nothing is changed then.
+    Takes and refuses the same as `search.search`; `start` is the `Allocation`
+    of the pretraining. Returns the `Allocation` to train, and the time that
+    the epochs of the pretraining took.
     """
     learned = workdir.search / "stores.json"
     if not learned.exists():

@@ -15,7 +15,7 @@ from keras_superweights.metrics import same_architecture
 
 
 def measure(network, logits, labels):
-    """Returns everything that is reported of a network, ready for JSON.
+    """Measures everything that is reported of a network, ready for JSON.
 
     Args:
         network: A `SuperWeightNetwork`.
@@ -84,14 +84,8 @@ def equal_pairs(network):
 def measure_interpolation(network, images, pairs, num_points):
     """Measures the straight line between members, see `interpolate_members`.
 
-    Args:
-        network: A `SuperWeightNetwork`.
-        images: An `ImagePipeline`, whose test split is used.
-        pairs: What `equal_pairs` returned.
-        num_points: Points on each line, both members included.
-
-    Returns:
-        A list of `{"members": [i, j], "split", "points"}`.
+    Takes the pairs of `equal_pairs` and the number of points on each line;
+    returns a list of `{"members": [i, j], "split", "points"}`.
     """
     members = network.materialize()
     return [
@@ -109,14 +103,8 @@ def measure_interpolation(network, images, pairs, num_points):
 def measure_corruptions(network, images, names):
     """Measures a network on corrupted copies of the test split.
 
-    Args:
-        network: A `SuperWeightNetwork`.
-        images: An `ImagePipeline`.
-        names: Corruptions, or `["all"]` for all that need no download.
-
-    Returns:
-        The dict of `keras_superweights.metrics.evaluate_corrupted`, with
-        `"split"`.
+    Takes names of corruptions, or `["all"]` for all that need no download;
+    returns the dict of `metrics.evaluate_corrupted`, with `"split"`.
     """
     names = CORRUPTIONS if names == ["all"] else names
     return {

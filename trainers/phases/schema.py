@@ -7,8 +7,6 @@ from ml_collections import ConfigDict
 
 from configs import base
 
-# Their keys are the arguments of what they name.
-_OPEN = ("sharing", "members")
 _NAMES = {int: "an integer", float: "a number", str: "a string"}
 _NAMES |= {bool: "True or False", tuple: "a tuple"}
 
@@ -26,21 +24,20 @@ def check(config):
 
 
 def _check_section(name, section, expected):
-    if not isinstance(section, ConfigDict):
-        raise ValueError(
-            f"`{name}` must be a section with the keys {sorted(expected)}. "
-            f"Received: {section!r}."
-        )
     check_keys(name, section, expected, expected)
     for key in expected:
         path, value = f"{name}.{key}", section[key]
         kind = expected.get_type(key)
-        if key in _OPEN:
-            continue
-        if kind is ConfigDict:
+        if kind is not ConfigDict:
+            if not (value is None and expected[key] is None):
+                _check_type(path, value, kind)
+        elif not isinstance(value, ConfigDict):
+            raise ValueError(
+                f"`{path}` must be a section with the keys "
+                f"{sorted(expected[key])}. Received: {value!r}."
+            )
+        elif key != "sharing":  # its keys are the arguments of its rule
             _check_section(path, value, expected[key])
-        elif not (value is None and expected[key] is None):
-            _check_type(path, value, kind)
 
 
 def _check_type(name, value, kind):

@@ -67,13 +67,8 @@ def adopt(config, workdir, other, start):
 
     The pretraining depends neither on tau nor on what comes after it: two runs
     that differ in nothing else have the same similarities, and only the
-    allocation that follows is another.
-
-    Args:
-        config: The `ConfigDict` of the run.
-        workdir: Its `Workdir`, open.
-        other: The `Workdir` of the run that has measured.
-        start: The `Allocation` that both start from.
+    allocation that follows is another. `other` is the `Workdir` of the run
+    that has measured; both start from the `Allocation` `start`.
     """
     if (workdir.search / _SIMILARITIES).exists():
         return

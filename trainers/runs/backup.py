@@ -20,7 +20,7 @@ from keras_superweights.files import write_json
 
 
 class Backup(keras.callbacks.Callback):
-    """Keeps the state of training after the last epoch that was completed.
+    """Keeps the state of training after the last completed epoch.
 
     Args:
         directory: `pathlib.Path` of the backups; made with the first of them.
@@ -45,7 +45,7 @@ class Backup(keras.callbacks.Callback):
         self._directory = directory
 
     def restore(self, network):
-        """Puts a compiled network where it was; returns the epochs done."""
+        """Restores a compiled network; returns the number of epochs done."""
         done = self.epochs_done
         if done:
             newest = self._backups()[-1]
@@ -63,7 +63,7 @@ class Backup(keras.callbacks.Callback):
 
     @property
     def epochs_done(self):
-        """Epochs whose state is on disk."""
+        """Number of epochs whose state is on disk."""
         backups = self._backups()
         if not backups:
             return 0

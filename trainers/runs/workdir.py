@@ -56,14 +56,7 @@ class Workdir:
             ValueError: If the directory has files that are not a run's, or is
                 the run of another config; names the keys that differ.
         """
-        files = self._files()
-        if files and self.config.name not in files:
-            raise ValueError(
-                "`--workdir` must be new, empty, or the directory of a run. "
-                f"Received: {self.path}, which has no config.json but "
-                f"{', '.join(sorted(files)[:5])}. Choose another directory."
-            )
-        if not files or config is None:
+        if not belongs_to(self.config, "run") or config is None:
             return
         changes = differences(
             self.read_config(), base.completed(config.to_dict())
@@ -137,18 +130,6 @@ class Workdir:
         """Writes allocation.json."""
         write_text(self.allocation, allocation.to_json())
 
-    def _files(self):
-        """Names in the directory, without what a killed run leaves behind."""
-        if not self.path.exists():
-            return set()
-        if not self.path.is_dir():
-            raise ValueError(
-                "`--workdir` must be a directory. "
-                f"Received: {self.path}, which is a file."
-            )
-        names = {entry.name for entry in self.path.iterdir()}
-        return {name for name in names if not name.startswith(UNFINISHED)}
-
     def _discard(self):
         for path in (
             self.metrics,
@@ -164,6 +145,35 @@ class Workdir:
                 shutil.rmtree(path)
             else:
                 path.unlink(missing_ok=True)
+
+
+def belongs_to(file, kind, known=()):
+    """Whether a directory has the file of its owner; otherwise it is empty.
+
+    Args:
+        file: `pathlib.Path` of the file in the directory.
+        kind: What owns the directory, for the error: `"run"`.
+        known: Names of files that the owner may have without it.
+
+    Raises:
+        ValueError: If the directory has files of something else, or is none.
+    """
+    path = file.parent
+    if path.exists() and not path.is_dir():
+        raise ValueError(
+            "`--workdir` must be a directory. "
+            f"Received: {path}, which is a file."
+        )
+    names = sorted(entry.name for entry in path.glob("*"))
+    # What a killed process leaves behind is of no importance.
+    names = [name for name in names if not name.startswith(UNFINISHED)]
+    if file.name not in names and set(names) - set(known):
+        raise ValueError(
+            f"`--workdir` must be new, empty, or the directory of a {kind}. "
+            f"Received: {path}, which has no {file.name} but "
+            f"{', '.join(names[:5])}. Choose another directory."
+        )
+    return file.name in names
 
 
 def read_json(path):

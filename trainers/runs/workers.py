@@ -64,22 +64,26 @@ def own_workdir(strategy, workdir, config, start_over=False):
             seen = _of_all_workers(strategy, _digest(own))
             different = [i for i, each in enumerate(seen) if each != seen[0]]
             if different:
-                raise ValueError(
-                    "`--workdir` must be one directory that all workers see. "
-                    f"Received: {workdir.path}, in which workers {different} "
-                    "find other files than the chief. Give them the same, or "
-                    "wait until its file system shows what the last run wrote."
+                raise _not_shared(
+                    workdir,
+                    f"workers {different} find other files than the chief. "
+                    "Give them the same, or wait until its file system shows "
+                    "what the last run wrote.",
                 )
             yield own
 
 
+def _not_shared(workdir, found):
+    return ValueError(
+        "`--workdir` must be one directory that all workers see. Received: "
+        f"{workdir.path}, in which {found}"
+    )
+
+
 def _copy(workdir, config, directory):
     if not workdir.config.exists():
-        raise ValueError(
-            "`--workdir` must be one directory that all workers see. "
-            f"Received: {workdir.path}, in which this worker does not find "
-            "the config.json of the chief."
-        )
+        found = "this worker does not find the config.json of the chief."
+        raise _not_shared(workdir, found)
     workdir.check(config)
     copy = Workdir(directory)
     for name in _COPIED:

@@ -23,10 +23,8 @@ METRICS = {
 def write_columns(directory, values, varied):
     """Says which hyperparameters and metrics are shown, in which order.
 
-    Args:
-        directory: `pathlib.Path` of the tuning's logs.
-        values: The hyperparameters, each with a value such as a trial has.
-        varied: Names of those that differ between trials.
+    `values` are the hyperparameters, each with a value such as a trial has;
+    those whose names are `varied` differ between trials.
     """
     columns = [
         api_pb2.HParamInfo(
@@ -49,14 +47,10 @@ def write_columns(directory, values, varied):
 
 
 def write_trial(directory, name, values, metrics):
-    """Adds a trial, or replaces it.
+    """Adds a trial, or replaces it, in its directory inside the tuning's.
 
-    Args:
-        directory: `pathlib.Path` of the trial, inside that of the tuning.
-        name: The name of the trial.
-        values: Dict from hyperparameter to a number or text.
-        metrics: Dict with the names of `METRICS`; empty for a trial that
-            failed.
+    `values` are its hyperparameters, numbers or text; `metrics` those of
+    `METRICS`, or none for a trial that failed.
     """
     status = api_pb2.STATUS_SUCCESS if metrics else api_pb2.STATUS_FAILURE
     with _writer(directory):

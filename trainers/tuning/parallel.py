@@ -53,7 +53,7 @@ def role():
 
 
 def wait_for_chief():
-    """Returns when the chief can be reached.
+    """Waits until the chief can be reached.
 
     Raises:
         ValueError: If it cannot after five minutes.

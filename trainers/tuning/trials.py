@@ -12,22 +12,34 @@ run again.
 
 import contextlib
 import copy
+import dataclasses
 import math
 import numbers
 import pprint
+import textwrap
 import traceback
 
 import keras
-from ml_collections import ConfigDict
 
 from keras_superweights.files import write_json
 from keras_superweights.files import write_text
 from keras_superweights.tuning.extra import keras_tuner
 from keras_superweights.tuning.trial_space import Infeasible
+from trainers.phases import experiment
 from trainers.runs.workdir import Workdir
 from trainers.runs.workdir import read_json
 from trainers.tuning import hparams
 from trainers.tuning.parallel import only_process
+
+# Where a config holds what can be varied, by the names of `Space`.
+SECTIONS = {
+    "budget_params": None,
+    "learning_rate": "optimizer",
+    "tau": "search",
+    "beta": "decouple",
+    "depth_bins": "sharing",
+    "max_templates": "sharing",
+}
 
 _CONFIG_FILE = '''\
 """Trial {name} of the tuning in {tuning}.
@@ -35,14 +47,13 @@ _CONFIG_FILE = '''\
     python -m trainers.train --config {file} --workdir DIR
 """
 
-from ml_collections import ConfigDict
-from ml_collections.config_dict import placeholder
+from configs import base
 
 
 def get_config():
-    return ConfigDict(
+    return base.loaded(
 {values}
-    ).lock()
+    )
 '''
 
 
@@ -61,8 +72,7 @@ def trial_config(base, settings, members, epochs=None):
     with config.ignore_type():
         for name, value in settings.items():
             if name != "members":
-                section, key = place(config, name)
-                section[key] = value
+                section_of(config, name)[name] = value
             elif members:
                 config.members = tuple(dict(members[each]) for each in value)
     if epochs is not None:
@@ -70,17 +80,45 @@ def trial_config(base, settings, members, epochs=None):
     return config.lock()
 
 
-def place(config, name):
-    """Where a config holds what a space calls `name`: `(section, key)`."""
-    sections = {
-        "budget_params": config,
-        "learning_rate": config.optimizer,
-        "tau": config.search,
-        "beta": config.decouple,
-        "depth_bins": config.sharing,
-        "max_templates": config.sharing,
-    }
-    return sections[name], name
+def section_of(config, name):
+    """The section of a config that holds what a space calls `name`."""
+    section = SECTIONS[name]
+    return config[section] if section else config
+
+
+def check_varied(config, names, prefix=""):
+    """Refuses to vary what makes no difference to a config.
+
+    Args:
+        config: The `ConfigDict` of all that is not varied.
+        names: Names of what is varied, as in `SECTIONS`.
+        prefix: Where the names are given, for the error: `"space."`.
+
+    Raises:
+        ValueError: Names the key without an effect; or if the config asks for
+            several devices, which runs that try values cannot share.
+    """
+    rule = experiment.RULES[config.sharing.rule]
+    arguments = {field.name for field in dataclasses.fields(rule)}
+    for name in names:
+        needs = {"tau": "search.pretrain_epochs", "beta": "decouple.epoch"}
+        section, _, key = needs.get(name, "").partition(".")
+        if section and not config[section][key]:
+            raise ValueError(
+                f"`{prefix}{name}` has no effect where `config.{section}.{key}"
+                f"` is 0. Leave it out, or set `config.{section}.{key}`."
+            )
+        if SECTIONS.get(name) == "sharing" and name not in arguments:
+            raise ValueError(
+                f"`{prefix}{name}` has no effect on the rule "
+                f"'{config.sharing.rule}' of `config.sharing`. Leave it out, "
+                "or choose another rule."
+            )
+    if config.strategy != "one_device":
+        raise ValueError(
+            "Runs that try values train on one device each. Received: "
+            f"config.strategy={config.strategy!r}."
+        )
 
 
 def _shorten(config, epochs):
@@ -95,10 +133,9 @@ def _shorten(config, epochs):
             section[key] = max(1, round(section[key] * ratio))
     optimizer = config.optimizer
     optimizer.warmup_epochs = round(optimizer.warmup_epochs * ratio)
-    if "drop_epochs" in optimizer:
-        optimizer.drop_epochs = tuple(
-            round(epoch * ratio) for epoch in optimizer.drop_epochs
-        )
+    optimizer.drop_epochs = tuple(
+        round(epoch * ratio) for epoch in optimizer.drop_epochs
+    )
 
 
 class Trial:
@@ -157,13 +194,10 @@ class Trial:
         return value
 
     def _note(self, error):
-        failure = {
-            "status": "failed",
-            "reason": f"{type(error).__name__}: {error}",
-        }
+        status, reason = "failed", f"{type(error).__name__}: {error}"
         if isinstance(error, Infeasible):
-            failure = {"status": "infeasible", "reason": str(error)}
-        write_json(self.failure, failure)
+            status, reason = "infeasible", str(error)
+        write_json(self.failure, {"status": status, "reason": reason})
 
     def _write_hparams(self):
         metrics = self.outcome().get("metrics", {})
@@ -192,18 +226,8 @@ class Trial:
     def hyperparameters(self):
         """What can be varied, whether it is or not: numbers and text."""
         config = self.config
-        found = {}
-        for name in (
-            "budget_params",
-            "learning_rate",
-            "tau",
-            "beta",
-            "depth_bins",
-            "max_templates",
-        ):
-            section, key = place(config, name)
-            if section.get(key) is not None:
-                found[name] = section[key]
+        values = {name: section_of(config, name).get(name) for name in SECTIONS}
+        found = {k: v for k, v in values.items() if v is not None}
         return found | {
             "num_members": len(self.members),
             "members": " ".join(self.members),
@@ -223,38 +247,14 @@ class Trial:
         return {"status": "completed", "metrics": self.measured()}
 
     def _write_config(self):
-        values = pprint.pformat(
-            _literals(self.config), width=72, sort_dicts=False
-        )
-        values = "\n".join("        " + line for line in values.splitlines())
+        values = self.config.to_dict()
+        values = pprint.pformat(values, width=72, sort_dicts=False)
         write_text(
             self.config_file,
             _CONFIG_FILE.format(
                 name=self.directory.name,
                 tuning=self.directory.parent.parent,
                 file=self.config_file,
-                values=values,
+                values=textwrap.indent(values, "        "),
             ),
         )
-
-
-class _Placeholder:
-    """Prints as what it stands for: a key to be set on the command line."""
-
-    def __init__(self, kind):
-        self._kind = kind
-
-    def __repr__(self):
-        return f"placeholder({self._kind.__name__})"
-
-
-def _literals(config):
-    """The values of a config, which print as Python."""
-    return {
-        key: _literals(value)
-        if isinstance(value, ConfigDict)
-        else _Placeholder(config.get_type(key))
-        if value is None
-        else value
-        for key, value in config.items()
-    }

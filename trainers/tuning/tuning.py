@@ -10,10 +10,12 @@ from keras_superweights.tuning.extra import keras_tuner
 from keras_superweights.tuning.trial_space import TrialSpace
 from trainers.phases import experiment
 from trainers.phases.training import train
+from trainers.runs.workdir import belongs_to
 from trainers.runs.workdir import differences
 from trainers.runs.workdir import read_json
 from trainers.tuning import hparams
 from trainers.tuning.trials import Trial
+from trainers.tuning.trials import check_varied
 from trainers.tuning.trials import trial_config
 
 ALGORITHMS = ("random", "hyperband", "bayesian")
@@ -63,7 +65,7 @@ class Tuning(TrialSpace):
         # Of every trial, unless members are varied.
         names = tuple(each.name for each in experiment.members(config))
         super().__init__(space, self.members, defaults={"members": names})
-        self._check_effects()
+        check_varied(config, space.names, "space.")
         fewest = min(space.num_members or (len(config.members),))
         self.direction = direction(objective, fewest)
         self.objective = objective
@@ -106,17 +108,7 @@ class Tuning(TrialSpace):
             ValueError: If it has files that do not belong to a tuning, or is
                 the directory of another one; names what differs.
         """
-        if not self.definition.exists():
-            files = sorted(entry.name for entry in self.path.glob("*"))
-            # What is left if it is killed before it has begun.
-            known = ("lock", f"unfinished-{self.definition.name}")
-            files = [name for name in files if name not in known]
-            if files:
-                raise ValueError(
-                    "`--workdir` must be new, empty, or the directory of a "
-                    f"tuning. Received: {self.path}, which has no search.json "
-                    f"but {', '.join(files[:5])}. Choose another directory."
-                )
+        if not belongs_to(self.definition, "tuning", known=("lock",)):
             return
         changes = differences(
             _completed(read_json(self.definition)), self.describe()
@@ -144,14 +136,7 @@ class Tuning(TrialSpace):
         )
 
     def run(self, trial_id, values):
-        """Runs a trial, resuming an interrupted one.
-
-        Args:
-            trial_id: Its number, as text.
-            values: Dict from the name of a hyperparameter to its value.
-
-        Returns:
-            The number that is the objective.
+        """Runs a trial, resuming an interrupted one; returns its objective.
 
         Raises:
             keras_tuner.errors.FailedTrialError: If the budget cannot be met,
@@ -191,32 +176,6 @@ class Tuning(TrialSpace):
                 f"own. Received: {names}. Add a `name` to those that are equal."
             )
         return dict(zip(names, candidates, strict=True))
-
-    def _check_effects(self):
-        """Refuses to vary what makes no difference to the config."""
-        config = self.config
-        for name, key, value in (
-            ("tau", "search.pretrain_epochs", config.search.pretrain_epochs),
-            ("beta", "decouple.epoch", config.decouple.epoch),
-        ):
-            if name in self.space.names and not value:
-                raise ValueError(
-                    f"`space.{name}` has no effect where `config.{key}` is 0. "
-                    f"Leave it out of the space, or set `config.{key}`."
-                )
-        for name in ("depth_bins", "max_templates"):
-            if name in self.space.names and name not in _rule_keys(config):
-                raise ValueError(
-                    f"`space.{name}` has no effect on the rule "
-                    f"'{config.sharing.rule}' of `config.sharing`. Leave it "
-                    "out of the space, or choose another rule."
-                )
-        if config.strategy != "one_device":
-            raise ValueError(
-                "The trials of a tuning train on one device each; several "
-                "processes can share them. Received: "
-                f"config.strategy={config.strategy!r}."
-            )
 
 
 def direction(objective, num_members):
@@ -282,8 +241,3 @@ def _check_algorithm(algorithm, num_trials):
         raise ValueError(
             f"`--trials` must be a positive integer. Received: {num_trials}."
         )
-
-
-def _rule_keys(config):
-    rule = experiment.RULES[config.sharing["rule"]]
-    return {field.name for field in dataclasses.fields(rule)}

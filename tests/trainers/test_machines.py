@@ -7,9 +7,9 @@ import socket
 import pytest
 import tensorflow as tf
 
-from trainers.devices.machines import Cluster
+from trainers.devices.machines import Machines
 from trainers.devices.machines import check_port
-from trainers.devices.machines import read_cluster
+from trainers.devices.machines import read_machines
 
 WORKERS = ["10.0.0.1:2222", "10.0.0.2:2222", "[::1]:2223"]
 
@@ -21,8 +21,8 @@ def text(cluster, job, index):
 
 @pytest.mark.parametrize("index", range(3))
 def test_workers_are_in_order_and_the_first_is_chief(index):
-    found = read_cluster(text({"worker": WORKERS}, "worker", index))
-    assert found == Cluster(tuple(WORKERS), index)
+    found = read_machines(text({"worker": WORKERS}, "worker", index))
+    assert found == Machines(tuple(WORKERS), index)
 
 
 @pytest.mark.parametrize(
@@ -32,7 +32,7 @@ def test_workers_are_in_order_and_the_first_is_chief(index):
 def test_a_chief_of_its_own_comes_first(job, index, place, monkeypatch):
     jobs = {"worker": WORKERS[1:], "chief": WORKERS[:1]}
     config = text(jobs, job, index)
-    assert read_cluster(config) == Cluster(tuple(WORKERS), place)
+    assert read_machines(config) == Machines(tuple(WORKERS), place)
     # TensorFlow reads the same.
     monkeypatch.setenv("TF_CONFIG", config)
     theirs = tf.distribute.cluster_resolver.TFConfigClusterResolver()
@@ -107,13 +107,13 @@ def test_what_does_not_name_the_workers_is_refused(config, expected, received):
         config = json.dumps(config)
     message = f"TF_CONFIG.*{re.escape(expected)}.*{re.escape(received)}.*2222"
     with pytest.raises(ValueError, match=message):
-        read_cluster(config)
+        read_machines(config)
 
 
 def test_a_port_in_use_is_refused():
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
-        cluster = Cluster(("127.0.0.1:1", f"127.0.0.1:{port}"), 1)
+        cluster = Machines(("127.0.0.1:1", f"127.0.0.1:{port}"), 1)
         with pytest.raises(ValueError, match=f"TF_CONFIG.*:{port}.*worker 1"):
             check_port(cluster)
     check_port(cluster)

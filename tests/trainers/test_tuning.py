@@ -1,11 +1,11 @@
-"""What is no search is refused before the first trial."""
+"""A tuning that cannot be is refused before its first trial."""
 
 import pytest
 
 from configs import digits
 from configs import space
 from trainers.tuning.tuning import OBJECTIVES
-from trainers.tuning.tuning import Search
+from trainers.tuning.tuning import Tuning
 from trainers.tuning.tuning import direction
 
 WRN = {"model": "wide_resnet", "depth": 10, "width": 1}
@@ -13,7 +13,7 @@ WRN = {"model": "wide_resnet", "depth": 10, "width": 1}
 
 @pytest.fixture
 def define(digits_dir, tmp_path):
-    """Makes a `Search` of the quick demo, with changes."""
+    """Makes a `Tuning` of the quick demo, with changes."""
 
     def define_(
         algorithm="random",
@@ -36,9 +36,9 @@ def define(digits_dir, tmp_path):
                         del section[name]
                     else:
                         section[name] = value
-        path = tmp_path / "search"
+        path = tmp_path / "tuning"
         try:
-            return Search(
+            return Tuning(
                 config, ranges, path, algorithm, objective, num_trials
             )
         finally:
@@ -48,16 +48,16 @@ def define(digits_dir, tmp_path):
 
 
 def test_the_space_of_the_repository_is_one_of_the_demo(define):
-    search = define()
-    assert search.direction == "min"
-    assert search.config.data.validation_fraction == 0.1
-    assert set(search.members) == {
+    tuning = define()
+    assert tuning.direction == "min"
+    assert tuning.config.data.validation_fraction == 0.1
+    assert set(tuning.members) == {
         "wide_resnet_10_1",
         "wide_resnet_10_2",
         "wide_resnet_16_1",
         "wide_resnet_16_2",
     }
-    assert sorted(search.varied) == [
+    assert sorted(tuning.varied) == [
         "beta",
         "budget_params",
         "depth_bins",
@@ -70,8 +70,8 @@ def test_the_space_of_the_repository_is_one_of_the_demo(define):
 
 
 def test_what_is_held_out_already_stays_so(define):
-    search = define(of_config={"data.validation_fraction": 0.3})
-    assert search.config.data.validation_fraction == 0.3
+    tuning = define(of_config={"data.validation_fraction": 0.3})
+    assert tuning.config.data.validation_fraction == 0.3
 
 
 def test_objectives_know_their_direction():
@@ -144,6 +144,6 @@ def test_what_not_every_trial_has_is_no_objective(objective, num_members, told):
     ],
     ids=str,
 )
-def test_what_is_no_search_is_refused(define, changes, told):
+def test_what_cannot_be_tuned_is_refused(define, changes, told):
     with pytest.raises((TypeError, ValueError), match=f"(?s){told}"):
         define(**changes)

@@ -6,46 +6,36 @@ import socket
 import pytest
 import tensorflow as tf
 
-from configs import digits
-from trainers import devices
+from trainers.devices import strategy as devices
 
 CLUSTER = {"worker": [f"127.0.0.1:{port}" for port in (2222, 2223, 2224)]}
 
 
-def config_of(strategy, num_cpus=0):
-    config = digits.get_config()
-    config.strategy = strategy
-    config.num_cpus = num_cpus
-    return config
-
-
 def test_mirrored_without_gpus_says_how_to_try_it():
     with pytest.raises(ValueError, match="--config.num_cpus=2"):
-        devices.strategy(config_of("mirrored"))
+        devices.strategy("mirrored")
 
 
 def test_one_device_is_the_default_strategy():
-    assert devices.strategy(config_of("one_device")) is (
-        tf.distribute.get_strategy()
-    )
+    assert devices.strategy("one_device") is (tf.distribute.get_strategy())
 
 
 def test_a_tpu_that_is_not_there_is_told(monkeypatch):
     monkeypatch.delenv("TPU_NAME", raising=False)
     with pytest.raises(ValueError, match="needs a TPU.*TPU_NAME='local'"):
-        devices.strategy(config_of("tpu"))
+        devices.strategy("tpu")
 
 
 @pytest.mark.parametrize("strategy", ["one_device", "multi_worker", "tpu"])
 def test_logical_cpus_are_for_mirrored(strategy):
     with pytest.raises(ValueError, match=f"num_cpus.*2 with '{strategy}'"):
-        devices.strategy(config_of(strategy, num_cpus=2))
+        devices.strategy(strategy, num_cpus=2)
 
 
 def test_workers_need_a_cluster(monkeypatch):
     monkeypatch.delenv("TF_CONFIG", raising=False)
     with pytest.raises(ValueError, match="TF_CONFIG.*Received: nothing"):
-        devices.strategy(config_of("multi_worker"))
+        devices.strategy("multi_worker", batch_size=64)
 
 
 def test_a_batch_that_workers_cannot_share_is_refused(monkeypatch):
@@ -54,7 +44,7 @@ def test_a_batch_that_workers_cannot_share_is_refused(monkeypatch):
         "TF_CONFIG", json.dumps({"cluster": CLUSTER, "task": task})
     )
     with pytest.raises(ValueError, match="a batch, 3: `TF_CONFIG`.*: 64"):
-        devices.strategy(config_of("multi_worker"))
+        devices.strategy("multi_worker", batch_size=64)
 
 
 def test_no_worker_starts_on_a_port_in_use(monkeypatch):
@@ -66,7 +56,7 @@ def test_no_worker_starts_on_a_port_in_use(monkeypatch):
         }
         monkeypatch.setenv("TF_CONFIG", json.dumps(config))
         with pytest.raises(ValueError, match=f"{used} for worker 1"):
-            devices.strategy(config_of("multi_worker"))
+            devices.strategy("multi_worker", batch_size=64)
 
 
 def batches_of(num_shards, shard):

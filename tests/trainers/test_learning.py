@@ -7,9 +7,8 @@ import pytest
 
 from keras_superweights.allocation import Allocation
 from keras_superweights.files import write_json
-from trainers import settings
-from trainers import train
 from trainers.phases import experiment
+from trainers.phases.training import train
 from trainers.runs.workdir import read_json
 
 
@@ -29,7 +28,7 @@ class Interrupt(keras.callbacks.Callback):
 
 
 def test_a_run_learns_its_stores_trains_and_continues(config, tmp_path):
-    metrics = train.train(config, tmp_path / "whole")
+    metrics = train(config, tmp_path / "whole")
     notes = read_json(tmp_path / "whole" / "search" / "stores.json")
     assert len(notes["history"]["loss"]) == 2
     text = (tmp_path / "whole" / "allocation.json").read_text()
@@ -53,16 +52,16 @@ def test_a_run_learns_its_stores_trains_and_continues(config, tmp_path):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(keras.Model, "fit", interrupted)
         with pytest.raises(KeyboardInterrupt):
-            train.train(config, path)
+            train(config, path)
     assert not (path / "search" / "stores.json").exists()
     assert len(list((path / "search" / "backup").iterdir())) == 1
-    again = train.train(config, path)
+    again = train(config, path)
     assert (path / "allocation.json").read_text() == text
     assert again["nll"] == pytest.approx(metrics["nll"], rel=1e-3)
 
 
 def test_an_edited_or_missing_file_is_told_and_left(config, tmp_path):
-    train.train(config, tmp_path)
+    train(config, tmp_path)
     (tmp_path / "metrics.json").unlink()
     file = tmp_path / "search" / "stores.json"
     notes = read_json(file)
@@ -71,11 +70,11 @@ def test_an_edited_or_missing_file_is_told_and_left(config, tmp_path):
     write_json(file, notes)
     before = file.read_text()
     with pytest.raises(ValueError, match="stores"):
-        train.train(config, tmp_path)
+        train(config, tmp_path)
     assert file.read_text() == before
     file.unlink()
     with pytest.raises(ValueError, match="stores.json, from which it follows"):
-        train.train(config, tmp_path)
+        train(config, tmp_path)
 
 
 def test_the_plan_is_that_of_the_pretraining(config):
@@ -87,8 +86,8 @@ def test_the_plan_is_that_of_the_pretraining(config):
 
 
 def test_stores_are_given_or_learned_not_both(config):
-    settings.check(config)
+    experiment.check(config)
     with config.unlocked():
         config.sharing = {"rule": "Shapeshifter", "stores": "shape"}
-    with pytest.raises(ValueError, match="must not be given then"):
-        settings.check(config)
+    with pytest.raises(ValueError, match="`stores` are not given yet"):
+        experiment.check(config)

@@ -1,4 +1,4 @@
-"""What a config may say."""
+"""The keys and values that a config may have."""
 
 import keras
 import pytest
@@ -6,7 +6,6 @@ import pytest
 from configs import cifar_recipe
 from configs import cifar_swn_ho
 from configs import digits
-from trainers import settings
 from trainers.phases import experiment
 
 
@@ -22,8 +21,12 @@ def unlocked(config):
         ("data", "seed", 1, "`config.data` .*unknown 'seed'"),
         ("optimizer", "decay", 1, "`config.optimizer` .*unknown 'decay'"),
         ("optimizer", "schedule", "stairs", "'cosine', 'steps'.*'stairs'"),
-        ("optimizer", "schedule", "steps", "without 'drop_epochs'"),
-        ("optimizer", "drop_epochs", (1,), "unknown 'drop_epochs'"),
+        ("optimizer", "schedule", "steps", "drop_factor`.*needs both"),
+        ("optimizer", "drop_epochs", (1,), "leave.*'cosine'.*drop_epochs=.1"),
+        ("optimizer", "drop_factor", 0.1, "leave.*'cosine'.*drop_factor=0.1"),
+        ("optimizer", "learning_rate", -1.0, "learning_rate`.*from 0.*-1"),
+        ("optimizer", "momentum", 2.0, "optimizer.momentum`.*0 to 1.*2"),
+        ("optimizer", "nesterov", 1, "optimizer.nesterov`.*True or False.*1"),
         ("optimizer", "warmup_epochs", -1, "optimizer.warmup_epochs`.*least 0"),
         ("optimizer", "warmup_epochs", 31, "warmup_epochs`.*at most.*30.*31"),
         ("optimizer", "warmup_epochs", 0.5, "optimizer.warmup_epochs`.*0.5"),
@@ -60,37 +63,48 @@ def unlocked(config):
         ("", "precision", "half", "'mixed_float16'.*Received: 'half'"),
         ("", "jit_compile", True, "jit_compile`.*False.*deterministic=True"),
         ("", "epochs", 0, "`config.epochs`.*at least 1"),
+        ("", "epochs", None, "`config.epochs`.*integer.*None"),
+        ("", "num_cpus", -1, "`config.num_cpus`.*mirrored.*-1"),
+        ("", "search", 3, "`config.search`.*section.*3"),
+        ("", "sharing", "Independent", "`config.sharing`.*section"),
+        ("", "members", 5, "`config.members` must be a tuple.*5"),
+        ("", "members", ("vgg11",), r"members\[0\].model.*vgg11"),
         ("", "seed", "one", "`config.seed`.*integer"),
         ("search", "epochs", 1, "`config.search`.*unknown 'epochs'"),
         ("search", "pretrain_epochs", -1, "search.pretrain_epochs`.*least 0"),
-        ("search", "sketch_size", 0.5, "search.sketch_size`.*least 0.*0.5"),
-        ("search", "tau", 1.5, "search.tau`.*-1 to 1.*1.5"),
+        ("search", "sketch_size", 0.5, "search.sketch_size`.*integer.*0.5"),
+        ("search", "tau", 1.5, "config.search`.*`tau`.*-1 to 1.*1.5"),
         ("decouple", "at", 1, "`config.decouple`.*unknown 'at'"),
         ("decouple", "epoch", 31, "decouple.epoch`.*at most.*30.*: 31"),
-        ("decouple", "every", -1, "decouple.every`.*least 0"),
-        ("decouple", "beta", -2.0, "decouple.beta`.*-1 to 1.*-2"),
-        ("sharing", "clusters", "position", "search starts.*'position'"),
-        ("", "sharing", {"rule": "Independent"}, "search starts.*Independent"),
+        ("decouple", "every", -1, "config.decouple`.*`every`.*-1"),
+        ("decouple", "beta", -2.0, "config.decouple`.*`beta`.*-1 to 1.*-2"),
+        ("sharing", "clusters", "position", "search refines.*'position'"),
+        (
+            "",
+            "sharing",
+            {"rule": "Independent"},
+            "search.*Independent.*set `con",
+        ),
     ],
 )
 def test_a_bad_key_or_choice_is_refused(section, key, value, told):
     config = unlocked(digits.get_config())
-    settings.check(config)
+    experiment.check(config)
     target = config[section] if section else config
     with target.ignore_type():
         target[key] = value
     with pytest.raises(ValueError, match=f"(?s){told}"):
-        settings.check(config)
+        experiment.check(config)
 
 
 def test_steps_of_several_devices_are_not_compiled():
     config = unlocked(digits.get_config())
     config.deterministic = False
     config.jit_compile = True
-    settings.check(config)
+    experiment.check(config)
     config.strategy = "mirrored"
     with pytest.raises(ValueError, match="jit_compile`.*'mirrored'"):
-        settings.check(config)
+        experiment.check(config)
 
 
 @pytest.mark.parametrize("section", ["search", "decouple"])
@@ -98,30 +112,30 @@ def test_a_phase_that_is_not_there_is_refused(section):
     config = unlocked(digits.get_config())
     del config[section]
     with pytest.raises(ValueError, match=f"without '{section}'"):
-        settings.check(config)
+        experiment.check(config)
 
 
 def test_without_a_search_any_rule_will_do():
     config = unlocked(digits.get_config())
     config.search.pretrain_epochs = 0
     config.sharing = {"rule": "MixtureEnsembles"}
-    settings.check(config)
+    experiment.check(config)
 
 
 def test_a_missing_key_is_refused():
     config = unlocked(digits.get_config())
     del config.epochs
     with pytest.raises(ValueError, match="without 'epochs'"):
-        settings.check(config)
+        experiment.check(config)
 
 
 def test_models_of_keras_are_found_by_name():
     config = unlocked(cifar_swn_ho.get_config())
     for name in ("ResNet50", "VGG16", "NASNetMobile", "MobileNetV3Small"):
         config.members = ({"model": name},)
-        settings.check(config)
+        experiment.check(config)
     config.members = ({"model": "MobileNetV2", "alpha": 0.5, "name": "thin"},)
-    settings.check(config)
+    experiment.check(config)
     (member,) = experiment.members(config)
     expected = keras.applications.MobileNetV2(
         (32, 32, 3), 0.5, weights=None, classes=100
@@ -137,4 +151,4 @@ def test_the_base_alone_is_no_experiment():
     config = cifar_recipe.get_base()
     config.sharing.rule = "Independent"
     with pytest.raises(ValueError, match="at least one member"):
-        settings.check(config)
+        experiment.check(config)

@@ -1,0 +1,52 @@
+"""Running programs, and looking at the files that they leave."""
+
+import json
+import runpy
+import shutil
+import sys
+import warnings
+from unittest import mock
+
+from absl import flags
+
+
+def run_program(name, *arguments):
+    """Runs `python -m trainers.NAME` in this process; returns how it ends.
+
+    Starting Python and importing TensorFlow takes longer than most programs.
+    """
+    before = set(flags.FLAGS)
+    try:
+        with (
+            mock.patch.object(sys, "argv", [name, *arguments]),
+            warnings.catch_warnings(),
+        ):
+            # That a test has imported the program as well is no harm.
+            warnings.filterwarnings("ignore", module="runpy")
+            warnings.filterwarnings("ignore", ".*load_module")
+            runpy.run_module(f"trainers.{name}", run_name="__main__")
+    except SystemExit as end:
+        return end.code
+    finally:
+        for flag in set(flags.FLAGS) - before:
+            delattr(flags.FLAGS, flag)
+        flags.FLAGS.unparse_flags()
+
+
+def contents(path):
+    """The bytes of every file, by its path."""
+    return {p: p.read_bytes() for p in path.rglob("*") if p.is_file()}
+
+
+def edit_json(path, edit):
+    """Changes a JSON file by a function of its data."""
+    data = json.loads(path.read_text())
+    edit(data)
+    path.write_text(json.dumps(data))
+
+
+def unfinished(run, tmp_path):
+    """A copy of a run that was killed just before its end."""
+    shutil.copytree(run[1], tmp_path / "copy")
+    (tmp_path / "copy" / "metrics.json").unlink()
+    return tmp_path / "copy"

@@ -1,0 +1,183 @@
+"""What a run refuses: damaged files, other configs, losses; nothing is lost."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from keras_superweights.datasets import ImagePipeline
+from tests.trainers.files import contents
+from tests.trainers.files import edit_json
+from tests.trainers.files import unfinished
+from trainers.phases import experiment
+from trainers.phases.training import train
+
+
+def drop_a_similarity(path):
+    with np.load(path) as stored:
+        matrices = {name: stored[name] for name in stored}
+    matrices.popitem()
+    np.savez(path, **matrices)
+
+
+def turn_similarities(path):
+    with np.load(path) as stored:
+        matrices = {name: -stored[name] for name in stored}
+    np.savez(path, **matrices)
+
+
+@pytest.mark.parametrize(
+    "file, damage, told",
+    [
+        (
+            "allocation.json",
+            lambda p: edit_json(
+                p, lambda d: d["superweights"][1].update(num_templates=9)
+            ),
+            r"allocation.json does not fit.*superweights\[1\].num_temp.*: 9 ->",
+        ),
+        (
+            "allocation.json",
+            lambda p: edit_json(
+                p, lambda d: d["superweights"][0].update(ties=[7])
+            ),
+            r"superweights\[0\].ties: \[7\] ->",
+        ),
+        (
+            "allocation.json",
+            lambda p: edit_json(p, lambda d: d.update(members=[])),
+            r"members: \[\] ->",
+        ),
+        (
+            "allocation.json",
+            lambda p: p.write_bytes(p.read_bytes()[:99]),
+            "allocation.json, as JSON",
+        ),
+        (
+            "search/allocation-start.json",
+            lambda p: edit_json(p, lambda d: d.update(budget_params=1)),
+            "allocation-start.json does not fit.*budget_params: 1 ->",
+        ),
+        (
+            "search/search.json",
+            lambda p: edit_json(p, lambda d: d["tries"][0].update(tau=0.7)),
+            r"search.json does not fit.*tries\[0\].tau: 0.7 -> 0.1",
+        ),
+        (
+            "search/search.json",
+            lambda p: edit_json(p, lambda d: d.pop("history")),
+            r"history: \(not there\)",
+        ),
+        (
+            "search/similarities.npz",
+            lambda p: p.write_bytes(p.read_bytes()[:99]),
+            "similarities.npz must hold",
+        ),
+        (
+            "search/similarities.npz",
+            drop_a_similarity,
+            "a matrix of cosines for every starting cluster",
+        ),
+        ("search/similarities.npz", turn_similarities, "search.json.*fit"),
+        (
+            "search/similarities.npz",
+            lambda p: p.unlink(),
+            "must also have.*similarities.npz",
+        ),
+        (
+            "backup/epoch-000002/state.weights.h5",
+            lambda p: p.write_bytes(p.read_bytes()[:99]),
+            "epoch-000002 must hold the weights",
+        ),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_what_was_edited_or_damaged_is_told_and_left(
+    searched_run, tmp_path, file, damage, told
+):
+    copy = unfinished(searched_run, tmp_path)
+    damage(copy / file)
+    before = contents(copy)
+    with pytest.raises(ValueError, match=f"(?s){told}.*--start_over"):
+        train(searched_run[0], copy)
+    assert contents(copy) == before
+
+
+def test_a_run_of_another_config_is_refused_untouched(finished_run):
+    config, path, _ = finished_run
+    before = contents(path)
+    other = config.copy_and_resolve_references()
+    other.epochs = 7
+    other.data.pad = 0
+    with pytest.raises(ValueError, match="data.pad: 1 -> 0\n  epochs: 2 -> 7"):
+        train(other, path)
+    assert contents(path) == before
+
+
+@pytest.mark.parametrize(
+    "section, key, value",
+    [
+        ("", "budget_params", 1000.0),  # below the minimum
+        ("", "budget_params", -1.0),
+        ("sharing", "clusters", "colour"),
+        ("data", "data_dir", "/nowhere"),
+        ("data", "test_split", "validation"),
+        ("data", "name", "no_such_set"),
+        ("", "strategy", "mirrored"),
+        ("", "members", ({"model": "wide_resnet", "depth": 11, "width": 1},)),
+    ],
+)
+@pytest.mark.parametrize("start_over", [False, True])
+def test_a_bad_config_writes_and_deletes_nothing(
+    finished_run, tmp_path, section, key, value, start_over
+):
+    config, path, _ = finished_run
+    path = path if start_over else tmp_path / "new"
+    before = contents(path)
+    config = config.copy_and_resolve_references()
+    (config[section] if section else config)[key] = value
+    if key == "data_dir":
+        config.data.name = "cifar10"
+    with pytest.raises(ValueError):
+        train(config, path, start_over)
+    assert contents(path) == before
+    assert path.exists() == start_over
+
+
+class BrokenImages(ImagePipeline):
+    """Everything is undefined from the third step of training on."""
+
+    def train(self, epochs, first_epoch=0, **shards):
+        def spoil(step, batch):
+            images, labels = batch
+            broken = first_epoch * self.steps_per_epoch + step >= 2
+            return tf.where(broken, np.nan, 1.0) * images, labels
+
+        batches = super().train(epochs, first_epoch, **shards)
+        return batches.enumerate().map(spoil)
+
+
+def test_a_loss_that_is_not_finite_keeps_what_was_saved(
+    tiny_config, tmp_path, monkeypatch
+):
+    config = tiny_config
+    config.data.train_split = "train[:64]"
+    config.data.batch_size = 32
+    config.members = config.members[:1]
+    config.budget_params = 0.9
+    config.search.pretrain_epochs = 3
+    monkeypatch.setattr(
+        experiment,
+        "pipeline",
+        lambda config: BrokenImages(seed=config.seed, **config.data),
+    )
+    with pytest.raises(ValueError, match="loss=nan after step 1 of epoch 2"):
+        train(config, tmp_path)
+    found = {p.name for p in tmp_path.iterdir()}
+    assert found == {"config.json", "search"}
+    (kept,) = tmp_path.glob("search/*/*")
+    assert kept.name == "epoch-000001"
+    before = contents(tmp_path)
+    # The same command goes on there, and meets the same end.
+    with pytest.raises(ValueError, match="loss=nan after step 1 of epoch 2"):
+        train(config, tmp_path)
+    assert contents(tmp_path) == before
