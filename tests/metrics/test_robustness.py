@@ -140,7 +140,7 @@ def test_one_hot_labels_are_understood(pipeline, network):
 
 
 def test_nothing_to_measure_and_wrong_names_are_refused(pipeline, network):
-    with pytest.raises(ValueError, match=r"at least one.*corruptions=\[\]"):
+    with pytest.raises(ValueError, match=r"not be empty.*corruptions=\[\]"):
         metrics.evaluate_corrupted(network, pipeline, corruptions=[])
     with pytest.raises(ValueError, match="'gaussian_noise'.*'fog'"):
         metrics.evaluate_corrupted(network, pipeline, ["contrast", "fog"])
