@@ -91,19 +91,25 @@ def test_inception_crops_are_other_ones_in_every_epoch(make_photos):
     assert not rows[0] & {x.tobytes() for x in other}
 
 
-@pytest.mark.parametrize("mixing", [{}, {"mixup": 0.4, "cutmix": 1.0}], ids=str)
-def test_shards_of_photos_are_the_batches(make_photos, mixing, collect):
+@pytest.mark.parametrize(
+    "part, mixing",
+    [
+        ("train", {}),
+        ("train", {"mixup": 0.4, "cutmix": 1.0}),
+        ("test", {"mixup": 0.4}),
+    ],
+    ids=str,
+)
+def test_shards_of_photos_are_the_batches(make_photos, part, mixing, collect):
     pipeline = make_photos(**PHOTOS, **mixing, label_smoothing=0.1)
-    for whole, *parts in (
-        [pipeline.train(2), *(pipeline.train(2, 0, 2, i) for i in (0, 1))],
-        [pipeline.test(), *(pipeline.test(2, i) for i in (0, 1))],
-    ):
-        expected = collect(whole)
-        steps = zip(*(part.as_numpy_iterator() for part in parts), strict=True)
-        in_order = [part for step in steps for part in step]
-        for index in (0, 1):
-            joined = np.concatenate([part[index] for part in in_order])
-            np.testing.assert_array_equal(joined, expected[index])
+    arguments = (2, 0) if part == "train" else ()
+    expected = collect(getattr(pipeline, part)(*arguments))
+    shards = [getattr(pipeline, part)(*arguments, 2, i) for i in (0, 1)]
+    steps = zip(*(shard.as_numpy_iterator() for shard in shards), strict=True)
+    in_order = [rows for step in steps for rows in step]
+    for index in (0, 1):
+        joined = np.concatenate([rows[index] for rows in in_order])
+        np.testing.assert_array_equal(joined, expected[index])
 
 
 def test_what_the_set_does_not_keep_is_refused(tiny_dir, request, collect):
