@@ -1,4 +1,4 @@
-"""Learning rates that begin small."""
+"""Learning rate schedules that warm up."""
 
 import keras
 from keras import ops
@@ -6,19 +6,18 @@ from keras import ops
 
 @keras.saving.register_keras_serializable(package="keras_superweights")
 class LinearWarmup(keras.optimizers.schedules.LearningRateSchedule):
-    """Rises to a schedule in a straight line, and then follows it.
+    """Rises linearly to another schedule, and then follows it.
 
         rate(step) = schedule(W) * (step + 1) / W    for step < W
                      schedule(step)                  from step W on
 
-    so that the first step moves a little, and the last of the `W =
-    warmup_steps` has the rate that the schedule goes on with. Large batches
-    need it: [Goyal et al., 2017](https://arxiv.org/abs/1706.02677),
-    section 2.2.
+    The first of the `W = warmup_steps` steps is small, and the last has the
+    rate with which the schedule continues. Large batches need this:
+    [Goyal et al., 2017](https://arxiv.org/abs/1706.02677), section 2.2.
 
     Args:
-        schedule: A `keras.optimizers.schedules.LearningRateSchedule`, which
-            counts its steps from the very first one.
+        schedule: A `keras.optimizers.schedules.LearningRateSchedule`. Its
+            steps are counted from the start, warm-up included.
         warmup_steps: int, at least 1.
 
     Raises:

@@ -8,8 +8,8 @@ from keras_superweights.datasets.pipeline import ImagePipeline as ImagePipeline
 
 
 def __getattr__(name):
-    # The builder's base class is tfds itself, which `import keras_superweights`
-    # must not pay for: imported when it is first asked for (PEP 562).
+    # Imported on first use (PEP 562): its base class needs tfds, which would
+    # make `import keras_superweights` slow.
     if name == "SklearnDigits":
         from keras_superweights.datasets.digits import SklearnDigits
 

@@ -1,11 +1,11 @@
-"""Checks of the numbers that a pipeline is given."""
+"""Checks of the numeric arguments of a pipeline."""
 
 import math
 import numbers
 
 
 def check_integer(name, value, minimum, maximum=None):
-    """Refuses what is not an integer between two limits, both included.
+    """Checks that a value is an integer between two limits, both included.
 
     Raises:
         TypeError: If it is not an integer.
@@ -24,7 +24,7 @@ def check_integer(name, value, minimum, maximum=None):
 
 
 def check_number(name, value, below=math.inf):
-    """Refuses what is not a finite number from 0 up to, but not, `below`.
+    """Checks that a value is a finite number, at least 0 and less than `below`.
 
     Raises:
         TypeError: If it is not a number.

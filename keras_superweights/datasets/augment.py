@@ -1,8 +1,8 @@
 """Augmentations of a batch of images, and the random numbers they need.
 
-Drawing and applying are apart: `draw` makes the numbers of a whole epoch from
-one key, the other functions are deterministic, so that an augmented image is a
-function of seed, epoch and example, and of nothing else.
+Drawing and applying are separate: `draw` makes the numbers of a whole epoch
+from one key, and the other functions are deterministic. An augmented image
+therefore depends on the seed, the epoch and the example only.
 """
 
 import typing
@@ -11,24 +11,24 @@ import tensorflow as tf
 
 
 class Draws(typing.NamedTuple):
-    """What was drawn for each of `n` examples."""
+    """The random numbers of `n` examples."""
 
     corners: tf.Tensor  # (n, 2) int32, row and column of the crop, 0..2 * pad
-    flips: tf.Tensor  # (n,) bool, whether left and right change places
+    flips: tf.Tensor  # (n,) bool, whether to swap left and right
     centres: tf.Tensor  # (n, 2) int32, row and column of the cutout's centre
-    crop_keys: tf.Tensor  # (n, 2) int32, a key for each: `inception_crop`
+    crop_keys: tf.Tensor  # (n, 2) int32, one key each for `inception_crop`
 
 
 def draw(num_examples, image_shape, pad, key):
-    """Draws every random number that one epoch needs, uniformly.
+    """Draws all random numbers of one epoch, uniformly.
 
-    All are drawn whether used or not, each from a key of its own, so that
-    switching one augmentation on does not change another.
+    All are drawn, used or not, each kind from its own key: switching on one
+    augmentation does not change another.
 
     Args:
         num_examples: int, `n`.
         image_shape: tuple `(height, width, ...)`.
-        pad: int, the width in pixels of the border that is cropped from.
+        pad: int, width in pixels of the border that `pad_and_crop` adds.
         key: int tensor `(2,)`, a seed of `tf.random.stateless_uniform`.
 
     Returns:
@@ -75,24 +75,24 @@ def pad_and_crop(images, corners, pad):
 
 
 def flip(images, flips):
-    """Mirrors left to right those images whose entry of `flips` is true."""
+    """Mirrors the images whose entry in `flips` is true from left to right."""
     columns = tf.range(images.shape[2])
     columns = tf.where(flips[:, None], columns[::-1], columns)  # (b, width)
-    # A third of the time of choosing between the images and their mirror.
+    # Takes a third of the time of choosing between images and mirror images.
     return tf.gather(images, columns, axis=2, batch_dims=1)
 
 
 def cutout(images, centres, size):
-    """Sets a square of each image to zero, all channels of it.
+    """Sets a square of each image to zero, in all channels.
 
-    The square lies where it falls: what sticks out of the image is lost, as in
+    A square that lies partly outside of the image is cropped, as in
     [DeVries & Taylor, 2017](https://arxiv.org/abs/1708.04552), section 3. On
     normalised images zero is the mean colour.
 
     Args:
         images: float tensor `(b, height, width, channels)`.
-        centres: int32 tensor `(b, 2)`, row and column. The square covers
-            `centre - size // 2` up to, but not, `centre - size // 2 + size`.
+        centres: int32 tensor `(b, 2)`, row and column. The square starts at
+            `centre - size // 2`.
         size: int, the side in pixels.
 
     Returns:

@@ -1,12 +1,12 @@
 """Corruptions of images at five severities, without a download.
 
-Those of CIFAR-10-C [1] that need nothing but the image. Kinds and strengths
-are those that its authors published for 32x32 images; the same numbers are
-used for every other size, so that what is measured in pixels, blur and
-pixelation, hits an 8x8 image harder. Three details are ours: grey levels are
-rounded, where CIFAR-10-C cuts off; images may have any number of channels
-(JPEG: one or three); random numbers come from a seed, the same one at every
-severity, so that a severer image has more of (nearly) the same noise.
+These are the corruptions of CIFAR-10-C [1] that need only the image. Kinds and
+strengths are the published ones for 32x32 images. The same numbers are used
+for every size, so blur and pixelation, which are measured in pixels, are
+harder on an 8x8 image. Three details differ: grey levels are rounded, not cut
+off; images may have any number of channels (JPEG: one or three); and the seed
+is the same at every severity, so a severer image has more of (nearly) the same
+noise.
 
 [1] Hendrycks & Dietterich, Benchmarking Neural Network Robustness to Common
 Corruptions and Perturbations (ICLR 2019), https://arxiv.org/abs/1903.12261,
@@ -22,8 +22,8 @@ from keras_superweights.datasets.image_set import ImageSet
 
 SEVERITIES = (1, 2, 3, 4, 5)
 
-# Images whose noise is drawn at once, fewer where they are large. Not the batch
-# size, which must not change what an image looks like.
+# Noise is drawn for this many images at once, fewer if they are large. This is
+# not the batch size, which must not change the noise of an image.
 _EXAMPLES_AT_ONCE = 500
 _PIXELS_AT_ONCE = 2**19
 
@@ -37,31 +37,31 @@ def corrupt(images, corruption, severity, seed=0):
 
             - `"gaussian_noise"`: normal, deviation 0.04 to 0.10 of the range;
             - `"shot_noise"`: Poisson, 500 to 50 photons for white;
-            - `"impulse_noise"`: 1 % to 7 % of the values, each channel by
-              itself, become 0 or 255;
+            - `"impulse_noise"`: 1 % to 7 % of the values, independently per
+              channel, become 0 or 255;
             - `"gaussian_blur"`: deviation 0.4 to 1 pixels;
-            - `"brightness"`: 0.05 to 0.3 of the range is added to the value
-              of HSV, the largest channel; hue and saturation stay;
-            - `"contrast"`: 0.75 to 0.15 of the distance from each image's
-              mean colour is left;
-            - `"pixelate"`: averaged over a grid with 0.95 to 0.65 as many
-              pixels a side. The grid is a whole number of pixels: that of a
-              small image is the same at neighbouring severities, and the
-              severer one need not be further from the image;
+            - `"brightness"`: adds 0.05 to 0.3 of the range to the value of
+              HSV, the largest channel; keeps hue and saturation;
+            - `"contrast"`: keeps 0.75 to 0.15 of the distance from each
+              image's mean colour;
+            - `"pixelate"`: averages over a grid with 0.95 to 0.65 as many
+              pixels per side, rounded to whole pixels. Small images may have
+              the same grid at neighbouring severities, and the severer one
+              need not be further from the image;
             - `"jpeg_compression"`: quality 80 to 40, chroma at half the
               resolution.
         severity: Integer from 1 to 5.
-        seed: Integer, of the noise. The same seed draws the same noise for
-            every batch of one shape. Defaults to 0.
+        seed: Integer seed of the noise, which is the same for every batch
+            of one shape. Defaults to 0.
 
     Returns:
         A uint8 tensor like `images`.
 
     Raises:
         TypeError: If the images are not uint8.
-        ValueError: If the shape is not that of a batch of images, the
-            corruption is unknown, the severity is not from 1 to 5, or a JPEG
-            has other than one or three channels.
+        ValueError: If the images are not a batch of images, the corruption
+            is unknown, the severity is not from 1 to 5, or images for JPEG do
+            not have one or three channels.
 
     Example:
 
@@ -94,26 +94,26 @@ def corrupt(images, corruption, severity, seed=0):
 def corrupted_test(pipeline, corruption, severity, seed=0):
     """Returns a corrupted copy of a pipeline's test split.
 
-    Where tfds' own corrupted set, `<set>_corrupted/<corruption>_<severity>`
-    such as `"cifar10_corrupted/fog_3"`, is prepared in the pipeline's
-    directory and has its test split, that set is read: it is what papers
-    report. Otherwise the images are corrupted here, while they are read.
+    Reads the corrupted set of tfds, `<set>_corrupted/<corruption>_<severity>`
+    such as `"cifar10_corrupted/fog_3"`, if it is prepared in the pipeline's
+    directory and has the same test split: papers report results on it.
+    Otherwise corrupts the images while they are read.
 
     Args:
         pipeline: An `ImagePipeline`.
         corruption: One of `CORRUPTIONS`, or any other that is prepared.
         severity: Integer from 1 to 5.
-        seed: Integer, of the noise where it is made here. Defaults to 0.
+        seed: Integer seed of generated noise. Defaults to 0.
 
     Returns:
         `(batches, source)`: a `tf.data.Dataset` like `pipeline.test()`, with
         the same normalisation, batch size and labels; and the full name of
-        the tfds set that is read, or `"generated"`. Neither batch size nor
-        order of the corruptions changes the noise of an image.
+        the tfds set, or `"generated"`. The noise of an image depends neither
+        on the batch size nor on the order of the corruptions.
 
     Raises:
-        ValueError: If the corruption is neither known here nor prepared, or
-            the severity is not from 1 to 5.
+        ValueError: If the corruption is neither in `CORRUPTIONS` nor
+            prepared, or the severity is not from 1 to 5.
 
     Example:
 
@@ -147,7 +147,7 @@ def corrupted_test(pipeline, corruption, severity, seed=0):
 
 
 def _corrupted_pixels(pipeline, corruption, severity, seed):
-    """The batches of `pipeline.test_pixels`, corrupted."""
+    """Returns the batches of `pipeline.test_pixels`, corrupted."""
 
     def make_noise(block, examples):
         images, labels = examples
@@ -194,8 +194,8 @@ def _check_severity(severity):
         )
 
 
-# Each takes float images from 0 to 1, a strength and a key of two int64, and
-# may leave the range.
+# Each function takes float images from 0 to 1, a strength and a key of two
+# int64. Its result may leave that range.
 
 
 def _gaussian_noise(images, deviation, key):
@@ -224,7 +224,7 @@ def _gaussian_blur(images, deviation, key):
         bell = np.exp(-0.5 * (offsets / deviation) ** 2)
         matrix = np.zeros((size, size))
         for row in range(size):
-            # Beyond the border, the border's pixels go on.
+            # The border's pixels are repeated beyond it.
             columns = np.clip(row + offsets, 0, size - 1)
             np.add.at(matrix[row], columns, bell / bell.sum())
         return matrix
@@ -247,7 +247,7 @@ def _contrast(images, fraction, key):
 def _pixelate(images, fraction, key):
     def weights(size):
         cells = max(int(size * fraction), 1)
-        # The cell that each pixel's centre lies in.
+        # The cell in which the centre of each pixel lies.
         cell = ((np.arange(size) + 0.5) * cells / size).astype(int)
         same = cell[:, None] == cell
         return same / same.sum(axis=1, keepdims=True)
@@ -264,7 +264,7 @@ def _jpeg_compression(images, quality, key):
 
     def compress(image):
         code = tf.io.encode_jpeg(image, quality=quality)
-        # The slower one is what decoders of images commonly compute.
+        # Slower, but the same result as that of most image decoders.
         return tf.io.decode_jpeg(code, dct_method="INTEGER_ACCURATE")
 
     pixels = tf.cast(tf.round(images * 255.0), tf.uint8)

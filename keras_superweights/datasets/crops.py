@@ -1,8 +1,8 @@
-"""Bringing images of any size to one: for training, and for evaluation.
+"""Crops that bring images to one size, for training and for evaluation.
 
-An image is either its pixels, uint8 `(height, width, channels)`, or the bytes
-of a file that holds it, a string. Of a JPEG file only the window is decoded
-that is asked for. What is returned are pixels, uint8.
+An image is given as pixels, uint8 `(height, width, channels)`, or as the bytes
+of its file, a string; crops are returned as uint8 pixels. Only the requested
+window of a JPEG file is decoded.
 """
 
 import math
@@ -13,8 +13,8 @@ _AREAS = (0.08, 1.0)
 _RATIOS = (3 / 4, 4 / 3)
 _TRIES = 10
 _CENTRAL = 0.875  # 224 of 256 pixels
-# What decoders of images commonly compute; TensorFlow's own is off by several
-# grey levels in a file of high quality.
+# The result of most image decoders; TensorFlow's default is off by several grey
+# levels in a file of high quality.
 _ACCURATE = "INTEGER_ACCURATE"
 
 
@@ -30,7 +30,7 @@ def decode(image, channels):
 
 
 def decode_exactly(image, shape):
-    """Decodes an image whose shape is known, else it is an error there."""
+    """Decodes an image; `tf.data` raises an error for any other shape."""
     image = decode(image, shape[-1])
     same = tf.reduce_all(tf.shape(image) == shape)
     told = tf.debugging.Assert(
@@ -45,12 +45,11 @@ def inception_crop(image, height, width, channels, key):
     """Cuts a window of random area, ratio and place, and resizes it.
 
     The crop of [Szegedy et al., 2015](https://arxiv.org/abs/1409.4842),
-    section 6, made out of the numbers that a key draws; see
-    `inception_window`.
+    section 6, from random numbers drawn with `key`; see `inception_window`.
 
     Args:
         image: Pixels or bytes.
-        height, width, channels: ints, of what is returned.
+        height, width, channels: ints, the shape of the result.
         key: int tensor `(2,)`.
 
     Returns:
@@ -67,18 +66,18 @@ def inception_crop(image, height, width, channels, key):
 
 
 def inception_window(height, width, areas, ratios, place):
-    """Returns the window that some numbers from 0 to 1 stand for.
+    """Returns the window for random numbers from 0 to 1.
 
-    Of several areas, 8 to 100 % of the image, and ratios of width to height,
-    3/4 to 4/3 with a ratio as likely as its inverse, the first pair is taken
-    whose window lies inside; if none does, the largest window in the middle
-    whose ratio is allowed.
+    The areas stand for 8 to 100 % of the image, the ratios for a width of 3/4
+    to 4/3 of the height, where a ratio is as likely as its inverse. The window
+    is the first pair that fits into the image; if none does, it is the largest
+    window of an allowed ratio, in the middle.
 
     Args:
-        height, width: int32 scalars, of the image.
+        height, width: int32 scalars, the size of the image.
         areas, ratios: float32 tensors `(tries,)`.
-        place: float32 tensor `(2,)`: where the window lies, from top to bottom
-            and from left to right.
+        place: float32 tensor `(2,)`, the position of the window from top to
+            bottom and from left to right.
 
     Returns:
         An int32 tensor `(4,)`: top, left, height, width.
@@ -110,7 +109,7 @@ def inception_window(height, width, areas, ratios, place):
     room = [height, width] - size
     place = tf.where(tf.reduce_any(fits), place, 0.5)
     corner = tf.floor(place * tf.cast(room + 1, tf.float32))
-    # A product may round up to the border of what is excluded.
+    # The product may be rounded up to `room + 1`, which is excluded.
     corner = tf.minimum(tf.cast(corner, tf.int32), room)
     return tf.concat([corner, size], axis=0)
 
@@ -142,21 +141,21 @@ def central_crop(image, size, channels):
 
 
 def _size(image):
-    """Height and width, int32 scalars, of pixels or bytes."""
+    """Returns height and width, int32 scalars, of pixels or bytes."""
     if image.dtype == tf.uint8:
         return tf.unstack(tf.shape(image)[:2])
 
-    def of_any():
+    def decoded():
         return tf.shape(tf.io.decode_image(image, expand_animations=False))
 
     shape = tf.cond(
-        tf.io.is_jpeg(image), lambda: tf.io.extract_jpeg_shape(image), of_any
+        tf.io.is_jpeg(image), lambda: tf.io.extract_jpeg_shape(image), decoded
     )
     return tf.unstack(shape[:2])
 
 
 def _cut(image, window, channels):
-    """The pixels of a window `(top, left, height, width)`."""
+    """Returns the pixels of a window `(top, left, height, width)`."""
     top, left, height, width = tf.unstack(window)
 
     def cut_pixels():
@@ -174,6 +173,6 @@ def _cut(image, window, channels):
 
 
 def _resize(image, height, width):
-    """Bilinear; where it gets smaller, over all pixels that fall into one."""
+    """Resizes bilinearly, with antialiasing where the image shrinks."""
     image = tf.image.resize(image, (height, width), antialias=True)
     return tf.cast(tf.clip_by_value(tf.round(image), 0, 255), tf.uint8)

@@ -17,17 +17,17 @@ _CITATION = """\
 
 
 class SklearnDigits(tfds.core.GeneratorBasedBuilder):
-    """The 1,797 digits that scikit-learn carries, 8x8 pixels, 10 classes.
+    """The 1,797 digits of scikit-learn, 8x8 pixels, 10 classes.
 
-    The embedded default: real handwriting that trains in minutes on a CPU and
-    is there without a network, through the same tfds pipeline as any other
-    set. The splits are stratified by class and always the same: `"train"` has
-    1,297 images, `"test"` 500, each in the order of scikit-learn. Both hold
-    digits of the same writers, as any split of this set by image does.
+    The default set: real handwriting that trains in minutes on a CPU and needs
+    no network, read through the same tfds pipeline as any other set. The splits
+    are stratified by class and always the same: `"train"` has 1,297 images,
+    `"test"` 500, each in the order of scikit-learn. Both have digits of the
+    same writers, like any split of this set by image.
 
     An example has `image`, uint8 `(8, 8, 1)`, and `label`, the digit. The
-    original counts of ink, 0 to 16, are spread over 0 to 255;
-    `round(image * 16 / 255)` gives them back.
+    original amounts of ink, 0 to 16, are scaled to 0 to 255;
+    `round(image * 16 / 255)` restores them.
 
     Example:
 
@@ -64,8 +64,8 @@ class SklearnDigits(tfds.core.GeneratorBasedBuilder):
         import sklearn.datasets
 
         digits = sklearn.datasets.load_digits()
-        # Every 3.594th example of the list sorted by class: each class, and
-        # each stretch of the writers within it, gives its share.
+        # Every 3.594th example of the list sorted by class: a fair share of
+        # each class, and of each group of writers within it.
         by_class = np.argsort(digits.target, kind="stable")
         test = by_class[np.arange(_NUM_TEST) * len(by_class) // _NUM_TEST]
         train = np.setdiff1d(by_class, test)

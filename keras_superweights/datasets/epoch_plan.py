@@ -1,6 +1,6 @@
-"""Which examples an epoch takes, in which batch, and which worker has them.
+"""The order of the examples in an epoch, their batches and their workers.
 
-Pure functions of numbers: no image is touched here.
+These are functions of numbers only; they read no images.
 """
 
 import numpy as np
@@ -10,16 +10,16 @@ from keras_superweights.datasets.arguments import check_integer
 
 
 def hold_out(num_examples, fraction):
-    """Parts a split in two, the same way for every seed.
+    """Splits off a validation part, the same one for every seed.
 
     Args:
-        num_examples: int, those of the split.
-        fraction: float in [0, 1), the part that is held out.
+        num_examples: int, the number of examples in the split.
+        fraction: float in [0, 1), the part to hold out.
 
     Returns:
-        `(trained, held_out)`: int64 arrays of indices, each in order. Held out
-        are `round(fraction * num_examples)`, from all over the split: the
-        order of a set may be that of its classes.
+        `(trained, held_out)`: sorted int64 arrays of indices. The
+        `round(fraction * num_examples)` held-out examples come from all parts
+        of the split, since sets may be ordered by class.
     """
     num_held_out = round(fraction * num_examples)
     # `RandomState` is frozen: every version of NumPy draws the same.
@@ -28,23 +28,23 @@ def hold_out(num_examples, fraction):
 
 
 def plan_epoch(epoch, seed, trained, batch_size, rows, draw):
-    """Returns the batches of one epoch as indices and what is drawn for them.
+    """Returns the batches of one epoch: indices and random numbers.
 
     Args:
         epoch: int64 scalar.
         seed: int.
-        trained: int64 array `(n,)`, the examples. What is left over after the
-            last whole batch is dropped.
+        trained: int64 array `(n,)`, the examples. Those that do not fill a
+            whole batch are dropped.
         batch_size: int.
-        rows: int array, those of each batch that are wanted; `shard_rows`.
-        draw: Function of two keys, int32 tensors `(2,)`, of augmentation and
-            of mixing, that returns nested tensors `(num_examples, ...)`, for
-            every example of the split.
+        rows: int array, the rows to keep of each batch, from `shard_rows`.
+        draw: Function of two keys, int32 tensors `(2,)`, for augmentation and
+            for mixing. Returns nested tensors `(num_examples, ...)`, for every
+            example of the split.
 
     Returns:
         A `tf.data.Dataset` of `n // batch_size` elements `(indices, *drawn)`:
-        int64 `(num_rows,)`, and what was drawn for these examples. What an
-        example gets depends on its index, not on its place in the epoch.
+        int64 `(num_rows,)`, and the random numbers of these examples, which
+        depend on the example, not on its place in the epoch.
     """
     order_key, augment_key, mix_key = tf.unstack(
         tf.random.split(tf.random.fold_in([seed, 0], epoch), 3)
@@ -66,11 +66,11 @@ def shard_rows(batch_size, num_shards, shard, with_next):
 
     Args:
         batch_size, num_shards, shard: ints.
-        with_next: Whether it also needs the row after its last, which after
-            that of the whole batch is its first.
+        with_next: Whether to add the row after the last one; the last row of
+            the batch is followed by the first.
 
     Returns:
-        An int array: an equal part of the rows, those of shard 0 first.
+        An int array. All shards have equally many rows, in order.
 
     Raises:
         TypeError, ValueError: As `cut_batches`.
@@ -82,29 +82,29 @@ def shard_rows(batch_size, num_shards, shard, with_next):
 
 
 def cut_batches(num_examples, batch_size, num_shards, shard):
-    """Cuts examples that come in order into batches, nothing dropped.
+    """Cuts ordered examples into batches and shards, without dropping any.
 
-    Every shard has as many batches, and every batch at least one row: workers
-    step together, and the mean of no rows is not defined. So each batch is cut
-    as evenly as it goes, and a last one of fewer rows than there are shards
-    goes to the one before. No row is seen twice, and none needs a weight: sums
-    over the shards are those of one worker.
+    All shards have the same number of batches, and every batch has at least one
+    row, since workers step together and the mean of no rows is undefined. Each
+    batch is therefore divided as evenly as possible, and a last batch with
+    fewer rows than shards is added to the one before. No row is repeated and
+    none needs a weight: sums over all shards equal those of a single worker.
 
     Args:
         num_examples, batch_size, num_shards, shard: ints.
 
     Returns:
-        `(starts, stops)`: int arrays, one entry a batch: the shard has the
-        examples from `start` up to, but not, `stop`.
+        `(starts, stops)`: int arrays with one entry per batch; the shard has
+        the examples `start:stop`.
 
     Raises:
         TypeError: If a number is not an integer.
-        ValueError: If `num_shards` does not divide `batch_size`, there is no
-            such shard, or there are fewer examples than shards.
+        ValueError: If `num_shards` does not divide `batch_size`, the shard
+            does not exist, or there are fewer examples than shards.
 
     Example:
 
-    >>> cut_batches(9, 4, num_shards=2, shard=1)  # 9 would leave one of two
+    >>> cut_batches(9, 4, num_shards=2, shard=1)  # not 4, 4 and 1
     (array([2, 6]), array([4, 9]))
     """
     _check_shards(batch_size, num_shards, shard)

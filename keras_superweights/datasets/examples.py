@@ -1,9 +1,9 @@
-"""The examples of a split: kept in memory, or read from disk when needed.
+"""The examples of a split, kept in memory or read from disk on demand.
 
-Both kinds have `read(index)`, which returns `(image, label)` inside a
-`tf.data` function. In memory an image is its pixels, and `index` may be a
-vector; on disk it is the bytes of its file, still to be decoded, and `index`
-is one number.
+Both kinds have a method `read(index)` that returns `(image, label)` inside a
+`tf.data` function. In memory, images are pixels and `index` may be a vector.
+On disk, an image is the bytes of its file, not decoded yet, and `index` is a
+single number.
 """
 
 import os
@@ -13,28 +13,28 @@ import tensorflow as tf
 
 from keras_superweights.datasets.records import Records
 
-# More than sets of small images have, less than a machine: 0.15 GB for CIFAR,
-# 1.2 GB for Tiny ImageNet.
+# Enough for sets of small images, 0.15 GB for CIFAR and 1.2 GB for Tiny
+# ImageNet, and available on most machines.
 _LARGEST_IN_MEMORY = 2 * 2**30
 
 
 def open_examples(builder, split, label):
     """Returns the examples of a split, in the order of its files.
 
-    In memory if the images have one size and all together at most 2 GiB.
+    Keeps them in memory if all images have one size, at most 2 GiB in total.
 
     Args:
-        builder: Of `open_builder`, with an uint8 image feature `image`.
+        builder: From `open_builder`, with a uint8 image feature `image`.
         split: str.
-        label: str, the feature that is the class.
+        label: str, the feature with the class.
 
     Returns:
         `MemoryExamples` or `RecordExamples`.
 
     Raises:
-        ValueError: If an image has not the size that the set promises, or a
-            label is no class; for examples on disk `tf.data` raises it when
-            they are read.
+        ValueError: If an image does not have the size that the set promises,
+            or a label is not a class. For examples on disk, `tf.data` raises
+            an error when they are read.
     """
     shape = builder.info.features["image"].shape
     num_examples = builder.info.splits[split].num_examples
@@ -61,19 +61,19 @@ class MemoryExamples:
             decoders=tfds.decode.PartialDecoding({"image": True, label: True}),
         )
         try:
-            # Tensors made for the CPU: else a machine with a GPU would keep
-            # the set there and copy it back for `tf.data`. (tfds' own batch of
-            # all would fill up smaller images with zeros.)
+            # On the CPU: otherwise a GPU would hold the set, and `tf.data`
+            # would copy it back. (`batch_size=-1` of tfds would pad smaller
+            # images with zeros.)
             with tf.device("/CPU:0"):
                 examples = dataset.batch(len(dataset)).get_single_element()
         except tf.errors.InvalidArgumentError as error:
             shape = builder.info.features["image"].shape
             raise ValueError(
                 f"The images of {builder.info.full_name}, split {split!r}, "
-                f"must all be files of the shape {shape}, as the set says. "
+                f"must all have the shape {shape}, as the set declares. "
                 f"Received: {error.message} Prepare the set again with images "
-                "of that size; or with the feature `tfds.features.Image()`, "
-                "which allows any, and give `size`."
+                "of that size, or declare `tfds.features.Image()`, which "
+                "allows any size, and pass `size`."
             ) from error
         self._images, self._labels = examples["image"], examples[label]
         num_classes = builder.info.features[label].num_classes
@@ -82,7 +82,7 @@ class MemoryExamples:
         if wrong.size:
             raise ValueError(
                 f"{_wrong_label(builder, split, label)} Received: {wrong[0]}, "
-                f"and {wrong.size - 1} others that are none."
+                f"and {wrong.size - 1} other invalid labels."
             )
 
     def read(self, index):
@@ -90,7 +90,7 @@ class MemoryExamples:
 
 
 class RecordExamples:
-    """Examples of a split that are read one by one; see `open_examples`."""
+    """The examples of a split, read one by one; see `open_examples`."""
 
     in_memory = False
 
@@ -98,7 +98,7 @@ class RecordExamples:
         if builder.info.file_format.value != "tfrecord":
             raise ValueError(
                 f"{builder.info.full_name} is too large for memory, or its "
-                "images vary in size; then its files must be TFRecord files. "
+                "images vary in size, so its files must be TFRecord files. "
                 f"Received: {builder.info.file_format.value}. Prepare it "
                 "with `download_and_prepare(file_format='tfrecord')`."
             )
@@ -111,8 +111,8 @@ class RecordExamples:
         self._told = _wrong_label(builder, split, label)
 
     def read(self, index):
-        # Python only fetches bytes: a few microseconds, and while it waits
-        # for the disk other threads go on.
+        # Python only fetches bytes, which takes a few microseconds. Other
+        # threads continue while it waits for the disk.
         record = tf.numpy_function(
             self._records.read, [index], tf.string, stateful=False
         )
@@ -127,19 +127,19 @@ class RecordExamples:
 
 
 def map_batches(batches, load, one_by_one):
-    """Maps batches of rows by a function of a batch, or of one row.
+    """Maps a function of a batch, or of a single row, over batches.
 
-    One by one, the rows of a batch are spread over the processor's cores while
-    those of the batch before are finished.
+    Rows are spread over the cores of the processor, while the rows of the
+    previous batch are finished.
 
     Args:
         batches: `tf.data.Dataset` whose elements are nested tensors
             `(b, ...)`.
-        load: Function of the components of such an element, or of its rows.
-        one_by_one: Whether it is one of rows.
+        load: Function of the components of an element, or of one of its rows.
+        one_by_one: Whether `load` takes rows.
 
     Returns:
-        A `tf.data.Dataset` of as many batches, in the same order.
+        A `tf.data.Dataset` with the same number and order of batches.
     """
     if not one_by_one:
         return batches.map(load, tf.data.AUTOTUNE, deterministic=True)
@@ -155,10 +155,10 @@ def map_batches(batches, load, one_by_one):
 
 
 def _wrong_label(builder, split, label):
-    """What labels must be."""
+    """Returns the message for labels that are not classes."""
     last = builder.info.features[label].num_classes - 1
     return (
         f"The feature {label!r} of {builder.info.full_name}, split {split!r}, "
-        f"must be a class from 0 to {last}; a split without labels can be "
-        "neither trained nor measured on."
+        f"must be a class from 0 to {last}; splits without labels can be used "
+        "neither for training nor for evaluation."
     )

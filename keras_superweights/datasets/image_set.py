@@ -1,4 +1,4 @@
-"""A tfds image set as it lies on disk: its shape, its classes, its pixels."""
+"""The shape, classes and pixels of a tfds image set on disk."""
 
 import functools
 
@@ -12,19 +12,19 @@ from keras_superweights.datasets import prepared
 from keras_superweights.datasets.examples import map_batches
 from keras_superweights.datasets.examples import open_examples
 
-# Examples that a set which is not known is normalised by: enough for two
-# digits, and no wait where the set is large.
+# How many examples the normalisation of an unknown set is measured on: enough
+# for two digits, and fast on large sets.
 _NORMALIZED_BY = 4096
 
 
 class ImageSet:
-    """What a pipeline reads, before anything random is done to it.
+    """The images and labels that a pipeline reads, without augmentation.
 
     Args:
-        name, data_dir, label, size: As of `ImagePipeline`.
+        name, data_dir, label, size: As for `ImagePipeline`.
 
     Raises:
-        ValueError: If the set is not there, or has no such images or labels.
+        ValueError: If the set is missing, or its images or labels do not fit.
     """
 
     def __init__(self, name, data_dir, label, size):
@@ -41,7 +41,7 @@ class ImageSet:
 
     @property
     def full_name(self):
-        """With both."""
+        """The set's name in tfds, with version and config."""
         return self._builder.info.full_name
 
     @property
@@ -57,18 +57,18 @@ class ImageSet:
         return (self._size, self._size, shape[-1])
 
     def num_examples(self, split):
-        """Examples of a split; its name is looked up as tfds does."""
+        """Returns the number of examples in a split or slice of tfds."""
         return self._builder.info.splits[split].num_examples
 
     def check_split(self, field, split):
-        """Refuses a split that is not there, or empty.
+        """Checks that a split exists and is not empty.
 
         Args:
-            field: str, the argument that names it.
+            field: str, name of the argument for the error message.
             split: str.
 
         Raises:
-            ValueError: Says which there are.
+            ValueError: If it does not; names the splits that exist.
         """
         splits = self._builder.info.splits
         try:
@@ -91,8 +91,8 @@ class ImageSet:
 
         Args:
             split: str.
-            batches: `tf.data.Dataset` of `(indices, draws, *more)`: int64
-                `(b,)`, the examples of a batch, and `augment.Draws` for them.
+            batches: `tf.data.Dataset` of `(indices, draws, *more)`: the
+                examples of a batch, int64 `(b,)`, and their `augment.Draws`.
 
         Returns:
             A `tf.data.Dataset` of `(images, labels, draws, *more)`: uint8
@@ -110,15 +110,15 @@ class ImageSet:
         return map_batches(batches, load, one_by_one=True)
 
     def whole(self, split, batches):
-        """Reads batches of images as they are, or as `size` wants them.
+        """Reads batches of whole images, brought to `size` if there is one.
 
         Args:
             split: str.
             batches: `tf.data.Dataset` of `(indices, *more)`: int64 `(b,)`.
 
         Returns:
-            A `tf.data.Dataset` of `(images, labels, *more)`, images and
-            labels as of `random_crops`.
+            A `tf.data.Dataset` of `(images, labels, *more)`, with images and
+            labels as from `random_crops`.
         """
         examples = self._examples(split)
 
@@ -135,7 +135,7 @@ class ImageSet:
         return map_batches(batches, load, one_by_one)
 
     def in_order(self, split, indices, batch_size, num_shards=1, shard=0):
-        """Reads `whole` examples in batches, in order and nothing dropped.
+        """Reads `whole` images in batches, in order and without dropping any.
 
         Args:
             split: str.
@@ -157,27 +157,27 @@ class ImageSet:
         return self.whole(split, batches)
 
     def normalization(self, split, indices, batch_size):
-        """Mean and deviation of the pixels, per channel.
+        """Returns mean and deviation of the pixels, per channel.
 
-        Constants of a set that is known; of any other those of at most 4,096
-        of the given examples, from all over them.
+        Known sets have constants; for any other set, they are measured on at
+        most 4,096 of the given examples, evenly spaced.
 
         Args:
             split: str.
             indices: int64 array, examples of that split.
-            batch_size: int, of reading them.
+            batch_size: int, how many examples to read at once.
 
         Returns:
             `(mean, deviation)`, tuples of floats on the scale 0..1.
 
         Raises:
-            ValueError: If a channel has no deviation.
+            ValueError: If a channel is constant.
         """
         if self.name in normalization.CONSTANTS:
             return normalization.CONSTANTS[self.name]
         num_examples = min(len(indices), _NORMALIZED_BY)
         places = np.linspace(0, len(indices) - 1, num_examples).astype(int)
-        # Whoever asks first may be in the middle of tracing a function.
+        # The first caller may be tracing a function.
         with tf.init_scope():
             found = normalization.measure(
                 self.in_order(split, indices[places], batch_size),
@@ -208,14 +208,14 @@ class ImageSet:
             and image.shape[-1]
         ):
             raise ValueError(
-                "`name` must be a set whose feature `image` holds uint8 images "
-                "of so many channels, and `label` a feature that is a class. "
+                "`name` must be a set whose feature `image` has uint8 images "
+                "of known channels, and `label` a feature that is a class. "
                 f"Received: name={self.full_name!r}, label={self._label!r} "
                 f"with features {features}."
             )
         if None in self.image_shape:
             raise ValueError(
-                "`size` must be given, such as size=224, for a set whose "
-                "images are not of one size. Received: size=None, "
+                "`size` must be given, for example size=224, for a set whose "
+                "images vary in size. Received: size=None, "
                 f"name={self.full_name!r} with images of {self.image_shape}."
             )

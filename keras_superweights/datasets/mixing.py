@@ -1,8 +1,8 @@
-"""Mixup and CutMix: images and labels of two examples become one.
+"""Mixup and CutMix, which mix the images and labels of two examples.
 
-An example is mixed with the next one of its batch, the last with the first:
-batches are in random order already, so the next is as good as any other, and a
-worker that has some rows of a batch needs only one more.
+An example is mixed with the next one of its batch, the last one with the
+first. Batches are already in random order, so the next one is as good as any
+other, and a worker needs only one row besides its own.
 """
 
 import typing
@@ -11,23 +11,23 @@ import tensorflow as tf
 
 
 class Mix(typing.NamedTuple):
-    """What was drawn for each of `n` examples."""
+    """The random numbers of `n` examples."""
 
-    weights: tf.Tensor  # (n,) float32, the part that is left of the example
-    cuts: tf.Tensor  # (n,) bool, whether a box is put in, or all is mixed
-    centres: tf.Tensor  # (n, 2) float32, where the box lies, from 0 to 1
+    weights: tf.Tensor  # (n,) float32, the remaining part of the example
+    cuts: tf.Tensor  # (n,) bool, whether to use CutMix, not mixup
+    centres: tf.Tensor  # (n, 2) float32, centre of the box, from 0 to 1
 
 
 def draw(num_examples, mixup, cutmix, key):
-    """Draws how much of each example is left, `Beta(alpha, alpha)`.
+    """Draws the weight of each example from `Beta(alpha, alpha)`.
 
-    Both papers draw for a whole batch, so that one multiplication does; here
-    each example has a weight of its own, which the sizes of batches and shards
-    do not change. With both on, a fair coin decides for each example.
+    Both papers draw one weight per batch; here every example has its own, which
+    does not depend on the sizes of batches and shards. With both methods on, a
+    fair coin chooses one for each example.
 
     Args:
         num_examples: int, `n`.
-        mixup, cutmix: floats, the alpha of each; 0 for off, not both.
+        mixup, cutmix: floats, the alpha of each; at most one is 0, for off.
         key: int tensor `(2,)`.
 
     Returns:
@@ -38,7 +38,7 @@ def draw(num_examples, mixup, cutmix, key):
     )
     chance = 0.5 if mixup and cutmix else float(cutmix > 0)
     cuts = tf.random.stateless_uniform([num_examples], coin_key) < chance
-    # Alpha 1 in place of one that is off: nothing takes its numbers.
+    # If one is off, its numbers are not used, and alpha 1 is as good as any.
     whole = _beta(num_examples, mixup or 1.0, mixup_key)
     boxed = _beta(num_examples, cutmix or 1.0, cutmix_key)
     return Mix(
@@ -51,10 +51,10 @@ def draw(num_examples, mixup, cutmix, key):
 def mix(images, labels, drawn):
     """Mixes each example with the one after it.
 
-    Mixup [1] adds `weight` times the image and the rest of the next one; CutMix
-    [2] puts a box of the next one, with `1 - weight` of the area, into the
-    image, as far as the box lies inside. Labels are added with the same
-    weights, for a box those of the areas that are seen.
+    Mixup [1] returns `weight * image + (1 - weight) * next_image`. CutMix [2]
+    replaces a box with `1 - weight` of the area by that of the next image; a
+    box that lies partly outside of the image is cropped. Labels are mixed with
+    the same weights; for CutMix, those of the visible areas.
 
     Args:
         images: float tensor `(b + 1, height, width, channels)`.
@@ -73,7 +73,7 @@ def mix(images, labels, drawn):
     rows = _covered(centres[:, 0], weights, height)
     columns = _covered(centres[:, 1], weights, width)
     box = rows[:, :, None] & columns[:, None, :]
-    # The part of each pixel that is left of the first image.
+    # The weight of the first image at each pixel.
     left = tf.where(
         cuts[:, None, None],
         tf.cast(~box, tf.float32),
@@ -88,26 +88,26 @@ def mix(images, labels, drawn):
 
 
 def _covered(centres, weights, length):
-    """Which of the rows, or columns, a box of CutMix takes: (b, length)."""
+    """Returns which rows or columns a box of CutMix covers, (b, length)."""
     size = tf.sqrt(1.0 - weights) * length
     size = tf.cast(size, tf.int32)  # rounded down, as the centre is
     centre = tf.cast(centres * length, tf.int32)
     offset = tf.range(length) - (centre - size // 2)[:, None]
-    # As many pixels on either side of the centre: an odd box has one less.
+    # Equally many pixels on either side of the centre: odd sizes lose one.
     return (offset >= 0) & (offset < (size // 2 * 2)[:, None])
 
 
 def _beta(num_examples, alpha, key):
     """Draws from `Beta(alpha, alpha)`, float32 `(n,)`.
 
-    As `x / (x + y)` of two gamma variables, in logarithms: for a small alpha
-    both may be too small to be told from 0. A gamma variable of shape `alpha`
-    is one of shape `alpha + 1` times `u ** (1 / alpha)`, `u` uniform.
+    Computes `x / (x + y)` for two gamma variables, in logarithms, since both
+    may underflow to 0 for a small alpha. A gamma variable of shape `alpha` is
+    one of shape `alpha + 1` times `u ** (1 / alpha)`, with `u` uniform.
     """
     gamma_key, power_key = tf.unstack(tf.random.split(key, 2))
     shape = [num_examples, 2]
     gamma = tf.random.stateless_gamma(shape, gamma_key, alpha + 1.0)
-    # From above 0 up to 1: its logarithm is finite.
+    # In (0, 1]: its logarithm is finite.
     uniform = 1.0 - tf.random.stateless_uniform(shape, power_key)
     logs = tf.math.log(gamma) + tf.math.log(uniform) / alpha
     return tf.sigmoid(logs[:, 0] - logs[:, 1])

@@ -2,9 +2,8 @@
 
 import numpy as np
 
-# Of the whole "train" split, on the scale 0..1: the values in common use.
-# Digits: computed from the split of `SklearnDigits`; a test computes them
-# again.
+# The values in common use for the whole "train" split, on the scale 0..1. Those
+# of the digits were computed from `SklearnDigits`; a test computes them again.
 CONSTANTS = {
     "cifar10": ((0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)),
     "cifar100": ((0.5071, 0.4865, 0.4409), (0.2673, 0.2564, 0.2762)),

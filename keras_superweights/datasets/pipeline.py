@@ -1,4 +1,4 @@
-"""Batches of a tfds image set, the same ones whenever training resumes."""
+"""Batches of a tfds image set that are the same after resuming."""
 
 import dataclasses
 import functools
@@ -17,11 +17,11 @@ from keras_superweights.datasets.image_set import ImageSet
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ImagePipeline:
-    """A tfds image set as normalised, augmented batches for `fit`.
+    """Reads a tfds image set as normalised, augmented batches for `fit`.
 
-    The order of the examples and every augmentation are functions of `seed`,
-    the number of the epoch and the example. A run that was interrupted after
-    any epoch therefore continues with the very batches that it would have
+    The order of the examples and every augmentation depend on `seed`, the
+    number of the epoch and the example only. A run that was interrupted after
+    any epoch therefore continues with exactly the batches that it would have
     seen, and neither the batch size nor the number of workers or replicas
     changes how an example is augmented in a given epoch.
 
@@ -32,45 +32,43 @@ class ImagePipeline:
     border, flip, normalise, Cutout, mixup or CutMix.
 
     A split whose images have one size, and at most 2 GiB of pixels, is kept in
-    memory as uint8 from its first use on. Of others only the places of the
-    examples in the files are, which their first use looks up; images are read
-    and decoded when they are needed, of JPEG files no more than the crop.
+    memory as uint8 after its first use. For other splits, only the positions of
+    the examples in the files are kept; images are read and decoded when they
+    are needed, and only the crop of a JPEG file is decoded.
 
     Args:
-        name: the set as tfds names it, `"cifar100"` or `"set/config:1.0.0"`,
+        name: name of the set in tfds, `"cifar100"` or `"set/config:1.0.0"`,
             with a feature `image` of uint8 images. `"sklearn_digits"` (see
-            `SklearnDigits`) is prepared on first use; every other one must be
+            `SklearnDigits`) is prepared on first use; any other set must be
             prepared in `data_dir`.
         data_dir: the tfds directory. Defaults to tfds's own: the environment
             variable `TFDS_DATA_DIR`, or else `~/tensorflow_datasets`.
         train_split, test_split: tfds splits, slices such as `"train[:10000]"`
             included.
         validation_fraction: float in [0, 1), the part of `train_split` that
-            is not trained on but held out, for choices that must not see the
-            test split. Which examples these are depends on the split and the
-            fraction only, not on the seed.
-        label: the feature that is the class, such as `"coarse_label"` for the
-            20 classes of CIFAR-100.
-        size: int, height and width that images are brought to, for training
-            and test alike: the shorter side is resized to `size / 0.875` and
-            the middle is cut out. None for a set whose images have one size,
-            which they keep.
-        crop: `"inception"` for training images of a random part of each,
-            8 to 100 % of the area at a ratio of 3/4 to 4/3, or None.
-        batch_size: int, of training, validation and test. Training drops the
+            is held out from training, for choices that must not see the test
+            split. It depends on the split and the fraction, not on the seed.
+        label: the feature with the class, such as `"coarse_label"` for the 20
+            classes of CIFAR-100.
+        size: int, height and width of all images, in training and test: the
+            shorter side is resized to `size / 0.875` and the middle is cut
+            out. None keeps the size of a set whose images have one.
+        crop: `"inception"` to train on a random part of each image, 8 to 100 %
+            of its area at a ratio of 3/4 to 4/3, or None.
+        batch_size: int, for training, validation and test. Training drops the
             examples left over at the end of an epoch, other ones in every
-            epoch; nothing is dropped elsewhere.
-        seed: int from 0 on, of order and augmentation.
-        pad: int, pixels of the border cropped from; 0 for no cropping.
-        flip: whether to mirror half of the images left to right.
+            epoch; validation and test drop none.
+        seed: int, at least 0, for order and augmentation.
+        pad: int, width in pixels of the border before cropping; 0 for none.
+        flip: whether to mirror half of the images from left to right.
         cutout: int, side in pixels of the square set to the mean; 0 for none.
-        mixup, cutmix: floats, the alpha of each; 0 for none. With both on,
+        mixup, cutmix: floats, the alpha of each; 0 for none. If both are on,
             every image gets one of them.
-        label_smoothing: float in [0, 1), of the training labels.
+        label_smoothing: float in [0, 1), for the training labels.
 
     Raises:
-        TypeError, ValueError: when made, for an argument that does not fit,
-            a set that is not there or a split that it does not have.
+        TypeError, ValueError: If an argument does not fit, the set is missing,
+            or it does not have a split.
 
     Example:
 
@@ -150,19 +148,18 @@ class ImagePipeline:
     def train(self, epochs, first_epoch=0, num_shards=1, shard=0):
         """Returns the training batches of several epochs, one after the other.
 
-        A batch is the same however many workers share it: of its rows,
-        `batch_size` in all, each shard has the same number, those of shard 0
-        first. A worker computes its own rows only (and, to mix it with its
-        last, one more).
+        A batch does not depend on the number of workers that share it: each
+        shard has the same number of its `batch_size` rows, in order. A worker
+        computes only its own rows (and one more, if examples are mixed).
 
         Args:
-            epochs: int, the epoch to stop before, as in `fit`.
+            epochs: int, the epoch before which to stop, as in `fit`.
             first_epoch: int, the epoch to begin with, `initial_epoch` of
                 `fit`. `train(10, first_epoch=7)` is the last three epochs of
                 `train(10)`.
-            num_shards: int, the workers that share each batch; divides
-                `batch_size`.
-            shard: int from 0 to `num_shards - 1`, whose rows are returned.
+            num_shards: int, the number of workers that share each batch; must
+                divide `batch_size`.
+            shard: int from 0 to `num_shards - 1`, the worker.
 
         Returns:
             A `tf.data.Dataset` of `(epochs - first_epoch) * steps_per_epoch`
@@ -207,10 +204,10 @@ class ImagePipeline:
         ).prefetch(tf.data.AUTOTUNE)
 
     def test(self, num_shards=1, shard=0):
-        """Returns the batches of the test split, in order, nothing dropped.
+        """Returns all batches of the test split, in order.
 
-        Every shard has as many batches, and every batch at least one row; see
-        `epoch_plan.cut_batches`. Together the shards see every example once.
+        All shards have equally many batches, each with at least one row; see
+        `epoch_plan.cut_batches`. Together, they have every example once.
 
         Args:
             num_shards, shard: as in `train`.
@@ -223,13 +220,13 @@ class ImagePipeline:
     def test_pixels(self, num_shards=1, shard=0):
         """Returns `test()` before normalisation: uint8 images, int64 labels.
 
-        `to_inputs` makes the rest of it.
+        `to_inputs` turns them into the elements of `test()`.
         """
         indices = np.arange(self.num_test)
         return self._pixels(self.test_split, indices, num_shards, shard)
 
     def to_inputs(self, images, labels):
-        """Normalises images, and makes labels what the loss takes.
+        """Normalises images and encodes labels for the loss.
 
         Args:
             images: uint8 tensor `(b, height, width, channels)`.
@@ -242,18 +239,18 @@ class ImagePipeline:
         return images, self._encode_labels(labels, smoothing=0.0)
 
     def validation(self, num_shards=1, shard=0):
-        """Returns the batches that are held out, as `test` does its own.
+        """Returns the batches of the held-out part, like `test`.
 
         Args:
             num_shards, shard: as in `test`.
 
         Raises:
-            ValueError: if nothing is held out, or less than there are shards.
+            ValueError: if fewer examples are held out than shards, or none.
         """
         if not self.num_validation:
             raise ValueError(
-                "`validation_fraction` must be above 0 for a part to validate "
-                f"on. Received: validation_fraction={self.validation_fraction}."
+                "`validation_fraction` must be above 0 to hold out a part. "
+                f"Received: validation_fraction={self.validation_fraction}."
             )
         _, held_out = self._parts
         return self._finish(
@@ -261,14 +258,14 @@ class ImagePipeline:
         )
 
     def measured(self, num_shards=1, shard=0):
-        """Returns what a training run is measured on, and its name.
+        """Returns the batches to evaluate a training run on, and their name.
 
         Args:
             num_shards, shard: as in `test`.
 
         Returns:
-            `(batches, name)`: `validation()` and `"validation"` where a part
-            is held out, so that the test split is left for the very end; else
+            `(batches, name)`: `validation()` and `"validation"` if a part is
+            held out, which leaves the test split for the very end; otherwise
             `test()` and the name of the test split.
         """
         if self.num_validation:
@@ -282,27 +279,27 @@ class ImagePipeline:
 
     @property
     def steps_per_epoch(self):
-        """Batches in an epoch of training."""
+        """Number of batches in an epoch of training."""
         return self.num_train // self.batch_size
 
     @property
     def num_train(self):
-        """Examples that are trained on, those held out not counted."""
+        """Number of training examples, without the held-out ones."""
         return len(self._parts[0])
 
     @property
     def num_validation(self):
-        """Examples that are held out of the training split."""
+        """Number of examples held out from the training split."""
         return len(self._parts[1])
 
     @property
     def num_test(self):
-        """Examples in the test split."""
+        """Number of examples in the test split."""
         return self._set.num_examples(self.test_split)
 
     @property
     def num_classes(self):
-        """Classes of the labels."""
+        """Number of classes of the labels."""
         return self._set.num_classes
 
     @property
@@ -314,9 +311,9 @@ class ImagePipeline:
     def mean(self):
         """Mean of the pixels per channel, on the scale 0..1.
 
-        A constant of the sets that this module knows (CIFAR, digits,
-        Fashion-MNIST, ImageNet); for any other of what is trained on, of 4,096
-        examples from all over it where there are more.
+        A constant for CIFAR, the digits, Fashion-MNIST and ImageNet. For any
+        other set it is measured on the training examples, or on 4,096 evenly
+        spaced ones if there are more.
         """
         return self._normalization[0]
 
@@ -359,7 +356,7 @@ class ImagePipeline:
         )
 
     def _pixels(self, split, indices, num_shards=1, shard=0):
-        """Batches of uint8 images and int64 labels, in order."""
+        """Returns batches of uint8 images and int64 labels, in order."""
         return self._set.in_order(
             split, indices, self.batch_size, num_shards, shard
         )
@@ -379,8 +376,8 @@ class ImagePipeline:
             self.num_train and self.num_validation
         ):
             raise ValueError(
-                "`validation_fraction` must leave at least one example to "
-                "train on and one to validate on. Received: "
+                "`validation_fraction` must leave at least one example for "
+                "training and one for validation. Received: "
                 f"validation_fraction={self.validation_fraction} of the "
                 f"{self.num_train + self.num_validation} examples in "
                 f"train_split={self.train_split!r}."

@@ -1,4 +1,4 @@
-"""Finding a set that tfds has prepared, without touching the network."""
+"""Finds sets that tfds has prepared, without using the network."""
 
 import contextlib
 import io
@@ -7,15 +7,15 @@ import pathlib
 
 
 def open_builder(name, data_dir=None):
-    """Returns the tfds builder of a set that lies prepared in a directory.
+    """Returns the tfds builder of a set that is prepared in a directory.
 
-    Only files are looked at: nothing is downloaded and the set's own code need
-    not be installed. The one set prepared here, on first use, is
-    `"sklearn_digits"`, which needs no network.
+    Only reads files: it downloads nothing and does not need the code of the
+    set. The only set that it prepares, on first use, is `"sklearn_digits"`,
+    which needs no network.
 
     Args:
-        name: the set as tfds names it: `"cifar100"`, `"cifar100:3.0.2"` or
-            `"set/config"`. Without a version the newest one there is taken.
+        name: name of the set in tfds: `"cifar100"`, `"cifar100:3.0.2"` or
+            `"set/config"`. Defaults to the newest version in the directory.
         data_dir: the tfds directory. Defaults to the environment variable
             `TFDS_DATA_DIR`, or else `~/tensorflow_datasets`, as in tfds.
 
@@ -23,8 +23,8 @@ def open_builder(name, data_dir=None):
         A `tfds.core.DatasetBuilder` ready for `as_dataset`.
 
     Raises:
-        ValueError: if the set is not there. Says where it was looked for,
-            what is there instead, and how to prepare it.
+        ValueError: if the set is missing. The message has the directory, the
+            sets in it, and the command that prepares the missing one.
 
     Example:
 
@@ -40,20 +40,20 @@ def open_builder(name, data_dir=None):
     if name == "sklearn_digits":
         _prepare_digits(data_dir)
     try:
-        # `tfds.builder` would prefer the set's code, whose version need not be
-        # the one that was prepared.
+        # `tfds.builder` would prefer the code of the set, which may be of
+        # another version than the prepared files.
         return read_only_builder.builder_from_files(name, data_dir=data_dir)
     except tfds.core.DatasetNotFoundError as error:
         raise ValueError(_missing_message(name, data_dir)) from error
 
 
 def _prepare_digits(data_dir):
-    """Does nothing where the set is prepared already."""
+    """Prepares the digits unless that is done already."""
     import tensorflow_datasets as tfds
 
     from keras_superweights.datasets.digits import SklearnDigits
 
-    # tfds would announce a download that there is none of.
+    # tfds would announce a download, though there is none.
     tfds.disable_progress_bar()
     builder = SklearnDigits(data_dir=data_dir)
     with contextlib.redirect_stdout(io.StringIO()):
@@ -64,15 +64,15 @@ def _prepare_digits(data_dir):
                 )
             )
         except OSError:
-            # tfds prepares under another name and renames, which fails where
-            # another process has done so meanwhile: then all is there.
+            # tfds prepares a temporary directory and renames it, which fails
+            # if another process was faster; then the set is complete.
             if not builder.data_path.exists():
                 raise
     tfds.enable_progress_bar()
 
 
 def _missing_message(name, data_dir):
-    """Says what was searched, what is there, and how to prepare a set."""
+    """Returns the message for a set that is missing; see `open_builder`."""
     root = pathlib.Path(data_dir)
     # <data_dir>/<set>/[<config>/]<version>/dataset_info.json
     found = sorted(
@@ -88,12 +88,12 @@ def _missing_message(name, data_dir):
         contents = "that directory does not exist"
     return (
         "`name` must be a tfds set that is already prepared in `data_dir`; "
-        f"none is downloaded. Received: name={name!r}. "
+        f"nothing is downloaded. Received: name={name!r}. "
         f"Searched: {data_dir} ({contents}). "
-        "Prepare it where there is a network, then copy the directory:\n"
+        "Prepare it on a machine with a network, then copy the directory:\n"
         '    python -c "import tensorflow_datasets as tfds; '
         f"tfds.builder({name!r}, data_dir={data_dir!r})"
         '.download_and_prepare()"\n'
-        "For a set of your own, run `download_and_prepare()` of its builder. "
+        "For a set of your own, call `download_and_prepare()` of its builder. "
         "'sklearn_digits' needs no preparation."
     )

@@ -1,10 +1,9 @@
-"""Any record of a tfds split by its number, without reading the others.
+"""Random access to the records of a tfds split.
 
-tfds writes TFRecord files, which are made to be read from their beginning. But
-a record says how long it is, so that one look at every length, once, is an
-index: from then on an epoch may take the records in any order, and a worker
-reads those that are its own. Reading in any order wants a disk without a head
-that moves, or files that fit the system's cache.
+tfds writes TFRecord files, which are made to be read from start to end. Every
+record starts with its length, so reading all lengths once gives an index. From
+then on an epoch can read the records in any order, and a worker only its own.
+This is fast on SSDs, or if the files fit into the cache of the system.
 """
 
 import concurrent.futures
@@ -25,7 +24,7 @@ class Records:
         split: A split of `builder.info.splits`, slices included.
 
     Raises:
-        ValueError: If a file does not hold the examples that tfds wrote.
+        ValueError: If a file does not have the examples that tfds wrote.
 
     Example:
 
@@ -41,22 +40,22 @@ class Records:
             for instruction in instructions
         ]
         with concurrent.futures.ThreadPoolExecutor(_FILES_AT_ONCE) as pool:
-            parts = list(pool.map(_look_through, instructions, self._files))
+            parts = list(pool.map(_index, instructions, self._files))
         self._places = np.concatenate(parts)  # (n, 2), offset and length
         self._file_of = np.repeat(np.arange(len(parts)), [*map(len, parts)])
 
     def read(self, index):
-        """Returns the bytes of record `index`, counted within the split.
+        """Returns the bytes of record `index` of the split.
 
-        May be called from many threads at once.
+        Can be called from several threads at once.
         """
         offset, length = self._places[index]
         file = self._files[self._file_of[index]]
         return os.pread(file.fileno(), length, offset)
 
 
-def _look_through(instruction, file):
-    """Offset and length of those records of a file that are taken."""
+def _index(instruction, file):
+    """Returns offset and length of the selected records of a file."""
     size = os.fstat(file.fileno()).st_size
     places = []
     position = 0
@@ -68,8 +67,8 @@ def _look_through(instruction, file):
         raise ValueError(
             f"{file.name} must be a TFRecord file of "
             f"{instruction.examples_in_shard} examples, as tfds noted when it "
-            f"wrote it. Received: {len(places)} records in {size} bytes. It "
-            "was damaged or copied in part: copy it again, or prepare the set "
+            f"wrote it. Received: {len(places)} records in {size} bytes. The "
+            "file is damaged or incomplete: copy it again, or prepare the set "
             "again."
         )
     taken = slice(instruction.skip, instruction.skip + instruction.take)

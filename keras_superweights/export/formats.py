@@ -1,4 +1,4 @@
-"""How a plain model is written in each format, read back, and predicts."""
+"""Writes plain models in several formats, reads them back and predicts."""
 
 import re
 import tempfile
@@ -19,10 +19,10 @@ def _predict_keras(path, model, inputs):
 
 
 def _write_saved_model(model, path):
-    # `Model.export` tracks the Keras variables of a model besides the
-    # TensorFlow variables that its endpoint uses, and stores both (Keras issue
-    # 23553). An endpoint alone tracks the latter, and no lookup tables: those
-    # belong to layers without variables.
+    # `Model.export` tracks the Keras variables of a model in addition to the
+    # TensorFlow variables of its endpoint, and stores both (Keras issue 23553).
+    # An endpoint alone tracks the latter but no lookup tables, which belong to
+    # layers without variables.
     archive = keras.export.ExportArchive()
     for layer in model._flatten_layers(include_self=False):
         if not layer.variables:
@@ -36,12 +36,12 @@ def _write_saved_model(model, path):
 
 
 def _predict_saved_model(path, model, inputs):
-    loaded = tf.saved_model.load(path)  # holds the variables, `serve` does not
+    loaded = tf.saved_model.load(path)  # keeps the variables alive
     return loaded.serve(inputs)
 
 
 class NotConvertedError(ValueError):
-    """LiteRT has not all operations of a model."""
+    """Raised if LiteRT lacks operations of a model."""
 
 
 def _write_litert(model, path):
@@ -51,25 +51,25 @@ def _write_litert(model, path):
         try:
             content = converter.convert()
         except Exception as error:
-            # Pages of the compiler's output, in which operations are named.
+            # The message is pages of compiler output that name operations.
             operations = sorted(set(re.findall(r"'tf\.(\w+)' op", str(error))))
             missing = ", ".join(operations) or textwrap.shorten(str(error), 200)
             raise NotConvertedError(
                 "LiteRT must have all operations of a model. Received: "
-                f"'{model.name}', of which these do not convert: {missing}. "
-                "Recurrent layers that are not unrolled and half precision do "
-                "not. Leave 'litert' out of `formats`."
+                f"'{model.name}', in which these do not convert: {missing}. "
+                "Half precision and recurrent layers that are not unrolled "
+                "are not supported. Leave 'litert' out of `formats`."
             ) from None
     path.write_bytes(content)
 
 
 def _predict_litert(path, model, inputs):
     with warnings.catch_warnings():
-        # That the interpreter will move to a package of its own.
+        # A warning that the interpreter will move to another package.
         warnings.simplefilter("ignore", UserWarning)
         interpreter = tf.lite.Interpreter(str(path))
     run = interpreter.get_signature_runner("serving_default")
-    # Called by name; names are as in Keras but for characters not allowed.
+    # Names are those of Keras, except for characters that are not allowed.
     names = [tensor.name for tensor in model.inputs]
     values = dict(zip(names, keras.tree.flatten(inputs), strict=True))
     arguments = zip(sorted(run.get_input_details()), sorted(names), strict=True)
@@ -77,7 +77,7 @@ def _predict_litert(path, model, inputs):
 
 
 class _Format(typing.NamedTuple):
-    """How a model is written to a path, and predicts when read from it."""
+    """Writes a model to a path, and predicts with the model read back."""
 
     suffix: str
     write: typing.Callable
@@ -94,13 +94,13 @@ FORMATS = {
 
 
 def input_structure(model):
-    """The model's symbolic inputs, in the structure in which it takes them."""
+    """Returns the symbolic inputs, in the structure that the model takes."""
     sequential = isinstance(model, keras.Sequential)
     return model.inputs[0] if sequential else model.input
 
 
 def checked_formats(formats) -> list[str]:
-    """The formats asked for, each once; of `None` all that can be written."""
+    """Returns the requested formats, each once; all available for `None`."""
     has_converter = hasattr(tf.lite, "TFLiteConverter")
     if formats is None:
         return [key for key in FORMATS if key != "litert" or has_converter]
@@ -108,7 +108,7 @@ def checked_formats(formats) -> list[str]:
     known = ", ".join(map(repr, FORMATS))
     if not formats or not set(formats) <= set(FORMATS):
         raise ValueError(
-            f"`formats` must be one or a list of {known}. Received: "
+            f"`formats` must be one of {known}, or a list of them. Received: "
             f"formats={formats!r}."
         )
     if "litert" in formats and not has_converter:

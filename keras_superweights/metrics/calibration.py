@@ -1,4 +1,4 @@
-"""How far confidence is from accuracy."""
+"""Calibration: the distance between confidence and accuracy."""
 
 import numpy as np
 
@@ -23,8 +23,8 @@ def expected_calibration_error(probabilities, labels, num_bins=15):
 
     Raises:
         TypeError: If the labels are not integers.
-        ValueError: If a row is no distribution, the shapes do not agree, or
-            there is no bin.
+        ValueError: If a row is not a distribution, the shapes do not agree,
+            or `num_bins` is not positive.
 
     Example:
 
@@ -44,7 +44,7 @@ def expected_calibration_error(probabilities, labels, num_bins=15):
 
 
 def calibration_bins(probabilities, labels, num_bins=15):
-    """Sorts examples into `num_bins` equal bins by their confidence.
+    """Sorts examples by their confidence into bins of equal width.
 
     The confidence of an example is its largest probability. Bin `m` of `M`,
     counted from 1, holds confidences in `((m - 1) / M, m / M]`.
@@ -57,12 +57,12 @@ def calibration_bins(probabilities, labels, num_bins=15):
     Returns:
         A dict of arrays: `"edges"`, shape `(num_bins + 1,)`, and, with shape
         `(num_bins,)` each, `"fraction"` (of all examples), `"accuracy"` and
-        `"confidence"` (means over the bin; 0 in an empty one).
+        `"confidence"` (means over the bin; 0 in an empty bin).
 
     Raises:
         TypeError: If the labels are not integers.
-        ValueError: If a row is no distribution, the shapes do not agree, or
-            there is no bin.
+        ValueError: If a row is not a distribution, the shapes do not agree,
+            or `num_bins` is not positive.
     """
     if num_bins < 1:
         raise ValueError(
@@ -74,7 +74,7 @@ def calibration_bins(probabilities, labels, num_bins=15):
     correct = probabilities.argmax(axis=1) == labels
 
     edges = np.linspace(0.0, 1.0, num_bins + 1)
-    # Inner edges only: a sum rounded above one belongs to the last bin.
+    # Only inner edges: a confidence rounded above 1 belongs to the last bin.
     indices = np.searchsorted(edges[1:-1], confidences, side="left")
     counts = np.bincount(indices, minlength=num_bins)
     occupied = np.maximum(counts, 1)

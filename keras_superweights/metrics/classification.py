@@ -7,9 +7,9 @@ from keras_superweights.metrics.inputs import checked_probabilities
 
 
 def accuracy(probabilities, labels):
-    """Returns the fraction of examples whose likeliest class is the label.
+    """Returns the fraction of examples whose most likely class is the label.
 
-    Where several classes are equally likely, the first of them counts.
+    If several classes are equally likely, the first one counts.
 
     Args:
         probabilities: Array-like `(num_examples, num_classes)`.
@@ -20,7 +20,7 @@ def accuracy(probabilities, labels):
 
     Raises:
         TypeError: If the labels are not integers.
-        ValueError: If a row is no distribution, or the shapes do not agree.
+        ValueError: If a row is not a distribution, or the shapes do not agree.
 
     Example:
 
@@ -47,7 +47,7 @@ def negative_log_likelihood(probabilities, labels):
 
     Raises:
         TypeError: If the labels are not integers.
-        ValueError: If a row is no distribution, or the shapes do not agree.
+        ValueError: If a row is not a distribution, or the shapes do not agree.
 
     Example:
 

@@ -1,4 +1,4 @@
-"""What members predict together, and how much they differ."""
+"""Joint predictions of members, and their diversity."""
 
 import itertools
 
@@ -10,9 +10,7 @@ from keras_superweights.metrics.inputs import checked_probabilities
 
 
 def ensemble_probabilities(member_logits):
-    """Returns the mean over members of the softmax of their logits.
-
-    Computed in float64, whatever the logits are.
+    """Returns the mean of the members' softmax probabilities, in float64.
 
     Args:
         member_logits: One array-like `(num_examples, num_classes)` per member,
@@ -22,7 +20,7 @@ def ensemble_probabilities(member_logits):
         An array `(num_examples, num_classes)` of probabilities.
 
     Raises:
-        ValueError: If there is no member, the shapes differ, or a logit is
+        ValueError: If there are no members, the shapes differ, or a logit is
             not finite.
 
     Example:
@@ -50,11 +48,10 @@ def diversity(member_probabilities, labels):
     examples on which `y_i` and `y_j` differ, and `e(j)` the error rate of
     member `j`. The result is the mean of `d(i, j) / e(j)` over all ordered
     pairs of different members with `e(j) > 0`. It is 0 for members that always
-    agree, and up to 2 for two that err equally often, never together.
+    agree, and up to 2 for two members that err equally often, never together.
 
-    Pairs normalized by a member that makes no error are left out, since
-    their ratio is infinite or undefined. Where no pair is left, the diversity
-    is not defined.
+    Pairs with `e(j) = 0` are left out, since their ratio is infinite or
+    undefined. If no pair is left, the diversity is undefined.
 
     Args:
         member_probabilities: One array-like `(num_examples, num_classes)` per
@@ -62,13 +59,13 @@ def diversity(member_probabilities, labels):
         labels: Integer array-like `(num_examples,)`.
 
     Returns:
-        A float, at least 0, or `None` where it is not defined: for a single
+        A float, at least 0, or `None` if it is undefined: for a single
         member, and for members without any error.
 
     Raises:
         TypeError: If the labels are not integers.
-        ValueError: If there is no member, a row is no distribution, or the
-            shapes do not agree.
+        ValueError: If there are no members, a row is not a distribution, or
+            the shapes do not agree.
 
     Example:
 
@@ -114,7 +111,7 @@ def disagreement_ratios(member_probabilities, labels):
 
 
 def mean_ratio(ratios):
-    """Returns the mean of the ratios that are defined, `None` without any."""
+    """Returns the mean of all ratios but NaN, or `None` if there are none."""
     defined = ratios[~np.isnan(ratios)]
     return float(defined.mean()) if defined.size else None
 

@@ -1,4 +1,4 @@
-"""Everything that is reported of an ensemble, from its members' logits."""
+"""The evaluation report of an ensemble, from its members' logits."""
 
 import itertools
 
@@ -19,34 +19,34 @@ MAX_MEMBERS_FOR_ALL_SUBSETS = 10
 def evaluate_members(member_logits, labels, flops, milliseconds=None):
     """Measures an ensemble, each of its members, and its subsets.
 
-    One forward pass is enough for all of it: a subset predicts the mean of the
-    softmaxes of its members, and costs the sum of what they cost.
+    One forward pass is enough for all of them: a subset predicts the mean of
+    its members' softmaxes, and its cost is the sum of theirs.
 
     Args:
         member_logits: One array-like `(num_examples, num_classes)` per member.
         labels: Integer array-like `(num_examples,)`.
-        flops: One integer per member, FLOPs for one example, as
-            `count_flops` counts them.
+        flops: One integer per member, the FLOPs for one example, from
+            `count_flops`.
         milliseconds: One positive number per member, the time for one
-            example, as `keras_superweights.anytime.measure_latency` measures
-            it. Defaults to `None`: the table has no times.
+            example, from `keras_superweights.anytime.measure_latency`.
+            Defaults to `None`: no times are reported.
 
     Returns:
         A dict of plain Python values, ready for `json.dump`:
 
         - `"accuracy"`, `"nll"` (nats) and `"ece"` (15 bins) of the ensemble;
-        - `"diversity"`: a float, or `None` where it is not defined;
+        - `"diversity"`: a float, or `None` if it is undefined;
         - `"members"`: `{"accuracy", "nll", "ece"}` of each member;
         - `"anytime"`: `{"members", "flops", "milliseconds", "accuracy",
           "nll", "ece", "diversity"}` of every non-empty subset, by ascending
-          FLOPs; `"milliseconds"` only where they are given. `"members"` are
-          indices, for example `[0, 2]`. With more than 10 members, only of
-          each alone, and of the first two, the first three, ...
+          FLOPs; `"milliseconds"` only if they are given. `"members"` are
+          indices, for example `[0, 2]`. With more than 10 members, only
+          single members and the first two, the first three, ... are listed.
 
     Raises:
         TypeError: If the labels are not integers.
-        ValueError: If there is no member, the shapes do not agree, or there
-            is not one number of FLOPs, or of milliseconds, per member.
+        ValueError: If there are no members, the shapes do not agree, or FLOPs
+            or milliseconds do not have one number per member.
 
     Example:
 
@@ -77,7 +77,7 @@ def evaluate_members(member_logits, labels, flops, milliseconds=None):
 
 
 def evaluate_probabilities(probabilities, labels):
-    """Returns `{"accuracy", "nll", "ece"}`: fraction, nats, of 15 bins.
+    """Returns `{"accuracy", "nll", "ece"}`: a fraction, nats, 15 bins.
 
     Args:
         probabilities: Array-like `(num_examples, num_classes)`.
@@ -94,19 +94,19 @@ def evaluate_probabilities(probabilities, labels):
 
 
 def pareto_frontier(anytime, cost="flops"):
-    """Returns the subsets that are more accurate than all that cost no more.
+    """Returns the subsets that are more accurate than any that costs no more.
 
     Args:
-        anytime: List of dicts with `"accuracy"` and the cost, as `"anytime"`
-            in the result of `evaluate_members`.
+        anytime: List of dicts with `"accuracy"` and the cost, such as
+            `"anytime"` in the result of `evaluate_members`.
         cost: `"flops"` or `"milliseconds"`. Defaults to `"flops"`.
 
     Returns:
-        Some of the dicts, by ascending cost and ascending accuracy. The last
-        that fits a limit is the best that fits it.
+        The dicts of these subsets, by ascending cost and accuracy. The last
+        one within a limit is the best within that limit.
 
     Raises:
-        ValueError: If the list is empty or does not have that cost.
+        ValueError: If the list is empty or lacks that cost.
 
     Example:
 
@@ -120,14 +120,14 @@ def pareto_frontier(anytime, cost="flops"):
     """
     if not anytime:
         raise ValueError(
-            "`anytime` must hold at least one subset. Received: an empty list."
+            "`anytime` must have at least one subset. Received: an empty list."
         )
     if cost not in COSTS:
         raise ValueError(f"`cost` must be one of {COSTS}. Received: {cost!r}.")
     lacking = [point for point in anytime if cost not in point]
     if lacking:
         raise ValueError(
-            f"`anytime` must hold the {cost} of every subset; pass them to "
+            f"`anytime` must have the {cost} of every subset; pass them to "
             f"`evaluate_members`. Received: cost={cost!r} and a subset with "
             f"{sorted(lacking[0])}."
         )
@@ -135,17 +135,17 @@ def pareto_frontier(anytime, cost="flops"):
 
 
 def best_within(points, cost, quality):
-    """The points that are better than all that cost no more.
+    """Returns the points that are better than any that costs no more.
 
     Args:
         points: List of dicts.
         cost: Key of the cost.
-        quality: Key of the quality: `"accuracy"`, or one of which less is
-            better, such as `"nll"`.
+        quality: Key of the quality: `"accuracy"`, or one that is better when
+            it is lower, such as `"nll"`.
 
     Returns:
-        Some of the dicts, by ascending cost. The last that fits a limit is
-        the best that fits it.
+        Some of the dicts, by ascending cost. The last one within a limit is
+        the best within that limit.
     """
     sign = 1 if quality == "accuracy" else -1
     best = []

@@ -1,4 +1,4 @@
-"""What one forward pass costs, counted from the layers of a model."""
+"""The FLOPs of one forward pass, counted from the layers of a model."""
 
 import itertools
 import math
@@ -24,16 +24,16 @@ _SEPARABLE_CONVOLUTIONS = (
     keras.layers.SeparableConv1D,
     keras.layers.SeparableConv2D,
 )
-# Tensors, but not multiplied with: a table to look up, and slopes.
+# Their matrices are not multiplied: a lookup table, and slopes.
 _WITHOUT_KERNELS = (keras.layers.Embedding, keras.layers.PReLU)
 
 
 def count_flops(model):
     """Counts the floating-point operations of one example's forward pass.
 
-    Counted are the products of inputs and kernels, with the multiplication
-    and the addition as one operation each: twice the "multiply-adds" of many
-    papers. With `p` the number of output positions (pixels, frames, ...):
+    Counts the products of inputs and kernels, with multiplication and addition
+    as one operation each: twice the "multiply-adds" of many papers. With `p`
+    the number of output positions (pixels, frames, ...):
 
     - convolutions: `2 * p * window * in / groups * out`;
     - transposed convolutions: `2 * q * window * in * out`, with `q` the
@@ -42,29 +42,29 @@ def count_flops(model):
       `2 * p * in * multiplier * out`;
     - dense: `2 * p * in * out`.
 
-    Padding is counted like any other input. Not counted are biases and all
-    that has no kernel: normalization, activations, pooling, additions. A layer
+    Padding counts like any other input. Biases and operations without kernels
+    (normalization, activations, pooling, additions) are not counted. A layer
     that is called twice counts twice. Subclasses count like their bases, so a
-    generated layer costs what the layer it replaces costs.
+    generated layer costs as much as the layer it replaces.
 
-    Only shapes are read, never the value of a variable: a model built inside
-    `keras.StatelessScope(initialize_variables=False)` will do.
+    Only reads shapes, never the value of a variable: a model built inside
+    `keras.StatelessScope(initialize_variables=False)` works too.
 
     Args:
         model: Functional or built Sequential model, possibly with such models
-            inside. All sizes but the batch must be known.
+            inside. All sizes except the batch must be known.
 
     Returns:
-        An integer, FLOPs for one example.
+        An integer, the FLOPs for one example.
 
     Raises:
-        TypeError: If `model`, or a model inside of it, is neither Functional
-            nor Sequential.
+        TypeError: If `model`, or a model inside it, is neither Functional nor
+            Sequential.
         ValueError: If a Sequential model is not built, or a size is unknown.
 
     Warns:
         UserWarning: If a layer of another kind has trainable matrices (an
-            LSTM, say): what it computes is not counted.
+            LSTM, for example), whose operations are not counted.
 
     Example:
 
@@ -78,7 +78,7 @@ def count_flops(model):
 
 
 def _nodes(model):
-    """Returns every call of an operation between a model's ends."""
+    """Returns all calls of operations in a model."""
     graph = model
     if isinstance(model, keras.Sequential):
         graph = model._functional
@@ -87,12 +87,12 @@ def _nodes(model):
                 f"The Sequential model '{model.name}' is not built, so its "
                 "shapes are unknown. Begin it with a `keras.Input`."
             )
-    # Keras has no public name for the graph, and `layers` alone would not
-    # tell how often, and on what shapes, a layer is called.
+    # Keras has no public name for the graph. `layers` does not say how often,
+    # and on which shapes, a layer is called.
     if not hasattr(graph, "_nodes_by_depth"):
         raise TypeError(
-            "`model` must be a Functional or Sequential keras.Model, whose "
-            f"layers are known. Received: {model!r} of type {type(model)}."
+            "`model` must be a Functional or Sequential keras.Model. "
+            f"Received: {model!r} of type {type(model)}."
         )
     return itertools.chain.from_iterable(graph._nodes_by_depth.values())
 
@@ -124,7 +124,7 @@ def _node_flops(node):
 
 
 def _channels_and_positions(node, of_input=False):
-    """Returns input channels, and the positions of the output or input."""
+    """Returns the input channels and the positions of output or input."""
     layer = node.operation
     inputs, outputs = node.input_tensors[0].shape, node.outputs[0].shape
     positions = inputs if of_input else outputs

@@ -1,4 +1,4 @@
-"""Checks that every metric makes on its arrays before it computes."""
+"""Checks of the arrays that metrics are given."""
 
 import numpy as np
 
@@ -7,19 +7,19 @@ def checked_probabilities(probabilities, argument="probabilities"):
     """Returns `(num_examples, num_classes)` probabilities in float64.
 
     Args:
-        probabilities: Array-like, `(num_examples, num_classes)`. Rows may
-            miss a sum of one by 0.01, as softmaxes in half precision do.
+        probabilities: Array-like, `(num_examples, num_classes)`. The sum of a
+            row may differ from 1 by 0.01, for softmaxes in half precision.
         argument: Name of the argument in error messages.
 
     Raises:
-        ValueError: If the array is empty, has another rank, or a row is not a
-            distribution.
+        ValueError: If the array is empty or of another rank, or a row is not
+            a distribution.
     """
     array = _checked_matrix(probabilities, argument)
     sums = array.sum(axis=1)
     if array.min() < 0 or not np.allclose(sums, 1.0, rtol=0.0, atol=0.01):
         raise ValueError(
-            f"`{argument}` must hold one distribution over the classes per "
+            f"`{argument}` must have one distribution over the classes per "
             "row; apply a softmax to logits. Received: values from "
             f"{array.min():.4g} to {array.max():.4g} and row sums from "
             f"{sums.min():.4g} to {sums.max():.4g}."

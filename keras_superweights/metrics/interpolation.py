@@ -1,4 +1,4 @@
-"""What lies between two members: do they sit in different basins?"""
+"""Interpolation between two members: are they in different basins?"""
 
 import keras
 import numpy as np
@@ -9,22 +9,22 @@ from keras_superweights.metrics.classification import negative_log_likelihood
 from keras_superweights.metrics.ensembles import ensemble_probabilities
 from keras_superweights.metrics.predictions import member_predictor
 
-# In the config of a model: where layers are called by their names.
+# Keys in the config of a model whose values are names of layers.
 _REFERENCES = ("input_layers", "output_layers", "keras_history")
-# What says how a layer began, or what it is called, not what it computes.
+# Endings of keys that do not change what a layer computes.
 _NOT_ARCHITECTURE = ("name", "trainable", "seed", "initializer")
 
 
 def interpolate_members(first, second, data, num_points=11):
-    """Measures what lies on the straight line between two members.
+    """Measures the models on the straight line between two members.
 
     At position `t` every weight is `(1 - t) * first + t * second`. If the
     accuracy dips in between, the members are in different basins; if it stays
     high, they are variants of one solution.
 
-    Batch normalization uses the statistics of each batch, at the ends too,
-    since statistics accumulated by the members mean nothing in between (the
-    paper's choice): the result depends on the batches, so give large ones of
+    Like in the paper, batch normalization uses the statistics of each batch,
+    at both ends too, since the members' own statistics do not fit in between.
+    The result therefore depends on the batches, which should be large and of
     equal size. All other layers run as in inference. The members are not
     changed.
 
@@ -33,18 +33,18 @@ def interpolate_members(first, second, data, num_points=11):
             `(batch, classes)`, as from `network.materialize()`.
         data: Batches `(inputs, labels)`, labels integer `(batch,)` or one-hot
             `(batch, classes)`. Read once per point, so not an iterator.
-        num_points: Integer from 2 on, evenly spaced, with both ends. Defaults
-            to 11.
+        num_points: Integer, at least 2, the number of evenly spaced points,
+            both ends included. Defaults to 11.
 
     Returns:
-        A list of `{"position", "accuracy", "nll"}`: floats in [0, 1], the
-        position 0 being the first member, and nats.
+        A list of `{"position", "accuracy", "nll"}`: two floats in [0, 1], where
+        position 0 is the first member, and nats.
 
     Raises:
         TypeError: If a member is not a Functional or built Sequential model,
             or its kernels are generated.
         ValueError: If the architectures differ, there are fewer than two
-            points, or a pass over the data finds nothing.
+            points, or a pass over the data is empty.
 
     Example:
 
@@ -62,7 +62,7 @@ def interpolate_members(first, second, data, num_points=11):
         _check_plain(argument, model)
     if num_points < 2:
         raise ValueError(
-            "`num_points` must be at least 2, the members themselves. "
+            "`num_points` must be at least 2, for the members themselves. "
             f"Received: num_points={num_points}."
         )
     _check_same_architecture(first, second)
@@ -79,8 +79,8 @@ def interpolate_members(first, second, data, num_points=11):
         logits, labels = predict(data)
         if not logits:
             raise ValueError(
-                "`data` must hold batches at every pass; an iterator, which "
-                "ends after one, will not do. Received: no example at "
+                "`data` must have batches in every pass, unlike an iterator, "
+                "which ends after the first. Received: no example at "
                 f"position {position:.2f}."
             )
         probabilities = ensemble_probabilities(logits)
@@ -95,12 +95,12 @@ def interpolate_members(first, second, data, num_points=11):
 
 
 def same_architecture(first, second):
-    """Whether two Keras models are equal but for names and weights."""
+    """Returns whether two models are equal except for names and weights."""
     return _architecture(first) == _architecture(second)
 
 
 class _BatchStatistics(keras.layers.BatchNormalization):
-    """Normalises by the batch, whatever the rest of the model does."""
+    """Normalises by the statistics of the batch, in inference too."""
 
     def call(self, inputs, training=None, mask=None):
         return super().call(inputs, training=True, mask=mask)
@@ -109,7 +109,7 @@ class _BatchStatistics(keras.layers.BatchNormalization):
 def _with_batch_statistics(layer):
     config = layer.get_config()
     if isinstance(layer, keras.layers.BatchNormalization):
-        # Frozen, it would use what the clone never accumulated.
+        # A frozen layer would use statistics, which the clone does not have.
         return _BatchStatistics.from_config({**config, "trainable": True})
     return type(layer).from_config(config)
 
@@ -146,7 +146,7 @@ def _check_same_architecture(first, second):
 
 
 def _architecture(model):
-    """The config of a model without names, initializers and seeds."""
+    """Returns the config of a model without names, initializers and seeds."""
     layers = model._flatten_layers()
     places = {layer.name: index for index, layer in enumerate(layers)}
 

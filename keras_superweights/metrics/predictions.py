@@ -1,21 +1,21 @@
-"""What every member says of every example, in one pass over the data."""
+"""Predictions of all members for all examples, in one pass."""
 
 import numpy as np
 import tensorflow as tf
 
 
 def predict_members(network, batches):
-    """Predicts a whole split with every member, in one pass.
+    """Predicts a whole split with all members in one pass.
 
     Args:
-        network: A `SuperWeightNetwork`; any other `keras.Model` is an ensemble
-            of one.
+        network: A `SuperWeightNetwork`. Any other `keras.Model` counts as an
+            ensemble of one.
         batches: Batches `(inputs, labels)`, labels integer `(batch,)` or
             one-hot `(batch, classes)`.
 
     Returns:
-        `(logits, labels)`: a list of one float array `(examples, classes)` a
-        member, and an integer array `(examples,)`.
+        `(logits, labels)`: a list with one float array `(examples, classes)`
+        per member, and an integer array `(examples,)`.
 
     Example:
 
@@ -28,9 +28,9 @@ def predict_members(network, batches):
 
 
 def member_predictor(network):
-    """`predict_members` of one network, traced once for several splits.
+    """Returns `predict_members` for one network, traced once for all splits.
 
-    Compiled by XLA where the network's own steps are.
+    Uses XLA if the network was compiled with `jit_compile`.
     """
     if hasattr(network, "member_outputs"):
         forward = network.member_outputs
@@ -50,7 +50,7 @@ def member_predictor(network):
             targets = np.asarray(targets)
             labels.append(targets.argmax(1) if targets.ndim == 2 else targets)
         of_members = zip(*logits, strict=True)
-        # Of no batch at all, there are no logits of any member either.
+        # Without any batch, there are no logits of any member either.
         labels = np.concatenate(labels) if labels else np.zeros(0, int)
         return list(map(np.concatenate, of_members)), labels
 

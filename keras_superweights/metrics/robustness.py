@@ -1,4 +1,4 @@
-"""How well a network predicts corrupted images."""
+"""Accuracy, NLL and ECE on corrupted images."""
 
 import numpy as np
 
@@ -20,10 +20,10 @@ def evaluate_corrupted(
     Args:
         network: A `SuperWeightNetwork` or another `keras.Model` that returns
             logits or log-probabilities `(batch, classes)`.
-        pipeline: The `ImagePipeline` whose test split is corrupted, as the
-            network was trained with.
-        corruptions: Names, of those of `corrupted_test`. Defaults to all that
-            need no download.
+        pipeline: The `ImagePipeline` of the training, whose test split is
+            corrupted.
+        corruptions: Names of corruptions for `corrupted_test`. Defaults to all
+            that need no download.
         severities: Integers from 1 to 5. Defaults to all.
 
     Returns:
@@ -31,12 +31,12 @@ def evaluate_corrupted(
         `"nll"` (nats) and `"ece"` (15 bins), each the mean over all
         corruptions and severities, and `"corruptions"`, a list of
         `{"corruption", "severity", "source", "accuracy", "nll", "ece"}`.
-        `"source"` is the tfds set that was read, or `"generated"`. For an
-        ensemble, each of these rows and the whole have `"members"`, a list of
+        `"source"` is the name of the tfds set, or `"generated"`. For an
+        ensemble, the report and each row also have `"members"`, a list of
         `{"accuracy", "nll", "ece"}`.
 
     Raises:
-        ValueError: If there is no corruption or severity, or one is unknown.
+        ValueError: If a corruption or severity is unknown, or there are none.
 
     Example:
 
@@ -52,7 +52,7 @@ def evaluate_corrupted(
         - Learning to Compose SuperWeights for Neural Parameter Allocation
           Search (SWN), supplement, section 3.3 and table 1
     """
-    # All sets are opened, so that a wrong name fails before hours of work.
+    # Open all sets first: a wrong name should fail before hours of work.
     sets = [
         (corruption, severity, *corrupted_test(pipeline, corruption, severity))
         for corruption in corruptions
@@ -60,7 +60,7 @@ def evaluate_corrupted(
     ]
     if not sets:
         raise ValueError(
-            "`corruptions` and `severities` must each name at least one. "
+            "`corruptions` and `severities` must not be empty. "
             f"Received: corruptions={corruptions}, severities={severities}."
         )
     predict = member_predictor(network)
@@ -77,7 +77,7 @@ def evaluate_corrupted(
 
 
 def _evaluate(logits, labels):
-    # The softmax of log-probabilities is the probabilities themselves.
+    # The softmax of log-probabilities are the probabilities.
     measured = evaluate_probabilities(ensemble_probabilities(logits), labels)
     if len(logits) > 1:
         measured["members"] = [
@@ -88,7 +88,7 @@ def _evaluate(logits, labels):
 
 
 def _means(rows):
-    """The mean of every metric over the rows, and over those of each member."""
+    """Averages every metric over the rows, also for each member."""
     means = {
         metric: float(np.mean([row[metric] for row in rows]))
         for metric in ("accuracy", "nll", "ece")

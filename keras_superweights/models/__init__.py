@@ -1,4 +1,4 @@
-"""Plain Keras models to be members; they know nothing of sharing."""
+"""Plain Keras models that can be members; they know nothing of sharing."""
 
 from keras_superweights.models.densenet_bc import densenet_bc
 from keras_superweights.models.gru_sentence_encoder import gru_sentence_encoder

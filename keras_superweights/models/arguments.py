@@ -1,4 +1,4 @@
-"""Checks of the arguments that several models take."""
+"""Checks of arguments that several models have in common."""
 
 
 def check_positive_integer(argument, value):
@@ -13,7 +13,7 @@ def check_positive_integer(argument, value):
 
 
 def check_depth(depth):
-    """Checks the depth of a network of three equal stages for small images."""
+    """Checks the depth of a network with three equal stages."""
     check_positive_integer("depth", depth)
     if depth >= 10 and depth % 6 == 4:
         return
@@ -21,18 +21,17 @@ def check_depth(depth):
     nearest = f"{below} or {below + 6}" if below >= 10 else "10"
     raise ValueError(
         "`depth` must be 6 * n + 4 with n >= 1, since each of the three "
-        "stages has n times two convolutions. "
+        "stages has 2 * n convolutions. "
         f"Received: depth={depth}; the nearest valid depth is {nearest}."
     )
 
 
 def checked_image_shape(input_shape, smallest):
-    """`input_shape` as a tuple, if it is `(height, width, channels)`.
+    """Returns `input_shape` as a tuple `(height, width, channels)`.
 
     Args:
-        input_shape: The argument as it was given; height and width may be
-            `None`.
-        smallest: The fewest pixels that height and width may have.
+        input_shape: The argument; height and width may be `None`.
+        smallest: The smallest height and width allowed, in pixels.
 
     Raises:
         ValueError: If it is not the shape of such an image.

@@ -1,8 +1,8 @@
-"""The layers that all convolutional models here are made of.
+"""The layers that the convolutional models have in common.
 
 Convolutions have no bias and start He-normal. Batch normalization has momentum
 0.9 and epsilon 1e-5, the defaults of Torch, in which the networks were
-published (it writes that momentum as 0.1).
+published (Torch writes that momentum as 0.1).
 """
 
 import keras
@@ -31,6 +31,6 @@ def normalized_relu(x, norm_name, relu_name):
 
 
 def pooled_logits(x, num_classes):
-    """Global average pooling and one dense layer, in float32."""
+    """Adds global average pooling and one dense layer in float32."""
     x = keras.layers.GlobalAveragePooling2D(name="pool")(x)
     return keras.layers.Dense(num_classes, dtype="float32", name="head")(x)

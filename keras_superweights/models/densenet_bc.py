@@ -22,12 +22,12 @@ def densenet_bc(
     A 3x3 convolution to `2 * growth` channels, then three blocks of `n` layers,
     where `depth = 6 * n + 4`. A layer is BN-ReLU and a 1x1 convolution to
     `4 * growth` channels (the B, bottleneck), BN-ReLU and a 3x3 convolution to
-    `growth` channels, which are appended to its input. Between two blocks,
+    `growth` channels, which are appended to its input. Between two blocks are
     BN-ReLU, a 1x1 convolution to half as many channels (the C, compression)
-    and 2x2 average pooling. At the end come BN-ReLU, global average pooling
-    and one dense layer without activation.
+    and 2x2 average pooling. The network ends with BN-ReLU, global average
+    pooling and one dense layer without activation.
 
-    Trainable parameters with 10 classes, and what the paper says (table 2):
+    Trainable parameters with 10 classes, here and in the paper (table 2):
 
         depth  growth   parameters   paper
           100      12      769,162    0.8M
@@ -41,8 +41,8 @@ def densenet_bc(
 
     Args:
         depth: Integer `6 * n + 4` with `n >= 1`: 10, 16, ..., 100, 190, ...
-        growth: Positive integer, the channels that a layer appends (the `k`
-            of the paper).
+        growth: Positive integer, the number of channels that a layer appends
+            (`k` in the paper).
         num_classes: Positive integer, the number of logits. Defaults to 10.
         input_shape: `(height, width, channels)` of one image. Height and width
             are at least 4 pixels, or `None` if they vary. Defaults to CIFAR's

@@ -1,4 +1,4 @@
-"""A recurrent encoder of sentences, as a plain Keras model."""
+"""A recurrent sentence encoder, as a plain Keras model."""
 
 import keras
 
@@ -14,16 +14,16 @@ def gru_sentence_encoder(
 ):
     """Builds the sentence branch of ADAPT-T2I: the mean of a BiGRU's states.
 
-    Every word becomes a learned vector, a GRU reads these forwards and one
-    backwards, and the embedding of the sentence is the mean of both states
-    over all words, sent through a dense layer if there is an `embedding_size`.
-    Words with the id 0 are padding, wherever they stand: an embedding does not
-    depend on how many of them there are.
+    Every word becomes a learned vector. One GRU reads the vectors forwards and
+    one backwards, and the embedding of the sentence is the mean of both states
+    over all words, followed by a dense layer if there is an `embedding_size`.
+    Words with the id 0 are padding, wherever they are: the embedding does not
+    depend on their number.
 
-    With the defaults, those of the paper's code, the GRUs have 9,990,144
-    trainable parameters: the 10M that NPAS (section 4.3) counts of the 14M of
-    ADAPT-T2I. There half of each word vector is a pretrained one that is not
-    trained; here all of it starts at random.
+    With the defaults, taken from the paper's code, the GRUs have 9,990,144
+    trainable parameters: 10M of the 14M of ADAPT-T2I, as NPAS (section 4.3)
+    counts them. There, half of each word vector is pretrained and frozen;
+    here, word vectors start at random.
 
     The model consists of Keras' own layers only. Its last layer computes in
     float32 under any dtype policy.
@@ -35,16 +35,16 @@ def gru_sentence_encoder(
             to 1024.
         word_size: Positive integer, the size of a word's vector. Defaults to
             600.
-        embedding_size: Positive integer, the outputs of a dense layer without
-            activation; or `None`, the default, for none.
+        embedding_size: Positive integer, the size of a final dense layer
+            without activation. Defaults to `None`, no such layer.
         name: Name of the model. Defaults to `"gru_sentence_encoder"`.
 
     Returns:
         A Functional `keras.Model` from word ids `(batch, words)`, integers
         below `vocabulary_size`, to embeddings `(batch, units)`, or
-        `(batch, embedding_size)`. A sentence of nothing but padding has no
-        mean: its embedding is NaN. The layers are `"word_vectors"`, `"gru"`,
-        `"mean"` and `"projection"`.
+        `(batch, embedding_size)`. The embedding of a sentence without words is
+        NaN. The layers are `"word_vectors"`, `"gru"`, `"mean"` and
+        `"projection"`.
 
     Raises:
         TypeError: If a size is not an integer.

@@ -13,16 +13,16 @@ def transformer(
     context=1024,
     name=None,
 ):
-    """Builds a language model of the GPT kind: logits of the next token.
+    """Builds a GPT-like language model, which predicts the next token.
 
-    Each token becomes a learned vector, to which that of its position is
-    added. A layer is normalization and causal self-attention, whose result is
-    added to its input, then normalization and two dense layers, the first of
-    `4 * width` and with a GELU, whose result is added likewise. At the end
-    come normalization and one dense layer without bias.
+    The input is the sum of a learned vector of the token and one of its
+    position. A layer adds two terms to its input: first normalization and
+    causal self-attention; then normalization and two dense layers, of
+    `4 * width` with a GELU and of `width`. The network ends with normalization
+    and one dense layer without bias.
 
-    Trainable parameters, and what the papers say; there the last layer is the
-    transposed table of token vectors, which here it is not:
+    Trainable parameters, here and in the papers, where the last layer shares
+    its kernel with the token vectors:
 
         layers  width  heads  vocabulary  context        parameters  paper
             12    768     12       50257     1024       163,037,184   124M
@@ -35,9 +35,9 @@ def transformer(
         num_layers: Positive integer, the number of layers.
         width: Positive integer, the size of a token's vector, a multiple of
             `num_heads`.
-        num_heads: Positive integer, the heads of each attention.
+        num_heads: Positive integer, the number of heads of each attention.
         vocabulary_size: Positive integer, the number of tokens.
-        context: Positive integer, the number of tokens of a text. Defaults to
+        context: Positive integer, the number of tokens in a text. Defaults to
             1024.
         name: Name of the model. Defaults to
             `"transformer_{num_layers}_{width}"`.
@@ -45,13 +45,13 @@ def transformer(
     Returns:
         A Functional `keras.Model` from token ids `(batch, context)`, integers
         below `vocabulary_size`, to logits `(batch, context,
-        vocabulary_size)`; those at a position depend on no later token. Its
-        layers are named after their place: `"token_vectors"`,
+        vocabulary_size)`, which do not depend on later tokens. Its layers are
+        named after their place: `"token_vectors"`,
         `"layer0_attention"`, `"layer0_dense1"`, `"head"`, ...
 
     Raises:
         TypeError: If a size is not an integer.
-        ValueError: If a size is not positive, or `width` is no multiple of
+        ValueError: If a size is not positive, or `width` is not a multiple of
             `num_heads`.
 
     Example:
@@ -76,8 +76,8 @@ def transformer(
         check_positive_integer(argument, value)
     if width % num_heads:
         raise ValueError(
-            "`width` must be a multiple of `num_heads`, among which it is "
-            f"divided. Received: width={width}, num_heads={num_heads}."
+            "`width` must be a multiple of `num_heads`. "
+            f"Received: width={width}, num_heads={num_heads}."
         )
 
     tokens = keras.Input((context,), dtype="int32", name="tokens")

@@ -13,15 +13,15 @@ def vgg11(num_classes=10, input_shape=(32, 32, 3), name="vgg11"):
     """Builds VGG11 with batch normalization, in its usual form for CIFAR.
 
     Eight 3x3 convolutions with BN-ReLU, in five stages of 64, 128, 256, 512
-    and 512 channels: one each in the first two, two each in the others. Every
-    stage ends in a 2x2 maximum with stride 2, which makes one pixel of 32x32.
-    Then, in place of the paper's three, one dense layer without activation.
-    Smaller images stop shrinking at one pixel; of larger ones the mean over
+    and 512 channels: the first two stages have one, the others two. Every stage
+    ends with 2x2 max pooling of stride 2, which reduces 32x32 pixels to one.
+    One dense layer without activation follows, instead of the paper's three.
+    Smaller images stop shrinking at one pixel; for larger ones, the mean over
     the last pixels is taken.
 
-    It has 9,228,362 trainable parameters with 10 classes. Versions whose
-    convolutions have a bias, which the batch normalization after them takes
-    away again, have 2,752 more.
+    It has 9,228,362 trainable parameters with 10 classes. Versions with biases
+    in the convolutions, which have no effect before batch normalization, have
+    2,752 more.
 
     The model consists of Keras' own layers only. Convolutions start He-normal;
     batch normalization has momentum 0.9 and epsilon 1e-5. The last layer

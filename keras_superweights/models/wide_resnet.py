@@ -22,9 +22,9 @@ def wide_resnet(
     A 3x3 convolution to 16 channels, then three stages of `n` residual blocks
     with `16 * width`, `32 * width` and `64 * width` channels and strides 1, 2
     and 2, where `depth = 6 * n + 4`. A block is BN-ReLU-conv twice, added to
-    its input. Where the shape changes, the input of the shortcut is the
-    block's first BN-ReLU, sent through a 1x1 convolution. At the end come
-    BN-ReLU, global average pooling and one dense layer without activation.
+    its input. Where the shape changes, the shortcut is a 1x1 convolution of
+    the block's first BN-ReLU. The network ends with BN-ReLU, global average
+    pooling and one dense layer without activation.
 
     The model consists of Keras' own layers only. Convolutions have no bias and
     start He-normal. Batch normalization has momentum 0.9 and epsilon 1e-5, the
@@ -35,7 +35,7 @@ def wide_resnet(
 
     Args:
         depth: Integer `6 * n + 4` with `n >= 1`: 10, 16, 22, 28, ...
-        width: Positive integer, the factor of the number of channels.
+        width: Positive integer, the factor for the number of channels.
         num_classes: Positive integer, the number of logits. Defaults to 10.
         input_shape: `(height, width, channels)` of one image. Height and width
             are at least 4 pixels, or `None` if they vary. Defaults to CIFAR's

@@ -15,24 +15,24 @@ def wide_resnet_50_2(
 ):
     """Builds WRN-50-2: a ResNet-50 whose 3x3 convolutions are twice as wide.
 
-    A 7x7 convolution to 64 channels with stride 2, BN-ReLU and a 3x3 maximum
-    with stride 2; then four stages of 3, 4, 6 and 3 bottlenecks, which give
-    256, 512, 1024 and 2048 channels, with strides 1, 2, 2 and 2. A bottleneck
-    is a 1x1, a 3x3 and a 1x1 convolution, each followed by batch
-    normalization; the first two have half as many channels as it gives, where
-    ResNet-50 has a quarter. ReLU follows the first two, and the sum with the
+    A 7x7 convolution to 64 channels with stride 2, BN-ReLU and 3x3 max pooling
+    with stride 2 are followed by four stages of 3, 4, 6 and 3 bottlenecks, with
+    256, 512, 1024 and 2048 output channels and strides 1, 2, 2 and 2. A
+    bottleneck is a 1x1, a 3x3 and a 1x1 convolution, each followed by batch
+    normalization; the first two have half as many channels as its output (a
+    quarter in ResNet-50). ReLU follows the first two and the sum with the
     input. The first bottleneck of a stage strides in its 3x3 convolution, and
-    its shortcut is a 1x1 convolution with batch normalization. At the end come
-    global average pooling and one dense layer without activation.
+    its shortcut is a 1x1 convolution with batch normalization. The network
+    ends with global average pooling and one dense layer without activation.
 
     It has 68,883,240 trainable parameters with 1000 classes, and 66,834,240
     without its head.
 
     The model consists of Keras' own layers only. Convolutions have no bias and
     start He-normal; batch normalization has momentum 0.9 and epsilon 1e-5.
-    Keras' `"same"` padding adds more zeros at the end than at the beginning
-    where a stride meets an even size; Torch adds as many at both sides. The
-    last layer computes in float32 under any dtype policy.
+    At even sizes, strided convolutions with Keras' `"same"` padding add more
+    zeros at the end than at the beginning; Torch adds equally many. The last
+    layer computes in float32 under any dtype policy.
 
     Args:
         num_classes: Positive integer, the number of logits. Defaults to 1000.

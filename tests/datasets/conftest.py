@@ -160,6 +160,28 @@ def tiny_split():
 
 
 @pytest.fixture
+def collect():
+    """Returns all images and all labels of a dataset of batches."""
+
+    def collect(dataset):
+        images, labels = zip(*dataset.as_numpy_iterator(), strict=True)
+        return np.concatenate(images), np.concatenate(labels)
+
+    return collect
+
+
+@pytest.fixture
+def to_pixels():
+    """Undoes the normalisation of a pipeline."""
+
+    def to_pixels(images, pipeline):
+        images = images * np.array(pipeline.deviation) + pipeline.mean
+        return np.rint(images * 255).astype(int)
+
+    return to_pixels
+
+
+@pytest.fixture
 def make_pipeline(tiny_dir):
     """Makes a pipeline on `TinyColours`, 8 examples a batch."""
 

@@ -11,13 +11,7 @@ from keras_superweights.datasets import crops
 AUGMENTED = {"pad": 1, "flip": True, "cutout": 2}
 
 
-def _collect(dataset):
-    """All images and all labels of a dataset of batches."""
-    images, labels = zip(*dataset.as_numpy_iterator(), strict=True)
-    return np.concatenate(images), np.concatenate(labels)
-
-
-def test_a_set_may_have_several_labels(make_photos):
+def test_a_set_may_have_several_labels(make_photos, collect):
     fine = make_photos(batch_size=20)
     coarse = make_photos(batch_size=20, label="coarse_label")
     assert (fine.num_classes, coarse.num_classes) == (5, 2)
@@ -26,7 +20,7 @@ def test_a_set_may_have_several_labels(make_photos):
             pipeline.train(1) if part == "train" else pipeline.test()
             for pipeline in (fine, coarse)
         ]
-        (images, labels), (same, classes) = map(_collect, batches)
+        (images, labels), (same, classes) = map(collect, batches)
         np.testing.assert_array_equal(images, same)
         np.testing.assert_array_equal(labels % 2, classes)
         assert len(set(labels)) == 5
@@ -57,11 +51,13 @@ def test_a_set_read_from_disk_is_the_one_in_memory(
 PHOTOS = {"crop": "inception", "flip": True, "pad": 1, "cutout": 3}
 
 
-def test_photos_of_any_size_are_brought_to_one(make_photos, tiny_photos):
+def test_photos_of_any_size_are_brought_to_one(
+    make_photos, tiny_photos, collect
+):
     pipeline = make_photos(batch_size=5)
     assert pipeline.image_shape == (12, 12, 3)
     # Trained on without a crop they are what the test looks at.
-    images, labels = _collect(pipeline.train(1))
+    images, labels = collect(pipeline.train(1))
     found = {
         tuple(image.ravel()): y for image, y in zip(images, labels, strict=True)
     }
@@ -95,22 +91,28 @@ def test_inception_crops_are_other_ones_in_every_epoch(make_photos):
     assert not rows[0] & {x.tobytes() for x in other}
 
 
-@pytest.mark.parametrize("mixing", [{}, {"mixup": 0.4, "cutmix": 1.0}], ids=str)
-def test_shards_of_photos_are_the_batches(make_photos, mixing):
+@pytest.mark.parametrize(
+    "part, mixing",
+    [
+        ("train", {}),
+        ("train", {"mixup": 0.4, "cutmix": 1.0}),
+        ("test", {"mixup": 0.4}),
+    ],
+    ids=str,
+)
+def test_shards_of_photos_are_the_batches(make_photos, part, mixing, collect):
     pipeline = make_photos(**PHOTOS, **mixing, label_smoothing=0.1)
-    for whole, *parts in (
-        [pipeline.train(2), *(pipeline.train(2, 0, 2, i) for i in (0, 1))],
-        [pipeline.test(), *(pipeline.test(2, i) for i in (0, 1))],
-    ):
-        expected = _collect(whole)
-        steps = zip(*(part.as_numpy_iterator() for part in parts), strict=True)
-        in_order = [part for step in steps for part in step]
-        for index in (0, 1):
-            joined = np.concatenate([part[index] for part in in_order])
-            np.testing.assert_array_equal(joined, expected[index])
+    arguments = (2, 0) if part == "train" else ()
+    expected = collect(getattr(pipeline, part)(*arguments))
+    shards = [getattr(pipeline, part)(*arguments, 2, i) for i in (0, 1)]
+    steps = zip(*(shard.as_numpy_iterator() for shard in shards), strict=True)
+    in_order = [rows for step in steps for rows in step]
+    for index in (0, 1):
+        joined = np.concatenate([rows[index] for rows in in_order])
+        np.testing.assert_array_equal(joined, expected[index])
 
 
-def test_what_the_set_does_not_keep_is_refused(tiny_dir, request):
+def test_what_the_set_does_not_keep_is_refused(tiny_dir, request, collect):
     def make(**options):
         options = {"train_split": "train", "test_split": "train"} | options
         return ImagePipeline(
@@ -124,21 +126,23 @@ def test_what_the_set_does_not_keep_is_refused(tiny_dir, request):
         make(test_split="unlabelled").test()
     request.getfixturevalue("from_disk")
     known = {"size": 5}  # whatever size the files have
-    assert _collect(make(**known).test())[0].shape == (2, 5, 5, 3)
+    assert collect(make(**known).test())[0].shape == (2, 5, 5, 3)
     for options, told in (
         ({}, r"(?s)\(6, 5, 3\).*\[6 4 3\]"),
         ({"train_split": "unlabelled"}, "class from 0 to 3.*-1"),
     ):
         with pytest.raises(tf.errors.InvalidArgumentError, match=told):
-            _collect(make(**options).train(1))
+            collect(make(**options).train(1))
 
 
-def test_a_split_without_labels_is_refused_when_it_is_read(make_photos):
+def test_a_split_without_labels_is_refused_when_it_is_read(
+    make_photos, collect
+):
     pipeline = make_photos(test_split="unlabelled")
     with pytest.raises(
         tf.errors.InvalidArgumentError, match="unlabelled.*must be a class"
     ):
-        _collect(pipeline.test())
+        collect(pipeline.test())
 
 
 def test_a_large_set_must_lie_in_files_that_can_be_read(

@@ -10,12 +10,6 @@ from keras_superweights.datasets import ImagePipeline
 from keras_superweights.datasets import normalization
 
 
-def _collect(dataset):
-    """All images and all labels of a dataset of batches."""
-    images, labels = zip(*dataset.as_numpy_iterator(), strict=True)
-    return np.concatenate(images), np.concatenate(labels)
-
-
 @pytest.mark.parametrize("seed", range(8))
 def test_it_is_that_of_all_pixels(seed):
     draw = np.random.default_rng(seed)
@@ -29,13 +23,13 @@ def test_it_is_that_of_all_pixels(seed):
 
 
 def test_unknown_sets_are_normalised_by_the_train_split(
-    make_pipeline, tiny_split
+    make_pipeline, tiny_split, collect
 ):
     pipeline = make_pipeline(train_split="train[:24]")
     pixels = tiny_split("train")[0][:24] / 255
     np.testing.assert_allclose(pipeline.mean, pixels.mean((0, 1, 2)))
     np.testing.assert_allclose(pipeline.deviation, pixels.std((0, 1, 2)))
-    images, _ = _collect(pipeline.train(1))
+    images, _ = collect(pipeline.train(1))
     np.testing.assert_allclose(images.mean((0, 1, 2)), 0, atol=1e-5)
     np.testing.assert_allclose(images.std((0, 1, 2)), 1, atol=1e-5)
 
