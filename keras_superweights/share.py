@@ -13,7 +13,7 @@ from keras_superweights.training.network import SuperWeightNetwork
 
 
 def share(model, budget_params, sharing=None, strict=False, **kwargs):
-    """Makes a network of a model's own that trains inside a budget.
+    """Makes one model a network that trains inside a budget.
 
     It has the model's name, inputs and outputs, and takes what the model
     takes in `compile`, `fit`, `evaluate` and `predict`: any loss, dicts by the
@@ -29,7 +29,8 @@ def share(model, budget_params, sharing=None, strict=False, **kwargs):
         sharing: A rule of `keras_superweights.sharing`. Defaults to
             `Shapeshifter()`.
         strict: Whether a model is refused that has kernels which no rule can
-            share: those of layers of the user's own, `SimpleRNN`, ... By
+            share: those of layers that are not registered (see
+            `keras_superweights.layers.register`), such as `SimpleRNN`. By
             default a warning says which and why, and they stay the network's
             own, of their own size. Heads, frozen layers, and what the rule is
             told to leave out are never refused.
@@ -85,9 +86,9 @@ def share(model, budget_params, sharing=None, strict=False, **kwargs):
     if unshared and strict:
         raise ValueError(
             f"Not all kernels of '{skeleton.name}' can be shared, as "
-            f"`strict=True` asks. {unshared} Freeze these layers, put others "
-            "in their place, or pass `strict=False`: they then stay as they "
-            "are, and the budget pays for them."
+            f"`strict=True` asks. {unshared} Register or freeze these layers, "
+            "put others in their place, or pass `strict=False`: they then stay "
+            "as they are, and the budget pays for them."
         )
     if unshared:
         warnings.warn(

@@ -52,7 +52,7 @@ def mix(images, labels, drawn):
     """Mixes each example with the one after it.
 
     Mixup [1] returns `weight * image + (1 - weight) * next_image`. CutMix [2]
-    replaces a box with `1 - weight` of the area by that of the next image; a
+    replaces a box with `1 - weight` of the area by pixels of the next image; a
     box that lies partly outside of the image is cropped. Labels are mixed with
     the same weights; for CutMix, those of the visible areas.
 

@@ -10,13 +10,13 @@ from keras_superweights.keras_internals import drop_weight
 from keras_superweights.layers.generated import GeneratedKernel
 from keras_superweights.layers.keras_hub import KERAS_HUB
 
-# From each registered class to the class that generates its kernels.
+# Maps each registered class to the class that generates its kernels.
 GENERATED = {}
 
-# The same for classes that are no other than a registered one.
+# The same for subclasses that use their kernels as a registered class does.
 _DERIVED = {}
 
-# What a subclass may define anew without another use of its kernel.
+# What a subclass may define anew and still use its kernels in the same way.
 _HARMLESS = {"__init__", "get_config", "from_config", "__dict__", "__weakref__"}
 
 
@@ -146,7 +146,7 @@ def generated_class(layer_class):
 
 
 def why_not(layer_class) -> str:
-    """Says why the layers of a class are not shareable: a rest of sentence."""
+    """Says why the layers of a class are not shareable, without a period."""
     name = layer_class.__name__
     parent, changed = _parent(layer_class)
     remedy = "`keras_superweights.layers.register` can make it so"

@@ -40,7 +40,7 @@ def vgg11(num_classes=10, input_shape=(32, 32, 3), name="vgg11"):
 
     Raises:
         TypeError: If `num_classes` is not an integer.
-        ValueError: If it is not positive, or `input_shape` is not that of an
+        ValueError: If it is not positive, or `input_shape` is not an
             image.
 
     Example:

@@ -51,7 +51,7 @@ def wide_resnet(
     Raises:
         TypeError: If `depth`, `width` or `num_classes` is not an integer.
         ValueError: If the depth is not `6 * n + 4`, a number is not positive,
-            or `input_shape` is not that of an image of at least 4x4 pixels.
+            or `input_shape` is not an image of at least 4x4 pixels.
 
     Example:
 

@@ -49,7 +49,7 @@ def wide_resnet_50_2(
 
     Raises:
         TypeError: If `num_classes` is not an integer.
-        ValueError: If it is not positive, or `input_shape` is not that of an
+        ValueError: If it is not positive, or `input_shape` is not an
             image of at least 32x32 pixels.
 
     Example:

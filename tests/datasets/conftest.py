@@ -1,4 +1,4 @@
-"""Two prepared tfds directories: the digits, and sets made for the tests."""
+"""Prepared tfds directories with the digits and with sets for the tests."""
 
 import io
 
@@ -45,7 +45,7 @@ class TinyColours(tfds.core.GeneratorBasedBuilder):
 
 
 class TinyPhotos(tfds.core.GeneratorBasedBuilder):
-    """20 + 5 photos of all sizes in three files a split, JPEG and PNG."""
+    """20 + 5 photos of many sizes, JPEG and PNG, three files per split."""
 
     VERSION = tfds.core.Version("1.0.0")
 
@@ -80,7 +80,7 @@ class TinyPhotos(tfds.core.GeneratorBasedBuilder):
 
 
 class BrokenColours(tfds.core.GeneratorBasedBuilder):
-    """A set whose images are not what it promises, 6x5 of 4 classes."""
+    """A set whose files break its promise of 6x5 images of 4 classes."""
 
     VERSION = tfds.core.Version("1.0.0")
 
@@ -111,13 +111,13 @@ class BrokenColours(tfds.core.GeneratorBasedBuilder):
 
 
 def encode(image, jpeg):
-    """The bytes of a file, which tfds does not look into."""
+    """Returns the bytes of an image file."""
     code = tf.io.encode_jpeg(image, quality=95) if jpeg else None
     return io.BytesIO((code or tf.io.encode_png(image)).numpy())
 
 
 def tiny_photos(split):
-    """Smooth images of random sizes, as a JPEG file can hold them."""
+    """Yields smooth images of random sizes, which suit JPEG files."""
     rng = np.random.default_rng(len(split))
     for _ in range({"train": 20, "test": 5, "unlabelled": 3}[split]):
         size = rng.integers(16, 40, 2)
@@ -127,7 +127,7 @@ def tiny_photos(split):
 
 
 def tiny_examples(split):
-    """The images and labels of a split of `TinyColours`, as NumPy arrays."""
+    """Returns images and labels of a split of `TinyColours`, as arrays."""
     if split == "blank":
         return np.zeros((4, 6, 5, 3), np.uint8), np.zeros(4, np.int64)
     rng = np.random.default_rng(len(split))
@@ -183,7 +183,7 @@ def to_pixels():
 
 @pytest.fixture
 def make_pipeline(tiny_dir):
-    """Makes a pipeline on `TinyColours`, 8 examples a batch."""
+    """Makes a pipeline on `TinyColours`, 8 examples per batch."""
 
     def make(**options):
         options = {"name": "tiny_colours", "batch_size": 8} | options
@@ -199,7 +199,7 @@ def tiny_photos_fixture():
 
 @pytest.fixture
 def make_photos(tiny_dir):
-    """Makes a pipeline on `TinyPhotos`, 12 pixels, 4 examples a batch."""
+    """Makes a pipeline on `TinyPhotos`, 12 pixels, 4 examples per batch."""
 
     def make(**options):
         options = {"size": 12, "batch_size": 4} | options
@@ -210,5 +210,5 @@ def make_photos(tiny_dir):
 
 @pytest.fixture
 def from_disk(monkeypatch):
-    """Lets no set be small enough for memory."""
+    """Makes all sets too large for memory."""
     monkeypatch.setattr(examples, "_LARGEST_IN_MEMORY", 0)

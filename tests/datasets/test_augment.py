@@ -86,7 +86,7 @@ def test_draws_cover_their_ranges_uniformly():
         expected = num_examples / num_values
         assert np.all(np.abs(counts - expected) < 5 * np.sqrt(expected))
 
-    # Pairs of coordinates, so that a dependence between them would show.
+    # Pairs of coordinates would show a dependence between them.
     check(corners[:, 0] * 3 + corners[:, 1], 9)
     check(centres[:, 0] * width + centres[:, 1], height * width)
     check(flips.astype(int), 2)

@@ -17,7 +17,7 @@ from keras_superweights.datasets.corruptions import corrupted_test
 
 
 def smooth_images(seed, num_images=4, shape=(32, 32, 3)):
-    """Images with structure at several scales, as photographs have."""
+    """Returns images with structure at several scales, like photographs."""
     noise = np.random.default_rng(seed).normal(size=(num_images, *shape))
     images = sum(
         scale * scipy.ndimage.gaussian_filter(noise, (0, scale, scale, 0))
@@ -28,7 +28,7 @@ def smooth_images(seed, num_images=4, shape=(32, 32, 3)):
 
 
 def levels(*strengths):
-    """Severities with their strengths."""
+    """Returns pairs of a severity and its strength."""
     return list(enumerate(strengths, start=1))
 
 
@@ -88,7 +88,7 @@ def test_gaussian_noise_has_its_deviation(severity, deviation):
 def test_shot_noise_is_that_of_counted_photons(severity, photons):
     for value in (20, 120):
         changed = corrupt(flat(value), "shot_noise", severity).numpy()
-        # As rounded: a photon is not a whole number of grey levels.
+        # Rounded, since a photon is not a whole number of grey levels.
         counts = np.arange(4 * photons)
         shares = scipy.stats.poisson.pmf(counts, value / 255 * photons)
         levels = np.minimum(np.rint(counts / photons * 255), 255)
@@ -107,7 +107,7 @@ def test_impulse_noise_is_half_salt_half_pepper(severity, fraction):
     for extreme in (0, 255):
         share = np.mean(changed == extreme)
         assert share == pytest.approx(fraction / 2, rel=0.12)
-    # Each channel by itself.
+    # Every channel independently.
     pixels = (changed != 99).any(axis=-1).mean()
     assert pixels == pytest.approx(1 - (1 - fraction) ** 3, rel=0.1)
 
@@ -191,7 +191,7 @@ def test_jpeg_equals_pillow(severity, quality, channels):
         )
         expected = np.array(PIL.Image.open(code)).reshape(before.shape)
         difference = np.abs(after.astype(int) - expected)
-        # Two libraries, which may round a coefficient to different sides.
+        # The two libraries may round a coefficient differently.
         assert difference.mean() < 0.1
 
 
@@ -218,7 +218,7 @@ def test_a_corrupted_test_split_is_like_the_clean_one(
     else:
         noise = pixels - images
         assert 5 < noise.std() < 0.08 * 255
-        # The blocks of 4 do not repeat one another's noise.
+        # Every block of 4 has its own noise.
         kept = (pixels > 0.5) & (pixels < 254.5)
         both = kept[:4] & kept[4:8]
         correlation = np.corrcoef(noise[:4][both], noise[4:8][both])[0, 1]
@@ -241,7 +241,7 @@ def test_noise_depends_on_the_seed_and_not_on_the_batch_size(make_pipeline):
 
 
 class TinyColoursCorrupted(tfds.core.GeneratorBasedBuilder):
-    """Four black images as the test split of every corruption."""
+    """Four black images, the test split of each corruption."""
 
     VERSION = tfds.core.Version("1.0.0")
     BUILDER_CONFIGS = [
@@ -289,7 +289,7 @@ def test_a_prepared_corrupted_set_is_read_instead(tiny_dir, tmp_path):
         )
         labels = np.concatenate([labels for _, labels in batches])
         assert sorted(labels) == [0, 1, 2, 3]
-    # What is not prepared, or has no such split, is made here.
+    # Sets that are not prepared, or lack the split, are generated.
     assert corrupted_test(pipeline, "contrast", 3)[1] == "generated"
     other_split = dataclasses.replace(pipeline, test_split="train[:5]")
     batches, source = corrupted_test(other_split, "contrast", 2)

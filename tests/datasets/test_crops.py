@@ -1,4 +1,4 @@
-"""Windows and sizes against NumPy, on pixels and on files."""
+"""Crops of pixels and of files, compared with NumPy."""
 
 import io
 import math
@@ -12,13 +12,13 @@ from keras_superweights.datasets import crops
 
 
 def smooth_image(rng, height, width):
-    """What a JPEG file holds without much loss."""
+    """Returns an image that JPEG can store with little loss."""
     corners = rng.integers(0, 256, (3, 3, 3))
     return np.rint(resized(corners, height, width)).astype(np.uint8)
 
 
 def resized(image, height, width):
-    """Triangle filter over the pixels that fall into one, in NumPy."""
+    """Resizes with a triangle filter, in NumPy."""
 
     def weights(old, new):
         scale = old / new
@@ -35,7 +35,7 @@ def resized(image, height, width):
 
 
 def window_in_numpy(height, width, areas, ratios, place):
-    """The first try that fits, or the middle of the image."""
+    """Returns the first window that fits, or the middle of the image."""
     for area, ratio in zip(areas, ratios, strict=True):
         area = (0.08 + 0.92 * area) * height * width
         ratio = math.exp(math.log(3 / 4) + ratio * math.log(16 / 9))
@@ -100,16 +100,16 @@ def test_windows_are_of_the_areas_and_ratios_of_the_paper():
     ratio = columns / rows
     assert 0.079 < area.min() < 0.1 and 0.9 < area.max() <= 1
     assert 0.745 < ratio.min() < 0.76 and 1.32 < ratio.max() < 1.34
-    # As often wider than high as higher than wide, where both fit.
+    # Wide and high windows are equally frequent, if both fit.
     small = area < 0.5
     assert abs(np.mean(ratio[small] > 1) - 0.5) < 5 * 0.5 / small.sum() ** 0.5
-    # Areas are equally likely there, too.
+    # All areas are equally likely, too.
     assert abs(np.mean(area[small] < 0.29) - 0.5) < 5 * 0.5 / small.sum() ** 0.5
     assert len(np.unique(top)) > 50 and len(np.unique(left)) > 50
 
 
 def as_kind(image, kind):
-    """The image as a tensor of that kind, and the pixels that it holds."""
+    """Returns an image as a tensor of that kind, and its pixels."""
     if kind == "pixels":
         return tf.constant(image), image
     if kind == "png":
@@ -142,8 +142,8 @@ def test_an_inception_crop_is_its_window_resized(kind, monkeypatch):
         part = image[top : top + rows, left : left + columns]
         expected = np.rint(resized(part, 12, 10))
         error = np.abs(found.numpy() - expected)
-        # Of a file, colours at the border are interpolated from what is
-        # decoded, which stops there.
+        # In a file, colours at the border are interpolated from the decoded
+        # pixels only.
         assert error.max() <= (20 if kind == "jpeg" else 1)
         assert error.mean() <= 1
         taken.clear()
@@ -154,7 +154,7 @@ def test_an_inception_crop_is_its_window_resized(kind, monkeypatch):
 def test_the_central_crop_is_the_middle_of_the_resized_image(kind, size):
     image = smooth_image(np.random.default_rng(1), *size)
     tensor, image = as_kind(image, kind)
-    # 28 of 32 pixels: the shorter side, and the other in proportion.
+    # The shorter side becomes 32 pixels, of which 28 are kept.
     height, width = (round(32 * side / min(size)) for side in size)
     top, left = (height - 28) // 2, (width - 28) // 2
     expected = resized(image, height, width)[top : top + 28, left : left + 28]

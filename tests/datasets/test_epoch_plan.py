@@ -1,4 +1,4 @@
-"""Which examples come when, and for whom."""
+"""The order of examples, and how workers divide them."""
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ def test_a_split_is_parted_in_two_whatever_its_order(fraction):
     assert sorted([*trained, *held_out]) == list(range(1000))
     for part in (trained, held_out):
         assert list(part) == sorted(part)
-        # From all over it: a fair share of every tenth.
+        # Every tenth of the split has its fair share.
         tenths = np.bincount(part // 100, minlength=10)
         expected = len(part) / 10
         assert np.all(np.abs(tenths - expected) <= 4 * np.sqrt(expected))
@@ -47,14 +47,14 @@ def test_shards_see_every_example_once_and_step_together(num_shards):
             )
             for shard in range(num_shards)
         ]
-        steps = list(zip(*cuts, strict=True))  # as many for every shard
+        steps = list(zip(*cuts, strict=True))  # equally many per shard
         seen = [i for step in steps for cut in step for i in range(*cut)]
         assert seen == list(range(num_examples))
         for step in steps:
             sizes = [stop - start for start, stop in step]
             assert min(sizes) >= 1 and max(sizes) - min(sizes) <= 1
-        # Batches are full but for the last, which has what is left over, and
-        # one more batch only where that is too little for all shards.
+        # All batches but the last are full. The rest is added to the last full
+        # batch if it has fewer rows than there are shards.
         whole = [sum(stop - start for start, stop in step) for step in steps]
         assert set(whole[:-1]) <= {batch_size}
         assert whole[-1] < batch_size + num_shards

@@ -1,4 +1,4 @@
-"""What is read is what lies on disk, whatever its size and however kept."""
+"""Reading images of any size, from memory and from disk."""
 
 import numpy as np
 import pytest
@@ -56,14 +56,14 @@ def test_photos_of_any_size_are_brought_to_one(
 ):
     pipeline = make_photos(batch_size=5)
     assert pipeline.image_shape == (12, 12, 3)
-    # Trained on without a crop they are what the test looks at.
+    # Without random crops, training images equal test images.
     images, labels = collect(pipeline.train(1))
     found = {
         tuple(image.ravel()): y for image, y in zip(images, labels, strict=True)
     }
     photos = [crops.central_crop(x, 12, 3) for x in tiny_photos("train")]
     pixels = np.array(photos) / 255
-    # Normalised by them, and some are JPEG files.
+    # They determine the normalisation; some are JPEG files.
     np.testing.assert_allclose(pipeline.mean, pixels.mean((0, 1, 2)), rtol=0.02)
     np.testing.assert_allclose(pipeline.deviation, pixels.std((0, 1, 2)), 0.02)
     for index, photo in enumerate(pixels):
@@ -119,13 +119,13 @@ def test_what_the_set_does_not_keep_is_refused(tiny_dir, request, collect):
             name="broken_colours", data_dir=tiny_dir, batch_size=2, **options
         )
 
-    for split in ("train", "other"):  # one of them, or all
+    for split in ("train", "other"):  # one wrong image, or all
         with pytest.raises(ValueError, match=r"(?s)\(6, 5, 3\).*6,4,3\]"):
             make(test_split=split).test()
     with pytest.raises(ValueError, match="class from 0 to 3.*Received: -1"):
         make(test_split="unlabelled").test()
     request.getfixturevalue("from_disk")
-    known = {"size": 5}  # whatever size the files have
+    known = {"size": 5}  # files of any size
     assert collect(make(**known).test())[0].shape == (2, 5, 5, 3)
     for options, told in (
         ({}, r"(?s)\(6, 5, 3\).*\[6 4 3\]"),

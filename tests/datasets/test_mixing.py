@@ -1,4 +1,4 @@
-"""Mixup and CutMix against loops in NumPy, and what is drawn for them."""
+"""Mixup and CutMix, compared with loops in NumPy, and their draws."""
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ def mixed_in_numpy(images, labels, mix):
         image = weight * images[i] + (1 - weight) * images[i + 1]
         if cuts[i]:
             height, width = images.shape[1:3]
-            # As the authors' code has it, section 3.1 of Yun et al.
+            # As in the authors' code, section 3.1 of Yun et al.
             side = np.sqrt(1 - weight)
             half = [int(n * side) // 2 for n in (height, width)]
             centre = [int(centres[i, 0] * height), int(centres[i, 1] * width)]
@@ -78,7 +78,7 @@ def test_weights_have_the_moments_of_beta(alpha, cut):
     variance = 1 / (4 * (2 * alpha + 1))
     error = np.sqrt(variance / num_examples)
     assert abs(weights.mean() - 0.5) < 5 * error
-    # The fourth moment of a variable within 0.5 of its mean is at most a
+    # If a variable is within 0.5 of its mean, its fourth moment is at most a
     # quarter of its variance.
     error = np.sqrt(variance / 4 / num_examples)
     assert abs(weights.var() - variance) < 5 * error

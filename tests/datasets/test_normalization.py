@@ -1,4 +1,4 @@
-"""Mean and deviation are NumPy's, or those that everybody uses."""
+"""Mean and deviation equal those of NumPy, or published ones."""
 
 import dataclasses
 
@@ -37,7 +37,7 @@ def test_unknown_sets_are_normalised_by_the_train_split(
 def test_known_normalizations_are_published_ones(digits_dir):
     digits = ImagePipeline(name="sklearn_digits", data_dir=digits_dir)
     part = dataclasses.replace(digits, train_split="train[:200]")
-    # A constant of the set, not of the part of it that is trained on.
+    # Constants belong to the set, not to the part used for training.
     assert part.mean == digits.mean
     assert part.deviation == digits.deviation
 

@@ -37,7 +37,7 @@ def test_two_processes_may_prepare_at_once(tmp_path, monkeypatch):
     before = []
 
     def interrupted(self, dl_manager):
-        # While one is at it, another begins and ends.
+        # While one process prepares the set, another one begins and ends.
         if not before:
             before.append(None)
             prepared.open_builder("sklearn_digits", tmp_path)
@@ -47,7 +47,7 @@ def test_two_processes_may_prepare_at_once(tmp_path, monkeypatch):
     monkeypatch.setattr(SklearnDigits, "_split_generators", interrupted)
     builder = prepared.open_builder("sklearn_digits", tmp_path)
     assert builder.info.splits["train"].num_examples == 1297
-    # What the other has prepared is left alone, and nothing lies about.
+    # The set of the other process is kept, and no temporary files remain.
     assert _snapshot(tmp_path / "sklearn_digits" / "1.0.0") == before[0] != {}
     assert [p.name for p in (tmp_path / "sklearn_digits").iterdir()] == [
         "1.0.0"

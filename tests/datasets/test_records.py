@@ -1,4 +1,4 @@
-"""Records by their number, against reading the files from their beginning."""
+"""Random access to records, compared with reading whole files."""
 
 import pathlib
 import shutil

@@ -29,7 +29,7 @@ def test_the_shards_of_a_test_are_the_test(make_pipeline, collect):
     shards = [
         list(pipeline.test(2, shard).as_numpy_iterator()) for shard in (0, 1)
     ]
-    # The ninth alone would leave one of the two without.
+    # The ninth example alone would leave one shard empty.
     sizes = [[len(y) for _, y in batches] for batches in shards]
     assert sizes == [[2, 2], [2, 3]]
     in_order = [part for step in zip(*shards, strict=True) for part in step]

@@ -29,7 +29,7 @@ def test_each_epoch_is_a_permutation_of_the_split(
 
 
 def _all_outcomes(image, pipeline):
-    """Every result of the augmentation of one image, written in NumPy."""
+    """Yields all possible augmentations of one image, with NumPy."""
     height, width, _ = image.shape
     pad, size = pipeline.pad, pipeline.cutout
     padded = np.pad(image, ((pad, pad), (pad, pad), (0, 0)))
@@ -61,7 +61,7 @@ def test_training_images_are_crops_flips_and_cutouts(
     found = [sources[image] for image in images]
     np.testing.assert_array_equal(tiny_labels[found], labels)
     assert sorted(found[:40]) == sorted(found[40:]) == list(range(40))
-    # Chance alone leaves few examples alike in both epochs (1 in 540).
+    # Few examples are equal in both epochs by chance (1 in 540).
     first, second = (
         {found[i]: images[i] for i in epoch}
         for epoch in (range(40), range(40, 80))
@@ -86,7 +86,7 @@ def test_half_of_the_images_are_flipped(
 
 @pytest.mark.parametrize("first_epoch", [0, 1, 3, 4])
 def test_a_resumed_run_sees_the_rest_of_the_batches(make_pipeline, first_epoch):
-    # 40 examples in batches of 6: four are left over in every epoch.
+    # 40 examples in batches of 6 leave four over in every epoch.
     pipeline = make_pipeline(batch_size=6, seed=5, **AUGMENTED)
     whole = list(pipeline.train(4).as_numpy_iterator())
     rest = pipeline.train(4, first_epoch=first_epoch)
@@ -176,12 +176,12 @@ def test_an_example_is_mixed_with_the_next_of_its_batch(
             )
             weights.append(weight)
             if not 0.001 < weight < 0.999:
-                continue  # no telling one from the other
+                continue  # mixup and CutMix look alike
             of_all = weight * first + (1 - weight) * second
             if np.allclose(image, of_all, atol=1e-4):
                 kinds.add("mixup")
                 continue
-            # Whole pixels of either, as many as the labels say.
+            # Whole pixels of either image, in the proportion of the labels.
             kinds.add("cutmix")
             is_first = np.all(image == first, axis=-1)
             is_second = np.all(image == second, axis=-1)
@@ -190,7 +190,7 @@ def test_an_example_is_mixed_with_the_next_of_its_batch(
             assert (~is_first).mean() - 1e-5 <= part <= is_second.mean() + 1e-5
     assert kinds == set(mixing)
     assert np.std(weights) > 0.1
-    # The test is not mixed, but has labels for the same loss.
+    # The test split is not mixed, but its labels fit the same loss.
     images, labels = collect(mixed.test())
     np.testing.assert_array_equal(images, collect(plain.test())[0])
     assert set(np.unique(labels)) == {0, 1}

@@ -19,7 +19,7 @@ def test_a_validation_part_is_the_same_for_every_seed(
         assert len(images) == pipeline.num_validation == 40 * fraction
         held_out.append(to_pixels(images, pipeline))
     np.testing.assert_array_equal(*held_out)
-    # Whole images of the split with their labels, in its order.
+    # They are images of the split with their labels, in order.
     tiny_images, tiny_labels = tiny_split("train")
     places = [
         int(np.flatnonzero((tiny_images == image).all((1, 2, 3))).item())
@@ -27,7 +27,7 @@ def test_a_validation_part_is_the_same_for_every_seed(
     ]
     assert places == sorted(set(places))
     np.testing.assert_array_equal(tiny_labels[places], labels)
-    # Not one end of it: the order of a set may be that of its classes.
+    # They are not one end of it, since sets may be ordered by class.
     assert places[-1] - places[0] >= len(places) + 5
 
 
@@ -40,7 +40,7 @@ def test_what_is_held_out_is_not_trained_on(
     held_out = to_pixels(collect(pipeline.validation())[0], pipeline)
     together = {image.tobytes() for image in (*trained, *held_out)}
     assert together == {x.astype(int).tobytes() for x in tiny_split("train")[0]}
-    # Nor normalised by.
+    # They do not affect the normalisation.
     np.testing.assert_allclose(
         pipeline.mean, trained.mean((0, 1, 2)) / 255, rtol=1e-6
     )

@@ -13,7 +13,7 @@ layers = keras.layers
 
 
 def profiled_flops(model):
-    """FLOPs of convolutions and products, as TensorFlow's profiler counts."""
+    """Counts FLOPs of convolutions and products by TensorFlow's profiler."""
     spec = tf.TensorSpec((1, *model.input_shape[1:]))
     function = tf.function(model).get_concrete_function(spec)
     options = tf.compat.v1.profiler.ProfileOptionBuilder.float_operation()
@@ -62,7 +62,7 @@ def test_by_hand():
 
 
 def num_products(model):
-    """Multiplications by brute force.
+    """Counts multiplications by brute force.
 
     With kernels and inputs of ones, and no padding, each output is the number
     of the products that it is the sum of.
@@ -107,7 +107,7 @@ def test_a_shared_layer_counts_at_every_call():
     twice = keras.Model(inputs, shared(shared(inputs)))
     assert count_flops(once) == 2 * 16
     assert count_flops(twice) == 4 * 16
-    # Calls outside of the model do not count.
+    # Calls outside the model do not count.
     shared(keras.Input((4,)))
     assert count_flops(once) == 2 * 16
 

@@ -48,7 +48,7 @@ def batches(seed, num_batches=3, size=10):
 
 
 def numpy_accuracy_and_nll(weights, data):
-    """Of `normalized_net`, batch norm with the statistics of each batch."""
+    """Computes `normalized_net` with the statistics of each batch."""
     kernel, bias, gamma, beta, _, _, head, head_bias = weights
     hits, nlls = [], []
     for inputs, labels in data:
@@ -75,7 +75,7 @@ def test_every_point_equals_a_mixture_made_by_hand(seed):
         accuracy, nll = numpy_accuracy_and_nll(mixed, data)
         assert point["accuracy"] == pytest.approx(accuracy)
         assert point["nll"] == pytest.approx(nll, rel=1e-4)
-    # Moving statistics included: the members are as they were.
+    # The members are unchanged, moving statistics included.
     for model, weights in zip((first, second), before, strict=True):
         for now, then in zip(model.get_weights(), weights, strict=True):
             np.testing.assert_array_equal(now, then)
@@ -125,7 +125,7 @@ def test_members_of_a_network_can_be_interpolated():
 
 
 def wired(name, crossed):
-    """Two equal dense layers, one behind the other or side by side."""
+    """Returns a model of two dense layers, in sequence or in parallel."""
     inputs = keras.Input((4,))
     one = keras.layers.Dense(4, name=f"{name}_one")(inputs)
     two = keras.layers.Dense(4, name=f"{name}_two")(inputs if crossed else one)

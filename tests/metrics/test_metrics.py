@@ -136,7 +136,7 @@ def test_diversity_by_hand():
     labels = [0, 0, 0, 0]
     first = [wrong, right, right, right]
     second = [right, wrong, wrong, right]
-    # They differ on 3 of 4; the errors are 1/4 and 2/4.
+    # They differ on 3 of 4 examples; their errors are 1/4 and 2/4.
     assert metrics.diversity([first, second], labels) == pytest.approx(2.25)
     assert metrics.diversity([first, first], labels) == 0
 
@@ -204,7 +204,7 @@ def test_times_of_a_subset_are_the_sum_of_those_of_its_members():
 def test_the_frontier_has_the_best_of_every_limit(seed, cost):
     generator = np.random.default_rng(seed)
     points = [
-        # Few values, so that many are equal.
+        # Few distinct values make many of them equal.
         {cost: int(price), "accuracy": int(hits) / 5}
         for price, hits in generator.integers(1, 6, (12, 2))
     ]

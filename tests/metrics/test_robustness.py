@@ -91,7 +91,7 @@ def test_an_ensemble_and_its_members_are_measured_in_one_pass(pipeline):
         metrics.evaluate_corrupted(member, *arguments)
         for member in ensemble.materialize()
     ]
-    # As a single model that predicts what the ensemble does.
+    # A single model with the predictions of the ensemble.
     inputs = keras.Input((8, 8, 1))
     whole = keras.Model(inputs, ensemble(inputs))
     alone.append(metrics.evaluate_corrupted(whole, *arguments))

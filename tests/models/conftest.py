@@ -1,11 +1,11 @@
-"""What the layers of a model compute, written with NumPy."""
+"""The layers of the models, written with NumPy."""
 
 import numpy as np
 import pytest
 
 
 class Reference:
-    """Reads a model's weights, and computes with them layer by layer."""
+    """Computes the layers of a model with its weights."""
 
     def __init__(self, model):
         self.weights = {
@@ -28,7 +28,7 @@ class Reference:
         return self._patches(x, size, strides, fill=-np.inf).max((3, 4))
 
     def average(self, x, size):
-        """Of windows side by side; rows that fill none are left out."""
+        """Averages adjacent windows; drops rows that do not fill one."""
         height, width = (n // size for n in x.shape[1:3])
         x = x[:, : height * size, : width * size]
         x = x.reshape(len(x), height, size, width, size, -1)
@@ -40,7 +40,7 @@ class Reference:
 
     @staticmethod
     def _patches(x, size, strides, fill):
-        """`(batch, out, out, size, size, channels)`, padded as `"same"`."""
+        """`"same"` windows, `(batch, out, out, size, size, channels)`."""
         out = -(-x.shape[1] // strides)
         pad = max((out - 1) * strides + size - x.shape[1], 0)
         before = pad // 2
@@ -54,13 +54,13 @@ class Reference:
 
 @pytest.fixture
 def reference():
-    """Makes a `Reference` of a model, whose statistics become random."""
+    """Returns a `Reference` of a model, with random statistics."""
 
     def make(model):
         generator = np.random.default_rng(1)
         for layer in model.layers:
             values = layer.get_weights()
-            if len(values) == 4:  # of batch normalization, from 0 or 1
+            if len(values) == 4:  # batch normalization
                 layer.set_weights(
                     [
                         np.abs(v + 0.1 * generator.normal(size=v.shape))

@@ -74,7 +74,7 @@ def test_it_computes_the_network_of_the_paper(size, reference):
     x = plain.normalized_relu(x, "final_norm")
 
     np.testing.assert_allclose(
-        model.predict(images, verbose=0),
+        model(images, training=False),
         plain.logits(x),
         rtol=1e-4,
         atol=1e-4,

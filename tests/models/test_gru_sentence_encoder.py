@@ -8,7 +8,7 @@ from keras_superweights.models import gru_sentence_encoder
 
 
 def sentences(generator, count=12, words=9, vocabulary_size=20):
-    """Word ids of random sentences with padding among and after the words."""
+    """Returns random word ids with padding among and after the words."""
     ids = generator.integers(0, vocabulary_size, size=(count, words))
     ids[:, 0] = generator.integers(1, vocabulary_size, size=count)
     for row, length in enumerate(generator.integers(1, words + 1, size=count)):
@@ -17,7 +17,7 @@ def sentences(generator, count=12, words=9, vocabulary_size=20):
 
 
 def states(vectors, kernel, recurrent_kernel, bias):
-    """The states of a GRU after each of `(words, size)` vectors."""
+    """Returns the states of a GRU after each of `(words, size)` vectors."""
     units = len(recurrent_kernel)
     state, found = np.zeros(units), []
     for vector in vectors:
@@ -73,7 +73,7 @@ def test_its_grus_have_the_published_number_of_parameters():
         model = gru_sentence_encoder(vocabulary_size=10_000)
     gru = model.get_layer("gru")
     count = sum(math.prod(v.shape) for v in gru.trainable_variables)
-    # Of either: three gates, each with two biases.
+    # Both GRUs have three gates, each with two biases.
     assert count == 2 * 3 * (600 * 1024 + 1024 * 1024 + 2 * 1024)
     assert round(count / 1e6) == 10
 

@@ -1,4 +1,4 @@
-"""What holds for every model of the package."""
+"""Tests that every model of the package passes."""
 
 import keras
 import numpy as np
@@ -9,7 +9,7 @@ from keras_superweights.members.cloning import from_json
 from keras_superweights.members.cloning import to_json
 from keras_superweights.members.cloning import without_memory
 
-# The arguments of a model that is quick to build.
+# Arguments that give a small model.
 SMALL = {
     "densenet_bc": {"depth": 10, "growth": 2, "input_shape": (8, 8, 1)},
     "gru_sentence_encoder": {
@@ -29,7 +29,7 @@ SMALL = {
     "wide_resnet": {"depth": 10, "width": 1, "input_shape": (8, 8, 1)},
     "wide_resnet_50_2": {"input_shape": (32, 32, 3)},
 }
-# One is too large to be given values in every test.
+# One model is too large to be initialised in every test.
 WITH_VALUES = sorted(set(SMALL) - {"wide_resnet_50_2"})
 OF_IMAGES = sorted(set(SMALL) - {"gru_sentence_encoder", "transformer"})
 

@@ -15,7 +15,7 @@ def normalized(x, gamma, beta):
 
 
 def attended(x, weights):
-    """Token by token and head by head; later tokens are not there yet."""
+    """Computes the model by token and by head, without later tokens."""
     query, query_bias, key, key_bias, value, value_bias, out, out_bias = weights
     results = []
     for t in range(len(x)):

@@ -68,7 +68,7 @@ def test_logits_come_from_any_input_of_at_least_4_pixels(input_shape):
     images = np.random.default_rng(0).normal(
         size=(2, *(size or 9 for size in input_shape))
     )
-    logits = model.predict(images, verbose=0)
+    logits = model(images, training=False)
     assert logits.shape == (2, 7)
     assert np.isfinite(logits).all()
 
@@ -93,7 +93,7 @@ def test_it_computes_the_network_of_the_paper(reference):
     x = plain.normalized_relu(x, "final_norm")
 
     np.testing.assert_allclose(
-        model.predict(images, verbose=0),
+        model(images, training=False),
         plain.logits(x),
         rtol=1e-4,
         atol=1e-4,

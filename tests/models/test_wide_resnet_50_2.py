@@ -20,7 +20,7 @@ def test_it_is_as_large_as_torchvisions():
     with without_memory():
         model = wide_resnet_50_2()
     assert num_trainable(model) == 68_883_240
-    # The documentation there says 11.40 G, of multiply-adds.
+    # Its documentation says 11.40 G multiply-adds.
     assert round(count_flops(model) / 2e9, 2) == 11.40
 
 
