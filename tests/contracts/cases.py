@@ -37,7 +37,12 @@ def images(width=4):
 def words(width=4):
     """Every layer of words."""
     inputs = keras.Input((5,), dtype="int32")
-    x = layers.Embedding(7, width, mask_zero=True)(inputs)
+    x = layers.Add()(
+        [
+            layers.Embedding(7, width)(inputs),
+            layers.ReversibleEmbedding(7, width)(inputs),
+        ]
+    )
     x = layers.Bidirectional(layers.GRU(width, return_sequences=True))(x)
     x = layers.LSTM(width, return_sequences=True)(x)
     x = layers.EinsumDense("abc,cd->abd", (None, width))(x)
@@ -112,6 +117,7 @@ CASES = {
         HardSharing(scope="both", transforms=RankOne()),
         None,
     ),
+    "masked": ((convolutions,), 0.4, Shapeshifter(), None),
     "repeated": ((convolutions,), 0.3, Shapeshifter(upsampling="repeat"), None),
     "soft": ((convolutions,), 1.2, SoftSharing(), None),
     "independent": ((convolutions, convolutions), 1.0, Independent(), None),

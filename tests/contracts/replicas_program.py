@@ -27,9 +27,9 @@ def main():
     strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
     found = {}
     for name in cases.CASES:
-        one = cases.build(name, run_eagerly=False)
+        one = cases.build(name)
         with strategy.scope():
-            two = cases.build(name, run_eagerly=False)
+            two = cases.build(name)
         two.set_weights(one.get_weights())
         x, y = cases.batch(one)
         data = tf.data.Dataset.from_tensor_slices((x, y)).batch(len(x))
