@@ -6,6 +6,7 @@ import pytest
 import tensorflow as tf
 
 from keras_superweights import SuperWeightNetwork
+from keras_superweights import ensembles
 from keras_superweights import metrics
 from keras_superweights import models
 from keras_superweights.anytime import AnytimePredictor
@@ -194,6 +195,23 @@ def test_a_network_answers_what_it_predicts():
     np.testing.assert_allclose(
         last.numpy(), network.predict(images, verbose=0), atol=1e-5
     )
+
+
+def test_a_network_of_another_kind_answers_what_it_predicts():
+    inputs = keras.Input((4,))
+    hidden = keras.layers.Dense(5)(keras.layers.Dense(5)(inputs))
+    model = keras.Model(inputs, keras.layers.Dense(2)(hidden))
+    network = SuperWeightNetwork(
+        [model, model], ensemble=ensembles.Regression(variance=True)
+    )
+    subsets = ([0], [1], [0, 1])
+    table = [
+        {"members": each, "flops": cost, "accuracy": 0.1 * cost}
+        for cost, each in enumerate(subsets, start=1)
+    ]
+    x = np.ones((3, 4), "float32")
+    *_, last = AnytimePredictor(network, table).answers(x, flops=3)
+    np.testing.assert_allclose(last, network(x), atol=1e-5)
 
 
 class Sleep(keras.layers.Layer):

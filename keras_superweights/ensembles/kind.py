@@ -1,6 +1,7 @@
 """What every kind of ensemble answers: one interface for the network."""
 
-from keras_superweights.ensembles import losses
+from keras_superweights.ensembles.losses import is_known
+from keras_superweights.ensembles.losses import loss_identity
 from keras_superweights.ensembles.member_metrics import MemberMetrics
 from keras_superweights.ensembles.tensors import at_least_float32
 from keras_superweights.ensembles.tensors import with_mask_of
@@ -26,7 +27,7 @@ class EnsembleKind:
 
     Attributes:
         losses: A dict of the losses of Keras and of this library that the
-            kind is trained with, as `losses.identity` has them, to the way to
+            kind is trained with, as `loss_identity` has them, to the way to
             write the kind. Functions and classes of the user's own are
             accepted by every kind.
 
@@ -80,7 +81,7 @@ class EnsembleKind:
         """Refuses one member whose output the kind cannot combine."""
 
     def accepts(self, identity):
-        """Whether a loss, as `losses.identity` has it, is one of the kind."""
+        """Whether a loss, as `loss_identity` has it, is one of the kind."""
         return identity in self.losses
 
     def check_loss(self, loss):
@@ -102,13 +103,13 @@ class EnsembleKind:
             )
         if loss is None:
             return
-        identity = losses.identity(loss)
-        if self.accepts(identity) or not losses.is_known(identity):
+        identity = loss_identity(loss)
+        if self.accepts(identity) or not is_known(identity):
             return
         fitting = [
             f"`ensemble=keras_superweights.ensembles.{kind.losses[identity]}`"
             for kind in EnsembleKind.__subclasses__()
-            if identity in kind.losses
+            if identity in kind.losses and is_known(kind)
         ]
         raise ValueError(
             f"`loss` must fit the kind of ensemble, {self}. Received: "

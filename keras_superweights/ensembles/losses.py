@@ -6,7 +6,7 @@ import inspect
 import keras
 
 
-def identity(loss):
+def loss_identity(loss):
     """What a loss computes, however it was given.
 
     Args:
@@ -26,7 +26,7 @@ def identity(loss):
 
 
 def is_known(identity):
-    """Whether a loss is one of Keras or of this library."""
+    """Whether a loss or a class is one of Keras or of this library."""
     module = getattr(identity, "__module__", None) or ""
     return module.startswith(("keras.", "keras_superweights."))
 
