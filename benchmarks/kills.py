@@ -1,4 +1,4 @@
-"""Kills runs at random moments; they must end as one that never was.
+"""Kills runs at random moments; they must end like one never killed.
 
     python benchmarks/kills.py --kills 20
 

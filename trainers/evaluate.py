@@ -20,8 +20,8 @@ architecture. Results are added to the run's metrics.json, as `corruptions` and
 
 import keras
 from absl import flags
+from ml_collections import ConfigDict
 
-from configs import base
 from keras_superweights.callbacks import write_figures
 from keras_superweights.files import write_json
 from keras_superweights.metrics import predict_members
@@ -55,7 +55,7 @@ def evaluate(path, split=None, data_dir=None, interpolation=0, corruptions=()):
             written then.
     """
     workdir = Workdir(path)
-    config = base.loaded(workdir.read_config())
+    config = ConfigDict(workdir.read_config())
     for file in (workdir.model, workdir.metrics):
         if not file.exists():
             raise ValueError(

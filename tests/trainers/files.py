@@ -1,5 +1,6 @@
 """Running programs, and looking at the files that they leave."""
 
+import importlib.util
 import json
 import runpy
 import shutil
@@ -50,3 +51,11 @@ def unfinished(run, tmp_path):
     shutil.copytree(run[1], tmp_path / "copy")
     (tmp_path / "copy" / "metrics.json").unlink()
     return tmp_path / "copy"
+
+
+def config_of(file):
+    """The config in a file, as `--config` loads it."""
+    spec = importlib.util.spec_from_file_location("trial", file)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.get_config()

@@ -134,7 +134,15 @@ def test_members_that_are_all_different_have_no_line_between_them():
         measuring.equal_pairs(Network())
 
 
-def test_a_run_without_metrics_is_not_finished(run):
-    (run[1] / "metrics.json").unlink()
-    with pytest.raises(ValueError, match="no metrics.json.*not finished"):
+def test_what_is_no_finished_run_is_refused(run, tmp_path):
+    with pytest.raises(ValueError, match="no config.json"):
+        evaluate.evaluate(tmp_path / "none")
+    for file in ("metrics.json", "model.keras"):
+        (run[1] / file).unlink()
+        with pytest.raises(ValueError, match=f"no {file}.*not finished"):
+            evaluate.evaluate(run[1])
+    (run[1] / "config.json").write_text('{"epochs": "x"}')
+    (run[1] / "model.keras").touch()
+    (run[1] / "metrics.json").touch()
+    with pytest.raises(ValueError, match="`config.epochs` must be an integer"):
         evaluate.evaluate(run[1])

@@ -64,6 +64,7 @@ def unlocked(config):
         ("", "jit_compile", True, "jit_compile`.*False.*deterministic=True"),
         ("", "epochs", 0, "`config.epochs`.*at least 1"),
         ("", "epochs", None, "`config.epochs`.*integer.*None"),
+        ("data", "name", None, "`config.data.name`.*'cifar100'.*None"),
         ("", "num_cpus", -1, "`config.num_cpus`.*mirrored.*-1"),
         ("", "search", 3, "`config.search`.*section.*3"),
         ("", "sharing", "Independent", "`config.sharing`.*section"),
@@ -107,11 +108,11 @@ def test_steps_of_several_devices_are_not_compiled():
         experiment.check(config)
 
 
-@pytest.mark.parametrize("section", ["search", "decouple"])
-def test_a_phase_that_is_not_there_is_refused(section):
+@pytest.mark.parametrize("key", ["search", "decouple", "epochs"])
+def test_a_missing_key_is_refused(key):
     config = unlocked(digits.get_config())
-    del config[section]
-    with pytest.raises(ValueError, match=f"without '{section}'"):
+    del config[key]
+    with pytest.raises(ValueError, match=f"without '{key}'"):
         experiment.check(config)
 
 
@@ -120,13 +121,6 @@ def test_without_a_search_any_rule_will_do():
     config.search.pretrain_epochs = 0
     config.sharing = {"rule": "MixtureEnsembles"}
     experiment.check(config)
-
-
-def test_a_missing_key_is_refused():
-    config = unlocked(digits.get_config())
-    del config.epochs
-    with pytest.raises(ValueError, match="without 'epochs'"):
-        experiment.check(config)
 
 
 def test_models_of_keras_are_found_by_name():

@@ -300,12 +300,3 @@ def test_starting_over_trains_anew(tiny_config, tmp_path):
     assert len(metrics["members"]) == 1 and metrics["diversity"] is None
     found = json.loads((tmp_path / "config.json").read_text())
     assert found["epochs"] == 1
-
-
-def test_evaluate_refuses_what_is_no_finished_run(tmp_path, finished_run):
-    with pytest.raises(ValueError, match="no config.json"):
-        evaluate.evaluate(tmp_path / "none")
-    text = (finished_run[1] / "config.json").read_text()
-    (tmp_path / "config.json").write_text(text)
-    with pytest.raises(ValueError, match="not finished"):
-        evaluate.evaluate(tmp_path)

@@ -1,6 +1,5 @@
 """What a trial is: the experiment's config with some values of its own."""
 
-import importlib.util
 import json
 import threading
 
@@ -8,6 +7,7 @@ import pytest
 
 from configs import cifar_swn_he
 from configs import digits
+from tests.trainers.files import config_of
 from trainers.phases import experiment
 from trainers.tuning.parallel import only_process
 from trainers.tuning.trials import Trial
@@ -26,13 +26,6 @@ MEMBERS = {
     "a": {"model": "wide_resnet", "depth": 10, "width": 1},
     "b": {"model": "wide_resnet", "depth": 16, "width": 1},
 }
-
-
-def loaded(file):
-    spec = importlib.util.spec_from_file_location("trial", file)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.get_config()
 
 
 def test_only_what_is_searched_differs_from_the_experiment():
@@ -88,7 +81,7 @@ def test_the_file_of_a_config_is_that_config(trial):
     with pytest.raises(MemoryError), trial.recorded():
         raise MemoryError
     assert trial.outcome()["status"] == "failed"
-    config = loaded(trial.config_file)
+    config = config_of(trial.config_file)
     assert config.is_locked
     assert config.to_dict() == trial.config.to_dict()
     # What is not set can be set on the command line, by a value of its type.

@@ -1,6 +1,5 @@
 """A tuning from its first trial to its table, killed and continued."""
 
-import importlib.util
 import json
 import pathlib
 import runpy
@@ -16,6 +15,7 @@ from ml_collections import ConfigDict
 from tensorboard import program
 
 from keras_superweights.callbacks import inspector
+from tests.trainers.files import config_of
 from tests.trainers.files import contents
 from trainers import tune
 from trainers.phases.training import train
@@ -78,14 +78,6 @@ def killed_twice(digits_dir, tmp_path_factory):
                 tuned(path, digits_dir)
         found, rows = tuned(path, digits_dir)
     return found, rows, train.calls
-
-
-def config_of(file):
-    """As `--config` loads it."""
-    spec = importlib.util.spec_from_file_location("trial", file)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.get_config()
 
 
 def test_killed_twice_a_tuning_has_every_trial_once(killed_twice):

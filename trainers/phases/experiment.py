@@ -87,6 +87,11 @@ def check(config):
             received.
     """
     schema.check(config)
+    if config.data.name is None:
+        raise ValueError(
+            "`config.data.name` must be the tfds name of an image set, such as "
+            "'cifar100'. Received: None."
+        )
     sharing(config)
     _builders(config)
     schema.check_choice("precision", config.precision, PRECISIONS)
