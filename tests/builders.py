@@ -69,10 +69,29 @@ def any_members(draw):
     return [any_member(draw, m) for m in count]
 
 
-def smallest_budget(rule, members, allocate=None):
+def alike_members(draw):
+    """Members of few shapes and kinds; some layers have two kernels."""
+    result = []
+    for member in range(draw.randint(1, 4)):
+        kernels = []
+        for number in range(draw.randint(1, 12)):
+            layer = f"l{number}"
+            shape = draw.choice([(3, 3, 2, 4), (3, 3, 4, 4), (4, 4)])
+            kind = draw.choice(["conv", "depthwise"]) if shape[2:] else ""
+            kernels.append(KernelSpec(member, layer, shape, kind=kind))
+            if draw.random() < 0.3:
+                kernels.append(
+                    KernelSpec(member, layer, (4, 4), "other", "recurrent")
+                )
+        others = draw.randint(0, 9)
+        result.append(MemberSpec(f"net{member}", tuple(kernels), others))
+    return result
+
+
+def smallest_budget(rule, members):
     """The smallest budget, as the error for a budget of 0 names it."""
     with pytest.raises(ValueError, match="budget that works is") as error:
-        (allocate or rule.allocate)(members, 0)
+        rule.allocate(members, 0)
     return int(re.search(r"budget that works is (\d+)", str(error.value))[1])
 
 

@@ -114,7 +114,8 @@ class SuperWeight:
         except ValueError as error:
             raise ValueError(f"In SuperWeight {index}, {error}") from error
         rows = bank.size // self.size
-        if self.num_templates > rows or not 0 <= self.first < rows:
+        is_row = isinstance(self.first, int) and 0 <= self.first < rows
+        if self.num_templates > rows or not is_row:
             raise ValueError(
                 f"SuperWeight {index} must lie in its bank '{bank.name}' of "
                 f"{bank.size} scalars. Received: {self.num_templates} "

@@ -24,11 +24,12 @@ class Repeat(Transform):
     length: int
 
     def check(self, kernels):
+        is_count = isinstance(self.length, int) and self.length > 0
         for kernel in kernels:
-            if not 0 < self.length < kernel.size:
+            if not is_count or self.length >= kernel.size:
                 raise ValueError(
                     "only a kernel that is larger than its template can be a "
-                    f"repetition of it. Received: length={self.length} for "
+                    f"repetition of it. Received: length={self.length!r} for "
                     f"'{kernel.layer}' with shape {kernel.shape}."
                 )
 

@@ -2,26 +2,28 @@ import pytest
 
 from keras_superweights.allocation import KernelSpec
 from keras_superweights.sharing import clusters
+from tests import builders
 
 # Two members: five 3x3 layers with two 1x1 in between, and two 3x3 layers.
-KERNELS = [
-    KernelSpec(member, f"layer{index}", shape)
-    for member, shapes in enumerate(
-        [
-            [
-                (3, 3, 3, 8),
-                (3, 3, 8, 8),
-                (1, 1, 8, 16),
-                (3, 3, 8, 16),
-                (3, 3, 16, 16),
-                (1, 1, 16, 32),
-                (3, 3, 16, 32),
-            ],
-            [(3, 3, 3, 4), (3, 3, 8, 8)],
-        ]
-    )
-    for index, shape in enumerate(shapes)
-]
+DEEP = builders.member(
+    (3, 3, 3, 8),
+    (3, 3, 8, 8),
+    (1, 1, 8, 16),
+    (3, 3, 8, 16),
+    (3, 3, 16, 16),
+    (1, 1, 16, 32),
+    (3, 3, 16, 32),
+)
+SHALLOW = builders.member((3, 3, 3, 4), (3, 3, 8, 8), index=1)
+KERNELS = [*DEEP.kernels, *SHALLOW.kernels]
+MAKERS = {
+    "depth_bins": lambda kernels: clusters.depth_bins(kernels, 3),
+    "positions": clusters.positions,
+    "shapes": clusters.shapes,
+    "shapes_in_members": clusters.shapes_in_members,
+    "same_layers": clusters.same_layers,
+    "all_in_one": clusters.all_in_one,
+}
 
 
 def groups(result):
@@ -43,28 +45,13 @@ def test_depth_bins_are_of_equal_count_and_apart_by_window(num_bins, expected):
 
 
 def test_positions_join_the_same_layer_of_every_member():
-    assert groups(clusters.positions(KERNELS)) == {
-        (0, 7),
-        (1, 8),
-        (3,),
-        (4,),
-        (6,),
-        (2,),
-        (5,),
-    }
+    expected = {(0, 7), (1, 8), (2,), (3,), (4,), (5,), (6,)}
+    assert groups(clusters.positions(KERNELS)) == expected
 
 
 def test_shapes_join_equal_shapes_over_layers_and_members():
-    assert groups(clusters.shapes(KERNELS)) == {
-        (0,),
-        (1, 8),
-        (2,),
-        (3,),
-        (4,),
-        (5,),
-        (6,),
-        (7,),
-    }
+    expected = {(0,), (1, 8), (2,), (3,), (4,), (5,), (6,), (7,)}
+    assert groups(clusters.shapes(KERNELS)) == expected
 
 
 def test_shapes_in_members_join_equal_shapes_over_layers_only():
@@ -80,12 +67,8 @@ def test_same_layers_join_the_ith_of_a_shape_over_members_only():
         KernelSpec(2, "b", (3, 3, 8, 8)),
         KernelSpec(2, "c", (3, 3, 8, 8)),
     ]
-    assert groups(clusters.same_layers(twice)) == {
-        (0, 3, 5),
-        (1, 6),
-        (2,),
-        (4,),
-    }
+    expected = {(0, 3, 5), (1, 6), (2,), (4,)}
+    assert groups(clusters.same_layers(twice)) == expected
 
 
 def test_clusters_of_a_part_are_reindexed_among_all():
@@ -101,25 +84,7 @@ def test_all_in_one_is_one():
     assert cluster.kernels == tuple(range(9))
 
 
-@pytest.mark.parametrize(
-    "make",
-    [
-        lambda kernels: clusters.depth_bins(kernels, 3),
-        clusters.positions,
-        clusters.shapes,
-        clusters.shapes_in_members,
-        clusters.same_layers,
-        clusters.all_in_one,
-    ],
-    ids=[
-        "depth_bins",
-        "positions",
-        "shapes",
-        "shapes_in_members",
-        "same_layers",
-        "all_in_one",
-    ],
-)
+@pytest.mark.parametrize("make", MAKERS.values(), ids=MAKERS)
 def test_every_kernel_is_in_one_cluster_and_names_are_unique(make):
     found = make(KERNELS)
     held = [kernel for cluster in found for kernel in cluster.kernels]
@@ -131,7 +96,7 @@ def test_every_kernel_is_in_one_cluster_and_names_are_unique(make):
 @pytest.mark.parametrize("count", range(1, 14))
 @pytest.mark.parametrize("num_bins", [1, 2, 3, 4, 7])
 def test_bins_differ_by_one_layer_at_most(count, num_bins):
-    kernels = [KernelSpec(0, f"l{i}", (3, 3, 4, 4)) for i in range(count)]
+    kernels = builders.member(*[(3, 3, 4, 4)] * count).kernels
     found = clusters.depth_bins(kernels, num_bins)
     sizes = [len(cluster.kernels) for cluster in found]
     assert len(found) == min(count, num_bins)

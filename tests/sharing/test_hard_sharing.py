@@ -7,8 +7,6 @@ import pytest
 import tensorflow as tf
 
 import keras_superweights as ksw
-from keras_superweights.allocation import KernelSpec
-from keras_superweights.allocation import MemberSpec
 from keras_superweights.sharing import HardSharing
 from tests import builders
 
@@ -16,26 +14,6 @@ LAYERS = ("early", "deep", "all")
 SCOPES = ("network", "members", "both")
 EVERY = list(itertools.product(LAYERS, SCOPES))
 SHAPE = (3, 3, 4, 4)
-
-
-def any_members(draw):
-    """Members of few shapes and kinds; some layers have two kernels."""
-    members = []
-    for member in range(draw.randint(1, 4)):
-        kernels = []
-        for index in range(draw.randint(1, 10)):
-            shape = draw.choice([(3, 3, 2, 4), (3, 3, 4, 4), (4, 4)])
-            kernels.append(KernelSpec(member, f"layer{index}", shape))
-            if draw.random() < 0.3:
-                kernels.append(
-                    KernelSpec(
-                        member, f"layer{index}", (4, 4), "other", "recurrent"
-                    )
-                )
-        members.append(
-            MemberSpec(f"net{member}", tuple(kernels), draw.randint(0, 9))
-        )
-    return members
 
 
 def half_of(kernels, layers):
@@ -94,7 +72,7 @@ def test_groups_and_counts_equal_joining_pairs(layers, scope):
     rule = HardSharing(layers, scope)
     shared = 0
     for _ in range(60):
-        members = any_members(draw)
+        members = builders.alike_members(draw)
         kernels = [kernel for member in members for kernel in member.kernels]
         groups = groups_by_pairs(kernels, layers, scope)
         saved = sum(

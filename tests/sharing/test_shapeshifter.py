@@ -173,10 +173,12 @@ def test_kernels_start_with_the_variance_of_their_layer():
             (0.1, "mask"),
             (0.1, "bilinear"),
             (2, "mask"),
+            (0.5, None),  # the store to learn from, interpolated for all
         ):
             scalars = int(budget * member.num_params)
-            rule = Shapeshifter(mixing, upsampling=upsampling)
-            allocation = rule.allocate([member], scalars)
+            rule = Shapeshifter(mixing, upsampling=upsampling or "mask")
+            make = rule.allocate if upsampling else rule.allocate_pretraining
+            allocation = make([member], scalars)
             generator = KernelGenerator(allocation)
             kernels = generator.kernels_from(generator.superweights())
             for index, kernel in enumerate(allocation.kernels):

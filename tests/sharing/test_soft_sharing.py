@@ -13,28 +13,11 @@ from keras_superweights.sharing import SoftSharing
 from tests import builders
 
 
-def any_members(draw):
-    """Members of few shapes and kinds, so that many layers are alike."""
-    members = []
-    for member in range(draw.randint(1, 3)):
-        kernels = tuple(
-            KernelSpec(
-                member,
-                f"layer{index}",
-                draw.choice([(3, 3, 2, 4), (3, 3, 4, 4), (1, 1, 4, 4)]),
-                kind=draw.choice(["conv", "depthwise"]),
-            )
-            for index in range(draw.randint(1, 12))
-        )
-        members.append(MemberSpec("net", kernels, draw.randint(0, 9)))
-    return members
-
-
 def test_layers_alike_in_one_member_share_and_others_keep_their_kernel():
     """Against every pair of kernels, over random members."""
     draw = random.Random(0)
     for _ in range(100):
-        members = any_members(draw)
+        members = builders.alike_members(draw)
         kernels = [kernel for member in members for kernel in member.kernels]
         alike = [
             {
@@ -59,7 +42,7 @@ def test_layers_alike_in_one_member_share_and_others_keep_their_kernel():
 def test_the_least_is_a_template_a_group_and_a_coefficient_a_layer():
     draw = random.Random(1)
     for _ in range(100):
-        members = any_members(draw)
+        members = builders.alike_members(draw)
         needed = sum(member.other_params for member in members)
         for member in members:
             alike = {}
