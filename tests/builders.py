@@ -101,6 +101,12 @@ def refuses_less(rule, members, smallest):
         rule.allocate(members, smallest - 1)
 
 
+def made(generator):
+    """What a generator makes: arrays by the indices of kernels."""
+    kernels = generator.kernels_from(generator.superweights())
+    return {index: np.array(kernel) for index, kernel in kernels.items()}
+
+
 def vector_of(superweight, generator, number, position):
     """A SuperWeight's vector for a kernel; of means, up to a factor."""
     size = superweight.size

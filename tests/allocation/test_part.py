@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 from dataclasses import dataclass
 
 import keras
@@ -99,17 +100,20 @@ def test_parts_of_ones_own_are_written_read_and_built():
         OfTestPartSteps(3),
         OfTestPartFirst((("a", "b"), ())),
         num_templates=2,
-        transforms=(OfTestPartScale(0.5, kernels=(2,)),),
+        transforms=(
+            OfTestPartScale(0.5, kernels=(2,)),
+            OfTestPartScale(3.0, kernels=(0,)),
+        ),
     )
     again = Allocation.from_json(allocation.to_json())
     assert again == allocation and hash(again) == hash(allocation)
-    assert allocation.num_params == 12 + 1 + 2 * 12
-    assert "scales" in str(allocation)
+    assert allocation.num_params == 12 + 2 + 2 * 12
+    assert re.search(r"^scales +2 +2$", str(allocation), re.MULTILINE)
     generator = KernelGenerator(again)
     generator.banks[0].store.assign(np.arange(12.0))
-    kernels = generator.kernels_from(generator.superweights())
+    kernels = builders.made(generator)
     expected = np.array([[0, 0, 1], [1, 2, 2]])
-    np.testing.assert_array_equal(kernels[0], expected)
+    np.testing.assert_array_equal(kernels[0], 3 * expected)
     np.testing.assert_array_equal(kernels[2], expected / 2)
 
 
@@ -231,7 +235,7 @@ def test_one_superweight_serves_kernels_of_several_shapes():
         Flat(10), WeightedSum((0, 1)), transforms=transforms, kernels=(0, 1)
     )
     generator = KernelGenerator(allocation)
-    kernels = generator.kernels_from(generator.superweights())
+    kernels = builders.made(generator)
     for index in (0, 1):
         expected = builders.kernel_of(allocation, generator, index)
         np.testing.assert_allclose(kernels[index], expected, atol=1e-5)

@@ -35,16 +35,11 @@ def given(allocation, seed=0):
     }
 
 
-def made(generator):
-    kernels = generator.kernels_from(generator.superweights())
-    return {index: np.array(kernel) for index, kernel in kernels.items()}
-
-
 def relative_errors(generator, kernels):
     return {
         index: np.sum((kernels[index] - kernel) ** 2)
         / np.sum(kernels[index] ** 2)
-        for index, kernel in made(generator).items()
+        for index, kernel in builders.made(generator).items()
     }
 
 
@@ -75,7 +70,7 @@ def test_where_there_is_room_kernels_are_met(allocation):
     kernels = given(allocation)
     generator, error = fitted(allocation, kernels)
     assert error < 1e-9
-    for index, kernel in made(generator).items():
+    for index, kernel in builders.made(generator).items():
         scale = np.abs(kernels[index]).max()
         np.testing.assert_allclose(kernel, kernels[index], atol=1e-4 * scale)
 
@@ -127,7 +122,7 @@ def test_tied_kernels_are_fitted_as_the_one_that_they_are():
     assert error == pytest.approx(expected, rel=1e-4)
     assert generator.allocation == allocation
     for one, other in [(0, 1), (1, 5), (2, 3)]:
-        kernels = made(generator)
+        kernels = builders.made(generator)
         np.testing.assert_array_equal(kernels[one], kernels[other])
 
 
@@ -144,14 +139,14 @@ def least_error(generator, variables, kernels):
     """
     for variable in variables:
         variable.assign(np.zeros(variable.shape))
-    rest = weighted(made(generator), kernels)
+    rest = weighted(builders.made(generator), kernels)
     columns = []
     for variable in variables:
         for index in np.ndindex(*variable.shape):
             unit = np.zeros(variable.shape)
             unit[index] = 1
             variable.assign(unit)
-            columns.append(weighted(made(generator), kernels) - rest)
+            columns.append(weighted(builders.made(generator), kernels) - rest)
         variable.assign(np.zeros(variable.shape))
     matrix = np.array(columns, "float64").T
     target = weighted(kernels, kernels) - rest

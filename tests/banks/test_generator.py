@@ -128,7 +128,7 @@ def allocation(request):
 
 def test_kernels_equal_a_numpy_assembly(allocation):
     generator = KernelGenerator(allocation)
-    kernels = generator.kernels_from(generator.superweights())
+    kernels = builders.made(generator)
     assert sorted(kernels) == list(range(len(allocation.kernels)))
     for index, spec in enumerate(allocation.kernels):
         expected = builders.kernel_of(allocation, generator, index)
@@ -219,7 +219,7 @@ def test_kernels_start_he_normal(rule, fraction, members):
     for seed in range(3):  # the stem has but 432 scalars
         keras.utils.set_random_seed(seed)
         generator = KernelGenerator(allocation)
-        kernels = generator.kernels_from(generator.superweights())
+        kernels = builders.made(generator)
         for index, kernel in kernels.items():
             squares[index] += np.var(kernel) / 3
     generated = sorted(kernels)
@@ -233,7 +233,7 @@ def test_tied_kernels_of_different_fan_in_share_one_scale_between_theirs():
     rule = SuperWeights(depth_bins=1, tied=True)
     allocation = rule.allocate(members, 3 * 9 * 64 * 32)
     generator = KernelGenerator(allocation)
-    kernels = generator.kernels_from(generator.superweights())
+    kernels = builders.made(generator)
     wide, narrow = np.array(kernels[0]), np.array(kernels[1])
     # Tied and nested: the narrow kernel is a part of the wide one.
     np.testing.assert_allclose(wide[:, :, :16], narrow, atol=1e-7)
@@ -256,7 +256,7 @@ def test_untied_kernels_start_apart():
         allocation = rule.allocate(EQUAL, 160)
         assert allocation.superweights[0].num_templates > 1
         generator = KernelGenerator(allocation)
-        kernels = generator.kernels_from(generator.superweights())
+        kernels = builders.made(generator)
         flat = [np.array(kernel).ravel() for kernel in kernels.values()]
         for i, one in enumerate(flat):
             for other in flat[:i]:

@@ -71,7 +71,7 @@ def test_kernels_are_those_of_the_papers_formulas(mixing, upsampling):
                 variable.assign(
                     np.random.default_rng(0).normal(size=variable.shape)
                 )
-        kernels = generator.kernels_from(generator.superweights())
+        kernels = builders.made(generator)
         for index, kernel in enumerate(allocation.kernels):
             assert kernels[index].shape == kernel.shape
             found = np.array(kernels[index], "float64")
@@ -157,7 +157,7 @@ def test_kernels_that_mix_overlapping_templates_are_one_product():
         allocation = rule.allocate([member], 10 * 576 + 600)
         assert len(allocation.superweights) == expected
         generator = KernelGenerator(allocation)
-        kernels = generator.kernels_from(generator.superweights())
+        kernels = builders.made(generator)
         for index in range(5):
             found = np.ravel(kernels[index])
             paper = builders.kernel_of(allocation, generator, index).ravel()
@@ -180,7 +180,7 @@ def test_kernels_start_with_the_variance_of_their_layer():
             make = rule.allocate if upsampling else rule.allocate_pretraining
             allocation = make([member], scalars)
             generator = KernelGenerator(allocation)
-            kernels = generator.kernels_from(generator.superweights())
+            kernels = builders.made(generator)
             for index, kernel in enumerate(allocation.kernels):
                 assert np.var(kernels[index]) == pytest.approx(
                     2 / math.prod(kernel.shape[:-1]), rel=0.25
