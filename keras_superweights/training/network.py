@@ -5,6 +5,7 @@ import tensorflow as tf
 from keras import ops
 
 from keras_superweights.allocation.allocation import Allocation
+from keras_superweights.allocation.allocation import check_format
 from keras_superweights.banks import KernelGenerator
 from keras_superweights.ensembles.choosing import choose_kind
 from keras_superweights.members import allocating
@@ -21,6 +22,9 @@ from keras_superweights.training.gradients import move_slot_rows
 from keras_superweights.training.gradients import statistics
 from keras_superweights.training.gradients import two_stage_gradients
 from keras_superweights.training.gradients import undecayed_variables
+
+# Of a network's config. A version that changes it reads all that are lower.
+FORMAT = 1
 
 
 @keras.saving.register_keras_serializable(package="keras_superweights")
@@ -383,6 +387,7 @@ class SuperWeightNetwork(FrontOfMember, DistributedFit, keras.Model):
 
     def get_config(self):
         return {
+            "format": FORMAT,
             "name": self.name,
             "members": list(self._member_texts),
             "allocation": self.allocation.to_json(),
@@ -396,6 +401,7 @@ class SuperWeightNetwork(FrontOfMember, DistributedFit, keras.Model):
     @classmethod
     def from_config(cls, config):
         config = dict(config)
+        check_format(config.pop("format", 0), FORMAT, "network")
         with cloning.without_memory():
             config["members"] = list(map(cloning.from_json, config["members"]))
         config["allocation"] = Allocation.from_json(config["allocation"])

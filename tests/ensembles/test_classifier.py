@@ -83,7 +83,6 @@ def test_a_loss_of_probabilities_is_refused_however_it_is_given(function, loss):
         keras.losses.BinaryCrossentropy(from_logits=True),
         keras.losses.BinaryFocalCrossentropy(from_logits=True),
     ],
-    ids=str,
 )
 def test_a_loss_of_labels_names_the_kind_that_would_fit(loss):
     with pytest.raises(ValueError, match=r"fit the kind.*MultiLabel\(\)`"):
@@ -106,7 +105,6 @@ def test_a_function_of_probabilities_is_refused():
         keras.metrics.F1Score(threshold=0.5),
         keras.metrics.PrecisionAtRecall(0.5),
     ],
-    ids=str,
 )
 def test_metrics_of_probabilities_are_refused(metric):
     with pytest.raises(ValueError, match="`metrics`.*must take logits"):

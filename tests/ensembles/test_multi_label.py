@@ -37,7 +37,6 @@ def test_probabilities_are_averaged(shape):
         # p = 1/2 + sigmoid(-1000) / 2, and sigmoid(-1000) is nothing.
         ([0, -1000], np.log(0.25 / 0.75)),
     ],
-    ids=str,
 )
 def test_extreme_logits_stay_finite(logits, expected):
     found = KIND.prediction([np.array([[z]], "float32") for z in logits])
@@ -119,7 +118,6 @@ def test_binary_labels_are_learned():
             r"kind of ensemble, MultiLabel\(\).*ensembles.Classifier\(\)`",
         ),
     ],
-    ids=str,
 )
 def test_losses_of_something_else_are_refused(loss, message):
     with pytest.raises(ValueError, match=message):
