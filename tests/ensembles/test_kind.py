@@ -211,7 +211,6 @@ def test_a_kind_of_the_users_own_is_one_class():
         (ksw.ensembles.Classifier, r"Write `Classifier\(\)`"),
         (dict, "ensemble=<class 'dict'>"),
     ],
-    ids=str,
 )
 def test_what_is_no_kind_is_refused(ensemble, message):
     with pytest.raises(TypeError, match=message):

@@ -167,7 +167,6 @@ def test_mean_and_variance_are_learned():
             r"ensembles.MultiLabel\(\)`",
         ),
     ],
-    ids=str,
 )
 def test_a_loss_that_does_not_fit_names_the_kind_that_does(kind, loss, message):
     with pytest.raises(ValueError, match=message):
