@@ -2,7 +2,9 @@
 
 An experiment starts from it and sets what it needs; a key that is not here is
 an error. A value of `None` must be set, or stands for none where a comment
-says so. `sharing` holds `rule` and the arguments of that rule, each of
+says so. `sharing` holds `rule`, the name of a rule of the library or
+`package.module:Class`, and the arguments of that rule; each of `transforms`
+among them holds `class`, such as `"RankOne"`, and its arguments. Each of
 `members` holds `model` and the arguments of that model.
 """
 

@@ -2,11 +2,13 @@
 
 import math
 import re
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
 
 from keras_superweights import parts
+from keras_superweights import sharing
 from keras_superweights.allocation import KernelSpec
 from keras_superweights.allocation import MemberSpec
 
@@ -237,3 +239,22 @@ def template_of(length):
     """A template of normal scalars, the same for the same length."""
     values = np.random.default_rng(length).normal(size=length)
     return values.astype("float32")
+
+
+@dataclass(frozen=True)
+class OneKernel(sharing.Rule):
+    """All layers of equal kind and shape share one kernel."""
+
+    def plan(self, kernels, scalars):
+        plan = sharing.Plan()
+        groups = {}
+        for index, kernel in enumerate(kernels):
+            groups.setdefault((kernel.kind, kernel.shape), []).append(index)
+        for (kind, shape), users in groups.items():
+            plan.add(
+                name=f"{kind} {shape}",
+                kernels=users,
+                geometry=parts.Region.of(kernels[users[0]]),
+                mixing=parts.Plain(),
+            )
+        return plan

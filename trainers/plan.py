@@ -77,7 +77,8 @@ def _of_model(options):
             )
         return model
 
-    rule = _with_arguments(experiment.RULES[options.rule], options, "rule")()
+    rule = experiment.rule_class(options.rule, "--rule")
+    rule = _with_arguments(rule, options, "rule")()
     with experiment.policy(options.precision):
         members = skeletons(member)
     budget = experiment.as_budget(options.budget_params)
@@ -157,7 +158,9 @@ if __name__ == "__main__":
     flags.DEFINE_float(
         "budget_params", None, "Of --model; up to 100 a fraction."
     )
-    flags.DEFINE_enum("rule", None, sorted(experiment.RULES), "Of --model.")
+    flags.DEFINE_string(
+        "rule", None, "Of --model: the name of a rule, or package.module:Class."
+    )
     flags.DEFINE_string("rule_arguments", "{}", "Its arguments, as JSON.")
     flags.DEFINE_enum(
         "precision",

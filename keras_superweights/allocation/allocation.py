@@ -104,7 +104,8 @@ class Allocation:
         ):
             raise ValueError(
                 "`kernels` of a transform must be indices of kernels that "
-                f"SuperWeights serve. Received: {transform}."
+                f"SuperWeights serve. Received: kernels={transform.kernels} "
+                f"of {transform}."
             )
         transform.check([self.kernels[k] for k in transform.kernels])
 

@@ -13,6 +13,7 @@ then on: `Allocation.from_json` finds it.
 
 import dataclasses
 from dataclasses import dataclass
+from dataclasses import field
 
 _CLASSES = {}
 
@@ -184,7 +185,7 @@ class Transform(Part):
 
     noun = "scalars of transforms"
 
-    kernels: tuple[int, ...] = ()
+    kernels: tuple[int, ...] = field(default=(), repr=False)
 
     def check(self, kernels):
         """Raises an error if it cannot be for these `KernelSpec`s."""

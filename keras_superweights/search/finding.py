@@ -70,6 +70,7 @@ def measure_similarity(
     data,
     sharing=None,
     sketch_size=None,
+    ensemble=None,
     weight_decay=5e-4,
     decay_batch_norm=True,
     **pretraining,
@@ -86,6 +87,7 @@ def measure_similarity(
         sharing: As for `find_clusters`.
         sketch_size: Number of scalars to keep of the gradient of each piece
             of each kernel, all by default: see `search.GradientRecorder`.
+        ensemble: As for `SuperWeightNetwork`.
         weight_decay: As for `SuperWeightNetwork`. Defaults to the papers'
             5e-4.
         decay_batch_norm: As for `SuperWeightNetwork`.
@@ -106,6 +108,7 @@ def measure_similarity(
         members,
         budget_params=budget_params,
         sharing=rule,
+        ensemble=ensemble,
         weight_decay=weight_decay,
         decay_batch_norm=decay_batch_norm,
     )

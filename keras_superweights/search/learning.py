@@ -37,6 +37,7 @@ def learn_stores(
     data,
     sharing=None,
     seed=0,
+    ensemble=None,
     weight_decay=5e-4,
     decay_batch_norm=True,
     **pretraining,
@@ -58,6 +59,7 @@ def learn_stores(
             and 14 with 36M (table 10). With `mixing="emb"` the pretraining
             uses embeddings, otherwise weights. Defaults to `Shapeshifter()`.
         seed: Seed of k-means. Defaults to 0.
+        ensemble: As for `SuperWeightNetwork`.
         weight_decay: As for `SuperWeightNetwork`. Defaults to the papers'
             5e-4.
         decay_batch_norm: As for `SuperWeightNetwork`.
@@ -95,6 +97,7 @@ def learn_stores(
         allocation=pretraining_allocation(
             rule, specs, resolve_budget(budget_params, specs)
         ),
+        ensemble=ensemble,
         weight_decay=weight_decay,
         decay_batch_norm=decay_batch_norm,
     )

@@ -142,6 +142,11 @@ class Rule:
             planned = plan(kernels, budget_params - fixed)
         except TooSmallError as error:
             self._refuse(error, members, budget_params, fixed)
+        if not isinstance(planned, Plan):
+            raise TypeError(
+                "`plan` of a rule must return a `sharing.Plan`. Received: "
+                f"{planned!r} from {self}."
+            )
         planned.check(self, kernels, budget_params - fixed)
         if self.transforms:
             _give_banks(planned, kernels)

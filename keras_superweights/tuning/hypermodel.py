@@ -48,6 +48,7 @@ class HyperModel(TrialSpace, keras_tuner.HyperModel):
             0.1, 0.1 and 0.9.
         pretrain_epochs: Epochs of the pretraining of a search. Defaults to 20.
         decouple_epoch: Epochs to train before decoupling. Defaults to 10.
+        ensemble: As for `SuperWeightNetwork`.
         weight_decay: As for `SuperWeightNetwork`. Defaults to the papers'
             5e-4.
         decay_batch_norm: As for `SuperWeightNetwork`.
@@ -88,6 +89,7 @@ class HyperModel(TrialSpace, keras_tuner.HyperModel):
         beta=0.9,
         pretrain_epochs=20,
         decouple_epoch=10,
+        ensemble=None,
         weight_decay=5e-4,
         decay_batch_norm=True,
         **kwargs,
@@ -126,7 +128,8 @@ class HyperModel(TrialSpace, keras_tuner.HyperModel):
         self.optimizer = optimizer or _sgd
         self.pretrain_epochs = pretrain_epochs
         self.decouple_epoch = decouple_epoch
-        self.decay = {
+        self.network_settings = {
+            "ensemble": ensemble,
             "weight_decay": weight_decay,
             "decay_batch_norm": decay_batch_norm,
         }
@@ -160,7 +163,7 @@ class HyperModel(TrialSpace, keras_tuner.HyperModel):
                 optimizer=self.optimizer(settings["learning_rate"]),
                 loss=self.loss,
                 verbose=kwargs.get("verbose", "auto"),
-                **self.decay,
+                **self.network_settings,
             )
             path.parent.mkdir(parents=True, exist_ok=True)
             write_text(path, found.allocation.to_json())
@@ -192,7 +195,9 @@ class HyperModel(TrialSpace, keras_tuner.HyperModel):
 
     def _network(self, settings, allocation):
         network = SuperWeightNetwork(
-            self._models(settings), allocation=allocation, **self.decay
+            self._models(settings),
+            allocation=allocation,
+            **self.network_settings,
         )
         network.compile(
             self.optimizer(settings["learning_rate"]),

@@ -38,25 +38,6 @@ BUILT_IN = [
 
 
 @dataclass(frozen=True)
-class OneKernel(Rule):
-    """All layers of equal kind and shape share one kernel."""
-
-    def plan(self, kernels, scalars):
-        plan = Plan()
-        groups = {}
-        for index, kernel in enumerate(kernels):
-            groups.setdefault((kernel.kind, kernel.shape), []).append(index)
-        for (kind, shape), users in groups.items():
-            plan.add(
-                name=f"{kind} {shape}",
-                kernels=users,
-                geometry=Region.of(kernels[users[0]]),
-                mixing=Plain(),
-            )
-        return plan
-
-
-@dataclass(frozen=True)
 class OfTestRuleScale(Transform):
     """A kernel times a vector for its outputs."""
 
@@ -120,7 +101,7 @@ def scalars_built(allocation):
 def test_a_rule_of_ones_own_is_given_what_it_may_share(
     arguments, groups, num_params
 ):
-    rule = OneKernel(**arguments)
+    rule = builders.OneKernel(**arguments)
     allocation = rule.allocate(MEMBERS, WHOLE + 3)
     assert served(allocation) == groups
     assert allocation.num_params == scalars_built(allocation) == num_params
@@ -138,7 +119,7 @@ def test_a_rule_of_ones_own_is_given_what_it_may_share(
 def test_a_network_is_shared_by_a_rule_of_ones_own():
     layers = [keras.layers.Dense(6, name=f"dense{i}") for i in range(3)]
     model = keras.Sequential([keras.Input((6,)), *layers])
-    network = ksw.share(model, 0.9, OneKernel(transforms=SCALE))
+    network = ksw.share(model, 0.9, builders.OneKernel(transforms=SCALE))
     # The last is the head.
     assert network.allocation.num_params == 36 + 12 + 6 + 6 + 42
     values = np.random.default_rng(0).normal(size=(2, 6))
@@ -237,7 +218,7 @@ def test_transforms_of_a_rule_come_after_those_of_its_plan():
 
 
 @dataclass(frozen=True)
-class Requiring(OneKernel):
+class Requiring(builders.OneKernel):
     """As its base, but it says what it needs, and a little more."""
 
     def plan(self, kernels, scalars):
@@ -291,13 +272,15 @@ def test_the_smallest_budget_of_a_built_in_rule_works_with_transforms(rule):
 @pytest.mark.parametrize("transforms", ["mask", None, 3, [SCALE, "mask"], Mask])
 def test_what_is_no_transform_is_refused(transforms):
     with pytest.raises(TypeError, match="`transforms` must be a transform of"):
-        OneKernel(transforms=transforms)
+        builders.OneKernel(transforms=transforms)
 
 
 def test_rules_name_what_is_not_at_its_default_and_must_have_a_plan():
-    assert str(OneKernel()) == "OneKernel()"
-    assert OneKernel(transforms=SCALE) == OneKernel(transforms=[SCALE])
-    text = str(OneKernel(kinds="conv", transforms=SCALE))
+    assert str(builders.OneKernel()) == "OneKernel()"
+    assert builders.OneKernel(transforms=SCALE) == builders.OneKernel(
+        transforms=[SCALE]
+    )
+    text = str(builders.OneKernel(kinds="conv", transforms=SCALE))
     assert text == f"OneKernel(kinds=('conv',), transforms=({SCALE},))"
     with pytest.raises(NotImplementedError, match="Rule has no `plan`"):
         Rule().allocate(MEMBERS, WHOLE)

@@ -141,7 +141,7 @@ def test_what_is_no_finished_run_is_refused(run, tmp_path):
         (run[1] / file).unlink()
         with pytest.raises(ValueError, match=f"no {file}.*not finished"):
             evaluate.evaluate(run[1])
-    (run[1] / "config.json").write_text('{"epochs": "x"}')
+    (run[1] / "config.json").write_text('{"format": 1, "epochs": "x"}')
     (run[1] / "model.keras").touch()
     (run[1] / "metrics.json").touch()
     with pytest.raises(ValueError, match="`config.epochs` must be an integer"):

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 
+from configs import base
 from configs import cifar_swn_ho
 from configs import digits
 from trainers.phases import experiment
@@ -191,3 +192,47 @@ def test_a_set_that_is_not_there_says_where_it_was_searched(tmp_path):
     config.data.data_dir = str(tmp_path)
     with pytest.raises(ValueError, match=f"(?s){tmp_path}.*prepare"):
         experiment.pipeline(config)
+
+
+def test_a_rule_of_the_users_own_is_named_by_its_path():
+    config = unlocked(digits.get_config("quick"))
+    config.sharing = base.rule(
+        "tests.builders:OneKernel",
+        exclude="*shortcut*",
+        transforms=({"class": "RankOne", "start": "ones"},),
+    )
+    config.search.pretrain_epochs = 0
+    experiment.check(config)
+    allocation = experiment.allocate(config, experiment.members(config))
+    (transform,) = allocation.transforms
+    assert transform.start == "ones"
+    kernels = {allocation.kernels[k].layer for k in transform.kernels}
+    assert kernels and not any("shortcut" in layer for layer in kernels)
+    assert "OneKernel" in allocation.sharing
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("Nothing", "No module named 'Nothing'"),
+        ("tests.builders:Nothing", "no attribute 'Nothing'"),
+        ("json:JSONDecoder", "does not derive from `sharing.Rule`"),
+        (None, "No module named 'None'"),
+    ],
+)
+def test_what_is_no_rule_is_refused(name, reason):
+    config = unlocked(digits.get_config("quick"))
+    with config.ignore_type():
+        config.sharing = {"rule": name}
+    with pytest.raises(ValueError, match=f"`config.sharing.rule`.*{reason}"):
+        experiment.check(config)
+
+
+def test_a_transform_that_is_not_known_is_refused():
+    config = unlocked(digits.get_config("quick"))
+    config.sharing = base.rule(
+        "MixtureEnsembles", transforms=({"class": "Nothing"},)
+    )
+    config.search.pretrain_epochs = 0
+    with pytest.raises(ValueError, match="config.sharing.*RankOne.*'Nothing'"):
+        experiment.check(config)

@@ -292,7 +292,7 @@ def test_starting_over_trains_anew(tiny_config, tmp_path):
     tiny_config.data.train_split = "train[:64]"
     tiny_config.members = tiny_config.members[:1]
     tiny_config.budget_params = 1.0
-    (tmp_path / "config.json").write_text('{"epochs": 99}')
+    (tmp_path / "config.json").write_text('{"format": 1, "epochs": 99}')
     (tmp_path / "metrics.json").write_text("{}")
     with pytest.raises(ValueError, match="epochs: 99 -> 1"):
         train(tiny_config, tmp_path)

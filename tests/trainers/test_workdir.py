@@ -24,6 +24,7 @@ def test_a_new_directory_is_made_and_keeps_the_config(tmp_path):
     assert not workdir.path.exists()
     workdir.open(config())
     assert json.loads(workdir.config.read_text()) == {
+        "format": 1,
         "epochs": 3,
         "data": {"name": "digits"},
         "sizes": [1, 2],
@@ -46,6 +47,19 @@ def test_a_key_that_came_later_is_at_its_default_in_older_runs(tmp_path):
     (tmp_path / "config.json").write_text("[]")
     with pytest.raises(ValueError, match=r"JSON object. Received: \[\]"):
         Workdir(tmp_path).read_config()
+
+
+@pytest.mark.parametrize(
+    ("number", "told"), [("", "version 0.1.0"), ('"format": 2, ', "newer")]
+)
+def test_a_run_of_another_format_says_which_version_to_use(
+    number, told, tmp_path
+):
+    text = f'{{{number}"epochs": 3}}'
+    (tmp_path / "config.json").write_text(text)
+    with pytest.raises(ValueError, match=f"this run.*{told}|This run.*{told}"):
+        Workdir(tmp_path).check(config())
+    assert (tmp_path / "config.json").read_text() == text
 
 
 @pytest.mark.parametrize(

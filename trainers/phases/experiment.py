@@ -5,12 +5,14 @@ Each value is checked here, where it is used, or by what it is passed to.
 
 import contextlib
 import dataclasses
+import importlib
 import inspect
 import math
 
 import keras
 
 import keras_superweights as ksw
+from keras_superweights.allocation import Transform
 from keras_superweights.allocation.specs import is_fraction
 from keras_superweights.allocation.specs import resolve_budget
 from keras_superweights.datasets import ImagePipeline
@@ -222,9 +224,36 @@ def as_budget(value):
 
 def learns_stores(config):
     """Whether the search of a config is for the stores of Shapeshifter."""
-    rule = RULES[config.sharing.rule]
+    rule = rule_class(config.sharing.rule)
     return config.search.pretrain_epochs > 0 and issubclass(
         rule, ksw.sharing.Shapeshifter
+    )
+
+
+def rule_class(name, argument="config.sharing.rule"):
+    """The class of a rule: one of `RULES`, or `"package.module:Class"`.
+
+    Args:
+        name: Its name.
+        argument: Where it is named, for the error.
+
+    Raises:
+        ValueError: If there is no such rule.
+    """
+    if name in RULES:
+        return RULES[name]
+    module, _, member = str(name).partition(":")
+    try:
+        found = getattr(importlib.import_module(module), member)
+        if issubclass(found, ksw.sharing.Rule):
+            return found
+        reason = f"{member} does not derive from `sharing.Rule`"
+    except (ImportError, AttributeError, TypeError, ValueError) as error:
+        reason = str(error)
+    raise ValueError(
+        f"`{argument}` must be one of {sorted(RULES)}, or "
+        "`package.module:Class`, a rule of your own. Received: "
+        f"{name!r}: {reason}."
     )
 
 
@@ -232,11 +261,16 @@ def sharing(config):
     """The config's rule; with a search, the one that it starts from."""
     arguments = dict(config.sharing)
     name = arguments.pop("rule", None)
-    schema.check_choice("sharing.rule", name, RULES)
-    keys = {"rule"} | {field.name for field in dataclasses.fields(RULES[name])}
+    found = rule_class(name)
+    keys = {"rule"} | {field.name for field in dataclasses.fields(found)}
     schema.check_keys("config.sharing", config.sharing, keys, {"rule"})
     with _section("sharing"):
-        rule = RULES[name](**arguments)
+        if "transforms" in arguments:
+            arguments["transforms"] = tuple(
+                Transform.from_data(dict(each))
+                for each in arguments["transforms"]
+            )
+        rule = found(**arguments)
     _check_number("search.pretrain_epochs", config.search.pretrain_epochs)
     if not config.search.pretrain_epochs:
         return rule

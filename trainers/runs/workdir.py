@@ -20,9 +20,13 @@ import pathlib
 import shutil
 
 from configs import base
+from keras_superweights.allocation.allocation import check_format
 from keras_superweights.files import UNFINISHED
 from keras_superweights.files import write_json
 from keras_superweights.files import write_text
+
+# Of a run's files. A version that changes it reads all that are lower.
+FORMAT = 1
 
 _NOTHING = object()
 
@@ -84,7 +88,7 @@ class Workdir:
             self._discard()
         self.path.mkdir(parents=True, exist_ok=True)
         if not self.config.exists():
-            write_json(self.config, config.to_dict())
+            write_json(self.config, {"format": FORMAT, **config.to_dict()})
 
     def read_config(self):
         """The values of the run's config, as a dict.
@@ -93,7 +97,8 @@ class Workdir:
         their defaults.
 
         Raises:
-            ValueError: If there is no run, or its config.json is damaged.
+            ValueError: If there is no run, its config.json is damaged, or
+                another version wrote it in a format that is not read here.
         """
         if not self.config.exists():
             raise ValueError(
@@ -107,6 +112,7 @@ class Workdir:
                 f"object. Received: {values!r}. Put the file back, or discard "
                 "the run with `--start_over`."
             )
+        check_format(values.pop("format", 0), FORMAT, "run")
         return base.completed(values)
 
     def keep_allocation(self, allocation, in_force):

@@ -98,7 +98,7 @@ def check_varied(config, names, prefix=""):
         ValueError: Names the key without an effect; or if the config asks for
             several devices, which runs that try values cannot share.
     """
-    rule = experiment.RULES[config.sharing.rule]
+    rule = experiment.rule_class(config.sharing.rule)
     arguments = {field.name for field in dataclasses.fields(rule)}
     for name in names:
         needs = {"tau": "search.pretrain_epochs", "beta": "decouple.epoch"}
