@@ -4,7 +4,7 @@ import setuptools
 
 setuptools.setup(
     name="keras_superweights",
-    version="0.1.0",
+    version="0.2.0",
     description=(
         "Trains Keras networks and ensembles inside a fixed number of "
         "parameters by letting their layers share weights."

@@ -7,7 +7,7 @@ import re
 def test_the_snippets_run_as_pasted(tmp_path, monkeypatch, capsys):
     readme = pathlib.Path(__file__).parents[1] / "README.md"
     blocks = re.findall(r"```python\n(.*?)```", readme.read_text(), re.DOTALL)
-    assert len(blocks) == 6
+    assert len(blocks) == 7
     monkeypatch.chdir(tmp_path)
     names = {}
     for block in blocks:
