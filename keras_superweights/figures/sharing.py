@@ -12,20 +12,17 @@ from keras_superweights.figures.style import shortened
 
 
 def similarity_matrix(similarity, names, groups, threshold, title):
-    """Draws the gradient similarity of a cluster's kernels as a heat map.
+    """Returns a heat map of the gradient similarity of a cluster's kernels.
 
-    Kernels are ordered by group, and each group is framed. The threshold is
-    marked on the colour bar: a pair above it is in one group.
+    Kernels are ordered by group, and each group is framed. The colour bar
+    marks the threshold: pairs above it are in one group.
 
     Args:
         similarity: Symmetric array `(n, n)` of values in [-1, 1].
         names: The `n` names of the kernels.
-        groups: Tuples of indices, each index in one of them.
+        groups: Tuples of indices; each index is in one of them.
         threshold: The threshold in force, tau or beta.
         title: Title, such as the cluster and the quantity.
-
-    Returns:
-        A `matplotlib.figure.Figure`.
     """
     from matplotlib.patches import Rectangle
 
@@ -34,26 +31,14 @@ def similarity_matrix(similarity, names, groups, threshold, title):
     side = max(3.0, ROW * min(count, MAX_ROWS))
     figure = new_figure(side + 2.8, side + 1.9)
     axis = figure.subplots()
-    image = axis.imshow(
-        np.asarray(similarity)[np.ix_(order, order)],
-        cmap="RdBu_r",
-        vmin=-1,
-        vmax=1,
-    )
-    start = 0
-    for group in groups:
-        axis.add_patch(
-            Rectangle(
-                (start - 0.5, start - 0.5),
-                len(group),
-                len(group),
-                fill=False,
-                edgecolor=INK,
-                linewidth=1.4,
-                clip_on=False,
-            )
-        )
-        start += len(group)
+    cells = np.asarray(similarity)[np.ix_(order, order)]
+    image = axis.imshow(cells, cmap="RdBu_r", vmin=-1, vmax=1)
+    start = -0.5
+    frame = {"fill": False, "edgecolor": INK, "linewidth": 1.4}
+    for size in map(len, groups):
+        corner = (start, start)
+        axis.add_patch(Rectangle(corner, size, size, clip_on=False, **frame))
+        start += size
     short = shortened(names)
     places = labelled_rows(count)
     labels = [short[order[place]] for place in places]
@@ -77,23 +62,20 @@ def similarity_matrix(similarity, names, groups, threshold, title):
 
 
 def coefficient_matrix(blocks, names, title, parts=()):
-    """Draws the coefficients that mix the templates of a cluster.
+    """Returns a heat map of the coefficients that mix a cluster's templates.
 
-    One row a kernel, one column a template, SuperWeights side by side. Where
-    a column is not the same template in all rows, as in a flat store that
-    each size of kernel reads in its own way, lines part the rows, and only
-    between two lines a column is one template.
+    One row per kernel, one column per template, SuperWeights side by side.
+    Kernels of different sizes divide a flat store into different templates;
+    lines then separate the rows, and a column is one template only between
+    two lines.
 
     Args:
-        blocks: For each SuperWeight, an array `(kernels, templates)`, tied
-            kernels repeated, NaN for kernels that do not use it.
+        blocks: For each SuperWeight, an array `(kernels, templates)` with the
+            rows of tied kernels repeated, NaN for kernels that do not use it.
         names: The names of the kernels.
         title: Title, such as the cluster.
         parts: Numbers of rows, from top to bottom, that mix the same
-            templates; by default all do.
-
-    Returns:
-        A `matplotlib.figure.Figure`.
+            templates. Defaults to all rows.
     """
     coefficients = np.concatenate([np.asarray(b) for b in blocks], axis=1)
     count, columns = coefficients.shape
@@ -119,7 +101,7 @@ def coefficient_matrix(blocks, names, title, parts=()):
     axis.set_xticks(range(columns), numbers, fontsize=SMALL)
     label = "template"
     if len(widths) > 1:
-        label += ", one block a SuperWeight"
+        label += ", one block per SuperWeight"
     if len(parts) > 1:
         label += "\n(the same only between lines)"
     axis.set_xlabel(label)
