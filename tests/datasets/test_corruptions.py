@@ -8,12 +8,14 @@ import PIL.Image
 import pytest
 import scipy.ndimage
 import scipy.stats
-import tensorflow_datasets as tfds
 
 from keras_superweights.datasets import ImagePipeline
 from keras_superweights.datasets import corruptions
 from keras_superweights.datasets.corruptions import corrupt
 from keras_superweights.datasets.corruptions import corrupted_test
+from tests.datasets.sets import TinyColoursCorrupted
+from tests.datasets.sets import collect
+from tests.datasets.sets import tiny_examples
 
 
 def smooth_images(seed, num_images=4, shape=(32, 32, 3)):
@@ -198,10 +200,10 @@ def test_jpeg_equals_pillow(severity, quality, channels):
 @pytest.mark.parametrize("corruption", ["gaussian_noise", "jpeg_compression"])
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
 def test_a_corrupted_test_split_is_like_the_clean_one(
-    make_pipeline, tiny_split, corruption, smoothing, monkeypatch
+    make_pipeline, corruption, smoothing, monkeypatch
 ):
     monkeypatch.setattr(corruptions, "_EXAMPLES_AT_ONCE", 4)
-    images, _ = tiny_split("test")
+    images, _ = tiny_examples("test")
     pipeline = make_pipeline(batch_size=8, label_smoothing=smoothing)
     batches, source = corrupted_test(pipeline, corruption, 3)
     assert source == "generated"
@@ -225,47 +227,15 @@ def test_a_corrupted_test_split_is_like_the_clean_one(
         assert abs(correlation) < 0.2
 
 
-def images_of(batches):
-    return np.concatenate([images for images, _ in batches])
-
-
 def test_noise_depends_on_the_seed_and_not_on_the_batch_size(make_pipeline):
     large, small = make_pipeline(batch_size=10), make_pipeline(batch_size=3)
     first, _ = corrupted_test(large, "shot_noise", 4)
     second, _ = corrupted_test(small, "shot_noise", 4)
     other, _ = corrupted_test(small, "shot_noise", 4, seed=1)
     assert [len(labels) for _, labels in second] == [3, 3, 3, 1]
-    np.testing.assert_array_equal(images_of(first), images_of(second))
-    assert (images_of(second) != images_of(other)).any()
-    np.testing.assert_array_equal(images_of(second), images_of(second))
-
-
-class TinyColoursCorrupted(tfds.core.GeneratorBasedBuilder):
-    """Four black images, the test split of each corruption."""
-
-    VERSION = tfds.core.Version("1.0.0")
-    BUILDER_CONFIGS = [
-        tfds.core.BuilderConfig(name=name) for name in ("contrast_2", "fog_3")
-    ]
-
-    def _info(self):
-        return tfds.core.DatasetInfo(
-            builder=self,
-            features=tfds.features.FeaturesDict(
-                {
-                    "image": tfds.features.Image(shape=(6, 5, 3)),
-                    "label": tfds.features.ClassLabel(num_classes=4),
-                }
-            ),
-        )
-
-    def _split_generators(self, dl_manager):
-        return {"test": self._generate_examples()}
-
-    def _generate_examples(self):
-        for index in range(4):
-            image = np.zeros((6, 5, 3), np.uint8)
-            yield index, {"image": image, "label": index}
+    np.testing.assert_array_equal(collect(first)[0], collect(second)[0])
+    assert (collect(second)[0] != collect(other)[0]).any()
+    np.testing.assert_array_equal(collect(second)[0], collect(second)[0])
 
 
 def test_a_prepared_corrupted_set_is_read_instead(tiny_dir, tmp_path):
@@ -282,7 +252,7 @@ def test_a_prepared_corrupted_set_is_read_instead(tiny_dir, tmp_path):
         config = f"{corruption}_{severity}"
         assert source == f"tiny_colours_corrupted/{config}/1.0.0"
         black = -np.array(pipeline.mean) / np.array(pipeline.deviation)
-        images = images_of(batches)
+        images = collect(batches)[0]
         assert images.shape == (4, 6, 5, 3)
         np.testing.assert_allclose(
             images, np.broadcast_to(black, images.shape), rtol=1e-5
@@ -294,7 +264,7 @@ def test_a_prepared_corrupted_set_is_read_instead(tiny_dir, tmp_path):
     other_split = dataclasses.replace(pipeline, test_split="train[:5]")
     batches, source = corrupted_test(other_split, "contrast", 2)
     assert source == "generated"
-    assert len(images_of(batches)) == 5
+    assert len(collect(batches)[0]) == 5
 
 
 def test_photos_are_corrupted_as_the_test_looks_at_them(make_photos):
