@@ -11,11 +11,12 @@ from keras_superweights.sharing import Independent
 from keras_superweights.sharing import Shapeshifter
 from keras_superweights.sharing import SuperWeights
 from keras_superweights.sharing.clusters import Cluster
+from tests.figures.reading import members_of
+from tests.figures.reading import right_of
+from tests.figures.reading import texts
 
 
-def test_members_are_rows_of_kernels_in_the_colours_of_their_clusters(
-    texts, members_of
-):
+def test_members_are_rows_of_kernels_in_the_colours_of_their_clusters():
     depths = (3, 5)
     members = members_of(*depths)
     # Not in the order of their first kernels.
@@ -53,7 +54,7 @@ def test_members_are_rows_of_kernels_in_the_colours_of_their_clusters(
     ]
 
 
-def test_the_title_lies_inside_the_figure(members_of):
+def test_the_title_lies_inside_the_figure():
     clusters = [Cluster("all", tuple(range(9))), Cluster("one", (9,))]
     allocation = SuperWeights().allocate_clusters(
         members_of(10), 10**5, clusters
@@ -64,7 +65,7 @@ def test_the_title_lies_inside_the_figure(members_of):
     assert title.x0 > 0 and title.x1 < figure.bbox.width
 
 
-def test_colours_of_many_clusters_are_all_different(members_of):
+def test_colours_of_many_clusters_are_all_different():
     allocation = SuperWeights(clusters="position").allocate(
         members_of(50, 50), 10**5
     )
@@ -75,7 +76,7 @@ def test_colours_of_many_clusters_are_all_different(members_of):
 
 
 @pytest.mark.parametrize("depths", [(51, 20), (130, 130, 77)])
-def test_deep_members_go_on_below(depths, texts, members_of):
+def test_deep_members_go_on_below(depths):
     allocation = SuperWeights(clusters="position").allocate(
         members_of(*depths), 10**5
     )
@@ -95,9 +96,7 @@ def test_deep_members_go_on_below(depths, texts, members_of):
 
 
 @pytest.mark.parametrize("seed", range(8))
-def test_the_kernels_of_a_network_say_how_they_read_their_store(
-    seed, texts, right_of
-):
+def test_the_kernels_of_a_network_say_how_they_read_their_store(seed):
     draw = np.random.default_rng(seed)
     sides = draw.integers(2, 30, 12).tolist()
     kernels = tuple(
@@ -142,7 +141,7 @@ def test_the_kernels_of_a_network_say_how_they_read_their_store(
     ]
 
 
-def test_one_store_needs_no_numbers(texts):
+def test_one_store_needs_no_numbers():
     kernels = tuple(KernelSpec(0, f"l{i}", (3, 3 + i)) for i in range(4))
     allocation = Shapeshifter().allocate([MemberSpec("net", kernels, 5)], 60)
     figure = figures.cluster_membership(allocation)
@@ -150,7 +149,7 @@ def test_one_store_needs_no_numbers(texts):
     assert figure.get_suptitle() == "4 kernels in one cluster, 0"
 
 
-def test_kernels_that_share_nothing_say_so(right_of, members_of):
+def test_kernels_that_share_nothing_say_so():
     figure = figures.cluster_membership(
         Independent().allocate(members_of(3), 10**5)
     )
@@ -159,7 +158,7 @@ def test_kernels_that_share_nothing_say_so(right_of, members_of):
     assert figure.legends == []
 
 
-def test_kernels_of_several_pieces_say_how_many(right_of):
+def test_kernels_of_several_pieces_say_how_many():
     kernels = tuple(
         KernelSpec(0, f"l{i}", (3, 3, 4, 4 + 4 * (i > 1))) for i in range(4)
     )
@@ -179,7 +178,7 @@ def test_kernels_of_several_pieces_say_how_many(right_of):
     )
 
 
-def test_a_kernel_that_several_layers_are_is_one_template(members_of):
+def test_a_kernel_that_several_layers_are_is_one_template():
     allocation = HardSharing().allocate(members_of(4), 10**5)
     (axis,) = figures.cluster_membership(allocation).axes
     shared = {k for cluster in allocation.clusters for k in cluster}
@@ -189,7 +188,7 @@ def test_a_kernel_that_several_layers_are_is_one_template(members_of):
 
 
 @pytest.mark.parametrize(("depth", "columns"), [(60, 1), (61, 2), (300, 3)])
-def test_a_deep_network_goes_on_beside(depth, columns, texts, members_of):
+def test_a_deep_network_goes_on_beside(depth, columns):
     allocation = Shapeshifter().allocate(members_of(depth), 10**4)
     figure = figures.cluster_membership(allocation)
     assert len(figure.axes) == columns

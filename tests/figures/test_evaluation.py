@@ -5,9 +5,12 @@ import pytest
 
 from keras_superweights import figures
 from keras_superweights import metrics
+from tests.figures.reading import legend_of
+from tests.figures.reading import line
+from tests.figures.reading import overlaps
 
 
-def test_reliability_shows_the_bins_and_the_error(legend_of, line, overlaps):
+def test_reliability_shows_the_bins_and_the_error():
     generator = np.random.default_rng(1)
     logits = generator.normal(size=(1, 200, 4)) * 2
     probabilities = metrics.ensemble_probabilities(logits)
@@ -44,7 +47,7 @@ def test_reliability_shows_the_bins_and_the_error(legend_of, line, overlaps):
     assert overlaps(figure) == []
 
 
-def test_the_interpolation_curve_shows_every_point(overlaps):
+def test_the_interpolation_curve_shows_every_point():
     points = [
         {"position": position, "accuracy": accuracy, "nll": nll}
         for position, accuracy, nll in [
@@ -87,7 +90,7 @@ def corruption_report(names, severities, num_members):
 
 
 @pytest.mark.parametrize("num_members", [1, 3])
-def test_corruption_curves_are_means_by_severity(num_members, line, legend_of):
+def test_corruption_curves_are_means_by_severity(num_members):
     names = ["shot_noise", "fog"]
     report = corruption_report(names, [5, 1, 3], num_members)
     rows = report["corruptions"]

@@ -9,9 +9,12 @@ from keras_superweights.sharing import Independent
 from keras_superweights.sharing import MixtureEnsembles
 from keras_superweights.sharing import Shapeshifter
 from keras_superweights.sharing import SuperWeights
+from tests.figures.reading import members_of
+from tests.figures.reading import right_of
+from tests.figures.reading import texts
 
 
-def test_the_bars_of_an_allocation_add_up_to_its_parameters(texts, right_of):
+def test_the_bars_of_an_allocation_add_up_to_its_parameters():
     kernels = tuple(
         KernelSpec(0, f"layer{index}", (3, 3, 8, 8)) for index in range(3)
     ) + (KernelSpec(0, "wide", (3, 3, 8, 16)),)
@@ -45,7 +48,7 @@ def test_the_bars_of_an_allocation_add_up_to_its_parameters(texts, right_of):
         assert labels["rest of the members"] == "500 scalars"
 
 
-def test_labels_of_bars_stand_beside_the_axis(right_of, members_of):
+def test_labels_of_bars_stand_beside_the_axis():
     rule = SuperWeights(clusters="position")
     allocation = rule.allocate(members_of(9, 9), 2_000)
     figure = figures.allocation_bars(allocation)
@@ -61,7 +64,7 @@ def test_labels_of_bars_stand_beside_the_axis(right_of, members_of):
         assert label == f"{'1 template' if one else '2 templates'}, 2 kernels"
 
 
-def test_the_smallest_of_very_many_banks_are_one_bar(texts):
+def test_the_smallest_of_very_many_banks_are_one_bar():
     members = [
         MemberSpec(
             f"net{m}",

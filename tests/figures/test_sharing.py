@@ -5,6 +5,7 @@ import pytest
 from matplotlib.patches import Rectangle
 
 from keras_superweights import figures
+from tests.figures.reading import texts
 
 
 def cells(axis):
@@ -14,7 +15,7 @@ def cells(axis):
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_similarities_are_plotted_group_by_group(seed, texts):
+def test_similarities_are_plotted_group_by_group(seed):
     draw = np.random.default_rng(seed)
     count = draw.integers(2, 12).item()
     similarity = draw.uniform(-1, 1, (count, count))
@@ -55,7 +56,7 @@ def test_similarities_are_plotted_group_by_group(seed, texts):
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_coefficients_are_plotted_block_by_block(seed, texts):
+def test_coefficients_are_plotted_block_by_block(seed):
     draw = np.random.default_rng(seed)
     count = draw.integers(1, 9).item()
     widths = draw.integers(1, 5, draw.integers(1, 4)).tolist()
@@ -106,7 +107,7 @@ def test_lines_part_rows_whose_templates_are_others(seed):
 
 
 @pytest.mark.parametrize("count", [100, 121, 500])
-def test_of_very_many_rows_evenly_spaced_ones_are_labelled(count, texts):
+def test_of_very_many_rows_evenly_spaced_ones_are_labelled(count):
     values = np.eye(count)
     names = [f"layer{index}" for index in range(count)]
     whole = [tuple(range(count))]

@@ -14,6 +14,7 @@ from keras_superweights.search.refinement import fit_clusters
 from keras_superweights.sharing import MixtureEnsembles
 from keras_superweights.sharing import Shapeshifter
 from keras_superweights.sharing import SuperWeights
+from tests.figures.reading import texts
 
 
 def rows_of(figure):
@@ -58,7 +59,7 @@ def refinement_of(draw, tau):
 
 
 @pytest.mark.parametrize("tau", [-1, 0.1, 0.7, 1])
-def test_every_similarity_stands_between_its_two_kernels(tau, texts):
+def test_every_similarity_stands_between_its_two_kernels(tau):
     rule, found = refinement_of(np.random.default_rng(3), tau)
     drawn = dict(tagged.search_figures(found))
     assert "allocation/clusters_before" in drawn
