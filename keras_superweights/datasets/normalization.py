@@ -14,7 +14,7 @@ CONSTANTS = {
 
 
 def measure(batches, num_channels):
-    """Returns `(mean, deviation)` of the pixels, tuples with a float per channel.
+    """Returns `(mean, deviation)` of the pixels, tuples of a float per channel.
 
     They are on the scale 0..1; batches are `(images, labels)`, images uint8.
     """

@@ -2,17 +2,10 @@
 
 import numpy as np
 
+from keras_superweights.figures import style
 from keras_superweights.figures.labels import clusters_as_formed
 from keras_superweights.figures.labels import counted
 from keras_superweights.figures.labels import kernel_names
-from keras_superweights.figures.style import GREY
-from keras_superweights.figures.style import INK
-from keras_superweights.figures.style import ROW
-from keras_superweights.figures.style import SMALL
-from keras_superweights.figures.style import beside
-from keras_superweights.figures.style import new_figure
-from keras_superweights.figures.style import shortened
-from keras_superweights.figures.style import tidy
 
 # The most kernels of a member in one row.
 MAX_ACROSS = 50
@@ -54,7 +47,7 @@ def cluster_membership(allocation):
     if ways - {""}:
         from matplotlib.patches import Patch
 
-        white = {"facecolor": GREY, "edgecolor": "white", "linewidth": 0}
+        white = {"facecolor": style.GREY, "edgecolor": "white", "linewidth": 0}
         figure.legend(
             handles=[
                 Patch(label=way, hatch=hatch, **white)
@@ -78,7 +71,7 @@ def _cells(allocation):
     # are often neighbours in the figure.
     hues = np.cumsum([len(cluster) > 1 for cluster in clusters]) * 0.618 % 1
     pale = 0.3 + 0.7 * colormaps["hsv"](hues)[:, :3]
-    cells = [(GREY, "", "")] * len(allocation.kernels)
+    cells = [(style.GREY, "", "")] * len(allocation.kernels)
     for number, (cluster, color) in enumerate(zip(clusters, pale, strict=True)):
         alone = len(cluster) == 1
         text = str(number) if len(clusters) > 1 else ""
@@ -86,7 +79,7 @@ def _cells(allocation):
             way = _way(allocation, kernel)
             plain = alone and way == "one template"
             hatch = "" if plain else HATCHES[way]
-            cells[kernel] = (GREY if alone else color, text, hatch)
+            cells[kernel] = (style.GREY if alone else color, text, hatch)
     return cells
 
 
@@ -143,7 +136,7 @@ def _members_as_rows(allocation, cells):
     lines = -(-longest // MAX_ACROSS) or 1
     across = -(-longest // lines)
     rows = len(allocation.members)
-    figure = new_figure(
+    figure = style.new_figure(
         max(6.0, 2.4 + 0.24 * across), 1.3 + lines * (0.3 + 0.45 * rows)
     )
     axes = figure.subplots(lines, 1, squeeze=False)[:, 0]
@@ -154,13 +147,13 @@ def _members_as_rows(allocation, cells):
             _draw_cell(axes[line], left, row, next(cells), 0.94, 0.8)
     names = [f"{n}: {m.name}" for n, m in enumerate(allocation.members)]
     for line, axis in enumerate(axes):
-        axis.set_yticks(range(rows), shortened(names), fontsize="small")
+        axis.set_yticks(range(rows), style.shortened(names), fontsize="small")
         axis.set_ylim(rows - 0.5, -0.5)
         numbers = range(longest + 1)[line * across + 1 :][:across]
         centers = np.arange(len(numbers)) + 0.47
-        axis.set_xticks(centers, numbers, fontsize=SMALL)
+        axis.set_xticks(centers, numbers, fontsize=style.SMALL)
         axis.set_xlim(-0.1, across + 0.04)
-        tidy(axis)
+        style.tidy(axis)
         axis.grid(visible=False, axis="y")
     axes[-1].set_xlabel("shareable kernel, in order of depth")
     return figure
@@ -170,17 +163,17 @@ def _kernels_as_rows(allocation, cells):
     count = len(cells)
     columns = min(MAX_COLUMNS, -(-count // MAX_DOWN) or 1)
     down = -(-count // columns)
-    figure = new_figure(4.8 * columns, 1.2 + ROW * max(down, 3))
-    names = shortened(kernel_names(allocation))
+    figure = style.new_figure(4.8 * columns, 1.2 + style.ROW * max(down, 3))
+    names = style.shortened(kernel_names(allocation))
     axes = figure.subplots(1, columns, squeeze=False)[0]
     for column, axis in enumerate(axes):
         kernels = range(count)[column * down : (column + 1) * down]
         for row, kernel in enumerate(kernels):
             _draw_cell(axis, 0, row, cells[kernel], 1, 0.86)
         rows = range(len(kernels))
-        axis.set_yticks(rows, [names[k] for k in kernels], fontsize=SMALL)
+        axis.set_yticks(rows, [names[k] for k in kernels], fontsize=style.SMALL)
         made_of = [_made_of(allocation, k) for k in kernels]
-        beside(axis, rows, made_of, fontsize=SMALL)
+        style.beside(axis, rows, made_of, fontsize=style.SMALL)
         axis.set(xticks=[], xlim=(0, 1), ylim=(max(down, 3) - 0.5, -0.5))
         axis.spines[:].set_visible(False)
         axis.tick_params(length=0)
@@ -191,8 +184,8 @@ def _draw_cell(axis, left, row, cell, width, height):
     from matplotlib.colors import to_rgb
 
     color, number, hatch = cell
-    style = {"color": [color], "edgecolor": "white", "linewidth": 0}
-    axis.barh(row, width, height, left, hatch=hatch, **style)
+    look = {"color": [color], "edgecolor": "white", "linewidth": 0}
+    axis.barh(row, width, height, left, hatch=hatch, **look)
     red, green, blue = to_rgb(color)
     bright = 0.3 * red + 0.59 * green + 0.11 * blue > 0.45
     axis.text(
@@ -201,8 +194,8 @@ def _draw_cell(axis, left, row, cell, width, height):
         number,
         ha="center",
         va="center",
-        fontsize=SMALL,
-        color=INK if bright else "white",
+        fontsize=style.SMALL,
+        color=style.INK if bright else "white",
         # Hatching ends around it.
         bbox={"facecolor": color, "edgecolor": "none", "pad": 1.0},
     )

@@ -2,15 +2,7 @@
 
 import numpy as np
 
-from keras_superweights.figures.style import BLUE
-from keras_superweights.figures.style import GREY
-from keras_superweights.figures.style import INK
-from keras_superweights.figures.style import METRIC_LABELS
-from keras_superweights.figures.style import RED
-from keras_superweights.figures.style import curve_color
-from keras_superweights.figures.style import legend_beside
-from keras_superweights.figures.style import new_figure
-from keras_superweights.figures.style import tidy
+from keras_superweights.figures import style
 from keras_superweights.metrics.calibration import calibration_bins
 from keras_superweights.metrics.calibration import expected_calibration_error
 
@@ -42,19 +34,21 @@ def reliability(probabilities, labels, num_bins=15):
     error = expected_calibration_error(probabilities, labels, num_bins)
     occupied = bins["fraction"] > 0
 
-    figure = new_figure(4.6, 5.4)
+    figure = style.new_figure(4.6, 5.4)
     above, below = figure.subplots(
         2, 1, sharex=True, gridspec_kw={"height_ratios": [3, 1]}
     )
     figure.get_layout_engine().set(hspace=0.08)
     bar = {"width": 1 / num_bins, "align": "edge", "edgecolor": "white"}
     left = bins["edges"][:-1]
-    above.bar(left, bins["accuracy"], color=BLUE, label="accuracy", **bar)
-    above.plot([0, 1], [0, 1], color=INK, linestyle="--", label="calibrated")
+    above.bar(left, bins["accuracy"], color=style.BLUE, label="accuracy", **bar)
+    above.plot(
+        [0, 1], [0, 1], color=style.INK, linestyle="--", label="calibrated"
+    )
     above.plot(
         bins["confidence"][occupied],
         bins["accuracy"][occupied],
-        color=RED,
+        color=style.RED,
         linestyle="none",
         marker="o",
         markersize=4,
@@ -63,10 +57,10 @@ def reliability(probabilities, labels, num_bins=15):
     )
     above.set_title(f"ECE {error:.2%} ({num_bins} bins)", pad=10)
     above.set(ylabel="accuracy (fraction)", xlim=(0, 1), ylim=(0, 1))
-    below.bar(left, bins["fraction"], color=GREY, **bar)
+    below.bar(left, bins["fraction"], color=style.GREY, **bar)
     below.set(xlabel="confidence", ylabel="examples\n(fraction)")
-    tidy(above)
-    tidy(below)
+    style.tidy(above)
+    style.tidy(below)
     figure.legend(loc="outside lower center", ncols=3, frameon=False)
     return figure
 
@@ -94,21 +88,23 @@ def interpolation_curve(points, first="first", second="second"):
             "`points` must hold at least the two members themselves. "
             f"Received: {len(points)} points."
         )
-    figure = new_figure(8.4, 3.8)
+    figure = style.new_figure(8.4, 3.8)
     figure.suptitle("Linear interpolation between two members")
     positions = [point["position"] for point in points]
     for axis, metric in zip(
         figure.subplots(1, 2), ("accuracy", "nll"), strict=True
     ):
         values = [point[metric] for point in points]
-        axis.plot(positions, values, color=BLUE, marker="o", clip_on=False)
+        axis.plot(
+            positions, values, color=style.BLUE, marker="o", clip_on=False
+        )
         axis.set(
             xlabel=f"position (0: {first}, 1: {second})",
-            ylabel=METRIC_LABELS[metric],
+            ylabel=style.METRIC_LABELS[metric],
             xlim=(0, 1),
             ylim=(0, 1 if metric == "accuracy" else None),
         )
-        tidy(axis)
+        style.tidy(axis)
     return figure
 
 
@@ -130,7 +126,7 @@ def corruption_curves(report):
     severities = sorted({row["severity"] for row in rows})
     names = list(dict.fromkeys(row["corruption"] for row in rows))
     num_members = len(report.get("members", ()))
-    figure = new_figure(14.4, 3.8)
+    figure = style.new_figure(14.4, 3.8)
     each, *both = figure.subplots(1, 3)
 
     for index, name in enumerate(names):
@@ -141,7 +137,7 @@ def corruption_curves(report):
         )
         each.plot(
             *zip(*values, strict=True),
-            color=curve_color(index),
+            color=style.curve_color(index),
             marker="o",
             label=name.replace("_", " "),
         )
@@ -151,13 +147,13 @@ def corruption_curves(report):
         (
             f"member {i}",
             [row["members"][i] for row in rows],
-            curve_color(i),
+            style.curve_color(i),
             1.1,
         )
         for i in range(num_members)
     ]
     whole = "ensemble" if num_members else "network"
-    curves.append((whole, rows, INK, 2.0))
+    curves.append((whole, rows, style.INK, 2.0))
     for axis, metric in zip(both, ("accuracy", "nll"), strict=True):
         for label, results, color, linewidth in curves:
             means = [
@@ -170,15 +166,17 @@ def corruption_curves(report):
                 )
                 for severity in severities
             ]
-            style = {"color": color, "linewidth": linewidth, "label": label}
-            axis.plot(severities, means, marker="o", **style)
+            look = {"color": color, "linewidth": linewidth, "label": label}
+            axis.plot(severities, means, marker="o", **look)
         axis.set_title("Mean over the corruptions", pad=10)
     for axis, metric in zip(
         (each, *both), ("accuracy", "accuracy", "nll"), strict=True
     ):
         axis.set(
-            xlabel="severity", ylabel=METRIC_LABELS[metric], xticks=severities
+            xlabel="severity",
+            ylabel=style.METRIC_LABELS[metric],
+            xticks=severities,
         )
-        legend_beside(axis)
-        tidy(axis)
+        style.legend_beside(axis)
+        style.tidy(axis)
     return figure

@@ -1,15 +1,10 @@
 """Bars of the parameters of an allocation."""
 
 from keras_superweights.allocation.table import transforms_by_noun
+from keras_superweights.figures import style
 from keras_superweights.figures.labels import clusters_as_formed
 from keras_superweights.figures.labels import counted
 from keras_superweights.figures.labels import readable_unit
-from keras_superweights.figures.style import BLUE
-from keras_superweights.figures.style import GREY
-from keras_superweights.figures.style import beside
-from keras_superweights.figures.style import new_figure
-from keras_superweights.figures.style import shortened
-from keras_superweights.figures.style import tidy
 
 # With more banks than these, the smallest are one bar.
 MAX_BANKS = 60
@@ -45,13 +40,13 @@ def allocation_bars(allocation):
     names, sizes, labels = zip(*bars, strict=True)
     divisor, unit = readable_unit(sizes, _UNITS)
 
-    figure = new_figure(7.2, 1.3 + 0.22 * len(bars))
+    figure = style.new_figure(7.2, 1.3 + 0.22 * len(bars))
     axis = figure.subplots()
     places = range(len(bars))
-    colors = [BLUE] * num_banks + [GREY] * (len(bars) - num_banks)
+    colors = [style.BLUE] * num_banks + [style.GREY] * (len(bars) - num_banks)
     axis.barh(places, [size / divisor for size in sizes], color=colors)
-    axis.set_yticks(places, shortened(names), fontsize="small")
-    beside(axis, places, labels, fontsize="small")
+    axis.set_yticks(places, style.shortened(names), fontsize="small")
+    style.beside(axis, places, labels, fontsize="small")
     axis.invert_yaxis()
     axis.margins(x=0.03, y=0.01)
     axis.set_xlabel(f"trainable scalars{unit}")
@@ -60,7 +55,7 @@ def allocation_bars(allocation):
         f"{allocation.num_params:,} trainable scalars in a budget of "
         f"{allocation.budget_params:,}"
     )
-    tidy(axis)
+    style.tidy(axis)
     axis.grid(visible=False, axis="y")
     return figure
 

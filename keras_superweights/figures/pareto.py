@@ -1,9 +1,8 @@
 """The quality of trained networks over their parameters."""
 
+from keras_superweights.figures import style
 from keras_superweights.figures.points import draw_front
 from keras_superweights.figures.points import label_front
-from keras_superweights.figures.style import METRIC_LABELS
-from keras_superweights.figures.style import new_figure
 from keras_superweights.metrics.evaluation import best_within
 
 
@@ -26,7 +25,7 @@ def pareto_front(points, subject="trial"):
         raise ValueError(
             "`points` must hold at least one network. Received: an empty list."
         )
-    figure = new_figure(10.0, 4.4)
+    figure = style.new_figure(10.0, 4.4)
     axes = figure.subplots(1, 2)
     for axis, quality in zip(axes, ("accuracy", "nll"), strict=True):
         _draw(axis, points, quality, subject)
@@ -50,7 +49,7 @@ def _draw(axis, points, quality, subject):
     )
     better = "higher" if quality == "accuracy" else "lower"
     axis.set_title(f"{better} is better", pad=10)
-    axis.set(xlabel="trained parameters", ylabel=METRIC_LABELS[quality])
+    axis.set(xlabel="trained parameters", ylabel=style.METRIC_LABELS[quality])
     _scale(axis.xaxis, [point["parameters"] for point in points])
     label_front(axis, others, best, place_of, lambda p: str(p["name"]))
 

@@ -2,10 +2,7 @@
 
 import numpy as np
 
-from keras_superweights.figures.style import BLUE
-from keras_superweights.figures.style import GREY
-from keras_superweights.figures.style import INK
-from keras_superweights.figures.style import tidy
+from keras_superweights.figures import style
 
 # With more points than these, only the best are labelled.
 MAX_LABELLED = 15
@@ -36,14 +33,12 @@ def draw_front(axis, points, best, place_of, legend):
         legend: The legend entries of the points and of the best ones.
     """
     if points:
-        style = {"color": GREY, "linestyle": "none", "label": legend[0]}
-        axis.plot(
-            *zip(*map(place_of, points), strict=True), marker="o", **style
-        )
-    style = {"color": BLUE, "drawstyle": "steps-post", "label": legend[1]}
-    axis.plot(*zip(*map(place_of, best), strict=True), marker="o", **style)
+        look = {"color": style.GREY, "linestyle": "none", "label": legend[0]}
+        axis.plot(*zip(*map(place_of, points), strict=True), marker="o", **look)
+    look = {"color": style.BLUE, "drawstyle": "steps-post", "label": legend[1]}
+    axis.plot(*zip(*map(place_of, best), strict=True), marker="o", **look)
     axis.margins(x=0.08, y=0.14)
-    tidy(axis)
+    style.tidy(axis)
 
 
 def label_front(axis, points, best, place_of, name_of):
@@ -84,7 +79,7 @@ def label_points(axis, names, places, num_best):
             place,
             xytext=(0, 0),
             textcoords="offset points",
-            color=INK,
+            color=style.INK,
             fontsize="medium" if best else "x-small",
             in_layout=False,
         )

@@ -1,13 +1,8 @@
 """How accuracy depends on a threshold or a budget."""
 
+from keras_superweights.figures import style
 from keras_superweights.figures.labels import FLOPS
 from keras_superweights.figures.labels import readable_unit
-from keras_superweights.figures.style import INK
-from keras_superweights.figures.style import METRIC_LABELS
-from keras_superweights.figures.style import curve_color
-from keras_superweights.figures.style import legend_beside
-from keras_superweights.figures.style import new_figure
-from keras_superweights.figures.style import tidy
 from keras_superweights.metrics.evaluation import pareto_frontier
 
 
@@ -38,17 +33,17 @@ def sensitivity_curves(runs, subject):
             "`runs` must hold at least one run, and all runs must have equally "
             f"many members. Received: {len(runs)} runs with {sorted(counts)}."
         )
-    figure = new_figure(12.0, 4.4)
+    figure = style.new_figure(12.0, 4.4)
     left, right = figure.subplots(1, 2)
     _draw_accuracies(left, runs)
     left.set_xlabel(subject)
     _draw_anytime(right, runs, subject)
     for axis in (left, right):
-        axis.set_ylabel(METRIC_LABELS["accuracy"])
+        axis.set_ylabel(style.METRIC_LABELS["accuracy"])
         axis.margins(y=0.1)
-        tidy(axis)
-    legend_beside(left)
-    legend_beside(right, title=subject)
+        style.tidy(axis)
+    style.legend_beside(left)
+    style.legend_beside(right, title=subject)
     return figure
 
 
@@ -59,7 +54,7 @@ def _draw_accuracies(axis, runs):
         axis.plot(
             places,
             [run["members"][index]["accuracy"] for run in runs],
-            color=curve_color(index),
+            color=style.curve_color(index),
             linewidth=1.1,
             marker="o",
             label=member.get("name", f"member {index}"),
@@ -67,7 +62,7 @@ def _draw_accuracies(axis, runs):
     axis.plot(
         places,
         [run["accuracy"] for run in runs],
-        color=INK,
+        color=style.INK,
         linewidth=2.0,
         marker="o",
         label="ensemble" if len(members) > 1 else "network",

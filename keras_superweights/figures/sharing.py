@@ -2,13 +2,7 @@
 
 import numpy as np
 
-from keras_superweights.figures.style import INK
-from keras_superweights.figures.style import MAX_ROWS
-from keras_superweights.figures.style import ROW
-from keras_superweights.figures.style import SMALL
-from keras_superweights.figures.style import labelled_rows
-from keras_superweights.figures.style import new_figure
-from keras_superweights.figures.style import shortened
+from keras_superweights.figures import style
 
 
 def similarity_matrix(similarity, names, groups, threshold, title):
@@ -28,26 +22,26 @@ def similarity_matrix(similarity, names, groups, threshold, title):
 
     order = [index for group in groups for index in group]
     count = len(order)
-    side = max(3.0, ROW * min(count, MAX_ROWS))
-    figure = new_figure(side + 2.8, side + 1.9)
+    side = max(3.0, style.ROW * min(count, style.MAX_ROWS))
+    figure = style.new_figure(side + 2.8, side + 1.9)
     axis = figure.subplots()
     cells = np.asarray(similarity)[np.ix_(order, order)]
     image = axis.imshow(cells, cmap="RdBu_r", vmin=-1, vmax=1)
     start = -0.5
-    frame = {"fill": False, "edgecolor": INK, "linewidth": 1.4}
+    frame = {"fill": False, "edgecolor": style.INK, "linewidth": 1.4}
     for size in map(len, groups):
         corner = (start, start)
         axis.add_patch(Rectangle(corner, size, size, clip_on=False, **frame))
         start += size
-    short = shortened(names)
-    places = labelled_rows(count)
+    short = style.shortened(names)
+    places = style.labelled_rows(count)
     labels = [short[order[place]] for place in places]
-    axis.set_xticks(places, labels, rotation=90, fontsize=SMALL)
-    axis.set_yticks(places, labels, fontsize=SMALL)
+    axis.set_xticks(places, labels, rotation=90, fontsize=style.SMALL)
+    axis.set_yticks(places, labels, fontsize=style.SMALL)
     axis.set_title(title, pad=10)
     bar = figure.colorbar(image, ax=axis, shrink=0.8)
     bar.set_label("cosine of summed gradients")
-    bar.ax.axhline(threshold, color=INK, linewidth=2)
+    bar.ax.axhline(threshold, color=style.INK, linewidth=2)
     bar.ax.annotate(
         f"{threshold:g}",
         (0, threshold),
@@ -80,9 +74,9 @@ def coefficient_matrix(blocks, names, title, parts=()):
     coefficients = np.concatenate([np.asarray(b) for b in blocks], axis=1)
     count, columns = coefficients.shape
     limit = max(float(np.nanmax(np.abs(coefficients))), 1e-8)
-    figure = new_figure(
+    figure = style.new_figure(
         max(4.6, 3.4 + 0.18 * columns),
-        max(2.4, 1.7 + ROW * min(count, MAX_ROWS)),
+        max(2.4, 1.7 + style.ROW * min(count, style.MAX_ROWS)),
     )
     axis = figure.subplots()
     axis.set_facecolor("#e3e3e3")
@@ -91,14 +85,14 @@ def coefficient_matrix(blocks, names, title, parts=()):
     )
     widths = [len(np.transpose(block)) for block in blocks]
     for end in np.cumsum(widths)[:-1]:
-        axis.axvline(end - 0.5, color=INK, linewidth=1.4)
+        axis.axvline(end - 0.5, color=style.INK, linewidth=1.4)
     for end in np.cumsum(parts)[:-1]:
-        axis.axhline(end - 0.5, color=INK, linewidth=0.8)
-    short = shortened(names)
-    places = labelled_rows(count)
-    axis.set_yticks(places, [short[p] for p in places], fontsize=SMALL)
+        axis.axhline(end - 0.5, color=style.INK, linewidth=0.8)
+    short = style.shortened(names)
+    places = style.labelled_rows(count)
+    axis.set_yticks(places, [short[p] for p in places], fontsize=style.SMALL)
     numbers = [number for width in widths for number in range(width)]
-    axis.set_xticks(range(columns), numbers, fontsize=SMALL)
+    axis.set_xticks(range(columns), numbers, fontsize=style.SMALL)
     label = "template"
     if len(widths) > 1:
         label += ", one block per SuperWeight"

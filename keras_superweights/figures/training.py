@@ -2,12 +2,8 @@
 
 import numpy as np
 
+from keras_superweights.figures import style
 from keras_superweights.figures.labels import counted
-from keras_superweights.figures.style import INK
-from keras_superweights.figures.style import curve_color
-from keras_superweights.figures.style import legend_beside
-from keras_superweights.figures.style import new_figure
-from keras_superweights.figures.style import tidy
 
 
 def training_curves(history):
@@ -47,7 +43,7 @@ def training_curves(history):
             f"Received: lengths {lengths}."
         )
 
-    figure = new_figure(4.6 * len(panels) + 1.2, 3.8)
+    figure = style.new_figure(4.6 * len(panels) + 1.2, 3.8)
     axes = figure.subplots(1, len(panels), squeeze=False)[0]
     for axis, (quantity, names) in zip(axes, panels.items(), strict=True):
         _draw_series(axis, history, names, quantity)
@@ -70,7 +66,9 @@ def _draw_series(axis, history, names, quantity):
         axis.plot(
             np.arange(1, len(history[name]) + 1),
             history[name],
-            color=curve_color(members.index(subject)) if subject else INK,
+            color=style.curve_color(members.index(subject))
+            if subject
+            else style.INK,
             linestyle="-" if name.startswith("val_") else "--",
             linewidth=1.1 if subject else 2.0,
             zorder=2 if subject else 3,
@@ -83,10 +81,10 @@ def _draw_series(axis, history, names, quantity):
         _cut_peaks(axis, [history[name] for name in names])
     axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     if len(subjects) > 1:
-        legend_beside(axis)
+        style.legend_beside(axis)
     else:
         axis.legend(frameon=False, fontsize="small")
-    tidy(axis)
+    style.tidy(axis)
 
 
 def _cut_peaks(axis, curves):
