@@ -48,11 +48,8 @@ def draw(num_examples, image_shape, pad, key):
 def pad_and_crop(images, corners, pad):
     """Adds a border of `pad` black pixels and cuts the original size out.
 
-    Args:
-        images: tensor `(b, height, width, channels)`.
-        corners: int32 tensor `(b, 2)`, the upper left corner of each crop in
-            the padded image, from 0 to `2 * pad`.
-        pad: int, pixels added on each side.
+    Images are `(b, height, width, channels)`; corners, int32 `(b, 2)`, are the
+    upper left ones of the crops in the padded images, from 0 to `2 * pad`.
     """
     height, width = images.shape[1:3]
     images = tf.pad(images, [[0, 0], [pad, pad], [pad, pad], [0, 0]])
@@ -73,14 +70,11 @@ def flip(images, flips):
 def cutout(images, centres, size):
     """Sets a square of `size` pixels per side to zero, in all channels.
 
-    The square starts at `centre - size // 2`; what lies outside of the image is
-    dropped, as in [DeVries & Taylor, 2017](https://arxiv.org/abs/1708.04552),
-    section 3. On normalised images zero is the mean colour.
-
-    Args:
-        images: float tensor `(b, height, width, channels)`.
-        centres: int32 tensor `(b, 2)`, row and column.
-        size: int.
+    The square of an image, `(b, height, width, channels)`, starts at
+    `centre - size // 2`, with int32 centres `(b, 2)`, row and column; what lies
+    outside of the image is dropped, as in
+    [DeVries & Taylor, 2017](https://arxiv.org/abs/1708.04552), section 3. On
+    normalised images zero is the mean colour.
     """
 
     def covered(centre, length):  # (b,), int -> (b, length)

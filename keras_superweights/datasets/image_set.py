@@ -28,7 +28,9 @@ class ImageSet:
         self._builder = prepared.open_builder(name, data_dir)
         self._label = label
         self._size = size
-        self._examples = functools.cache(self._open)
+        self._examples = functools.cache(
+            lambda split: open_examples(self._builder, split, label)
+        )
         self._check_features()
 
     @property
@@ -81,14 +83,9 @@ class ImageSet:
     def random_crops(self, split, batches):
         """Reads batches of Inception crops.
 
-        Args:
-            split: str.
-            batches: `tf.data.Dataset` of `(indices, draws, *more)`: the
-                examples of a batch, int64 `(b,)`, and their `augment.Draws`.
-
-        Returns:
-            A `tf.data.Dataset` of `(images, labels, draws, *more)`: uint8
-            `(b, *image_shape)` and int64 `(b,)`.
+        Maps elements `(indices, draws, *more)`, with examples int64 `(b,)` and
+        their `augment.Draws`, to `(images, labels, draws, *more)`: uint8
+        `(b, *image_shape)` and int64 `(b,)`.
         """
         examples = self._examples(split)
 
@@ -160,9 +157,6 @@ class ImageSet:
                 "Use more examples or drop the channel."
             )
         return found
-
-    def _open(self, split):
-        return open_examples(self._builder, split, self._label)
 
     def _check_features(self):
         import tensorflow_datasets as tfds

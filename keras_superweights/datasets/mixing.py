@@ -49,13 +49,8 @@ def mix(images, labels, drawn):
     box that lies partly outside of the image is cropped. Labels are mixed with
     the same weights; for CutMix, those of the visible areas.
 
-    Args:
-        images: float tensor `(b + 1, height, width, channels)`.
-        labels: float tensor `(b + 1, num_classes)`.
-        drawn: `Mix` of the same `b + 1`.
-
-    Returns:
-        `(images, labels)` of the first `b` examples.
+    Takes `b + 1` float images `(height, width, channels)`, float labels
+    `(num_classes,)` and draws; returns the first `b` images and labels.
 
     References:
         - [1] [Zhang et al., 2018](https://arxiv.org/abs/1710.09412), section 2

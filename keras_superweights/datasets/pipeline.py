@@ -207,10 +207,7 @@ class ImagePipeline:
             .apply(tf.data.experimental.assert_cardinality(num_batches))
         )
         read = self._set.random_crops if self.crop else self._set.whole
-        images = read(self.train_split, batches)
-        return images.map(
-            make_batch, tf.data.AUTOTUNE, deterministic=True
-        ).prefetch(tf.data.AUTOTUNE)
+        return _finish(read(self.train_split, batches), make_batch)
 
     def test(self, num_shards=1, shard=0):
         """Returns all batches of the test split, in order.
@@ -222,7 +219,7 @@ class ImagePipeline:
         Raises:
             ValueError: if there are fewer examples than shards.
         """
-        return self._finish(self.test_pixels(num_shards, shard))
+        return _finish(self.test_pixels(num_shards, shard), self.to_inputs)
 
     def test_pixels(self, num_shards=1, shard=0):
         """Returns `test()` before normalisation: uint8 images, int64 labels."""
@@ -251,9 +248,8 @@ class ImagePipeline:
                 f"Received: validation_fraction={self.validation_fraction}."
             )
         _, held_out = self._parts
-        return self._finish(
-            self._pixels(self.train_split, held_out, num_shards, shard)
-        )
+        pixels = self._pixels(self.train_split, held_out, num_shards, shard)
+        return _finish(pixels, self.to_inputs)
 
     def measured(self, num_shards=1, shard=0):
         """Returns the batches to evaluate a training run on, and their name.
@@ -354,12 +350,12 @@ class ImagePipeline:
             split, indices, self.batch_size, num_shards, shard
         )
 
-    def _finish(self, pixels):
-        return pixels.map(
-            self.to_inputs, tf.data.AUTOTUNE, deterministic=True
-        ).prefetch(tf.data.AUTOTUNE)
-
     def _encode_labels(self, labels, smoothing):
         if not (self._mixes or self.label_smoothing):
             return labels
         return augment.smooth_labels(labels, self.num_classes, smoothing)
+
+
+def _finish(batches, function):
+    mapped = batches.map(function, tf.data.AUTOTUNE, deterministic=True)
+    return mapped.prefetch(tf.data.AUTOTUNE)

@@ -1,5 +1,7 @@
 """Calibration, interpolation between members, and corrupted images."""
 
+import collections
+
 import numpy as np
 
 from keras_superweights.figures import style
@@ -123,59 +125,48 @@ def corruption_curves(report):
           Search (SWN), supplement, section 3.3 and table 1
     """
     rows = report["corruptions"]
-    severities = sorted({row["severity"] for row in rows})
-    names = list(dict.fromkeys(row["corruption"] for row in rows))
+    names = dict.fromkeys(row["corruption"] for row in rows)
     num_members = len(report.get("members", ()))
-    figure = style.new_figure(14.4, 3.8)
-    each, *both = figure.subplots(1, 3)
-
-    for index, name in enumerate(names):
-        values = sorted(
-            (row["severity"], row["accuracy"])
-            for row in rows
-            if row["corruption"] == name
-        )
-        each.plot(
-            *zip(*values, strict=True),
-            color=style.curve_color(index),
-            marker="o",
-            label=name.replace("_", " "),
-        )
-    each.set_title("Each corruption, whole network", pad=10)
-
-    curves = [
-        (
-            f"member {i}",
-            [row["members"][i] for row in rows],
-            style.curve_color(i),
-            1.1,
-        )
-        for i in range(num_members)
-    ]
+    each = []
+    for i, name in enumerate(names):
+        of_name = [row for row in rows if row["corruption"] == name]
+        label = name.replace("_", " ")
+        each.append((label, of_name, style.curve_color(i), 1.5))
+    means = []
+    for i in range(num_members):
+        of_member = [row | row["members"][i] for row in rows]
+        means.append((f"member {i}", of_member, style.curve_color(i), 1.1))
     whole = "ensemble" if num_members else "network"
-    curves.append((whole, rows, style.INK, 2.0))
-    for axis, metric in zip(both, ("accuracy", "nll"), strict=True):
-        for label, results, color, linewidth in curves:
-            means = [
-                np.mean(
-                    [
-                        result[metric]
-                        for row, result in zip(rows, results, strict=True)
-                        if row["severity"] == severity
-                    ]
-                )
-                for severity in severities
-            ]
-            look = {"color": color, "linewidth": linewidth, "label": label}
-            axis.plot(severities, means, marker="o", **look)
-        axis.set_title("Mean over the corruptions", pad=10)
-    for axis, metric in zip(
-        (each, *both), ("accuracy", "accuracy", "nll"), strict=True
+    means.append((whole, rows, style.INK, 2.0))
+
+    figure = style.new_figure(14.4, 3.8)
+    for axis, metric, curves in zip(
+        figure.subplots(1, 3),
+        ("accuracy", "accuracy", "nll"),
+        (each, means, means),
+        strict=True,
     ):
+        for label, results, color, linewidth in curves:
+            values = collections.defaultdict(list)
+            for result in results:
+                values[result["severity"]].append(result[metric])
+            severities = sorted(values)
+            axis.plot(
+                severities,
+                [np.mean(values[severity]) for severity in severities],
+                color=color,
+                linewidth=linewidth,
+                marker="o",
+                label=label,
+            )
+        title = "Mean over the corruptions"
+        if curves is each:
+            title = "Each corruption, whole network"
+        axis.set_title(title, pad=10)
         axis.set(
             xlabel="severity",
             ylabel=style.METRIC_LABELS[metric],
-            xticks=severities,
+            xticks=sorted({row["severity"] for row in rows}),
         )
         style.legend_beside(axis)
         style.tidy(axis)

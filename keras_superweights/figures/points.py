@@ -26,11 +26,8 @@ _SIDES = [
 def draw_front(axis, points, best, place_of, legend):
     """Draws points in grey, and the best ones in blue, joined by a staircase.
 
-    Args:
-        axis: A matplotlib axis.
-        points, best: Lists of points.
-        place_of: Function from a point to `(x, y)`.
-        legend: The legend entries of the points and of the best ones.
+    `place_of` maps a point to `(x, y)`; `legend` has the entries of the points
+    and of the best ones.
     """
     if points:
         look = {"color": style.GREY, "linestyle": "none", "label": legend[0]}
@@ -53,11 +50,8 @@ def label_front(axis, points, best, place_of, name_of):
 def label_points(axis, names, places, num_best):
     """Labels points, each on a side where the label covers nothing.
 
-    Args:
-        axis: The axis that all points are drawn on.
-        names: The labels.
-        places: Array `(points, 2)`, the `num_best` on the line first.
-        num_best: How many points have a label even if there is no room.
+    Of the places `(points, 2)`, the first `num_best` lie on the line and have a
+    label even if there is no room.
     """
     from matplotlib.path import Path
     from matplotlib.transforms import Bbox

@@ -48,11 +48,9 @@ def sensitivity_curves(runs, subject):
 
 
 def _draw_accuracies(axis, runs):
-    places = range(len(runs))
     members = runs[0]["members"]
     for index, member in enumerate(members):
         axis.plot(
-            places,
             [run["members"][index]["accuracy"] for run in runs],
             color=style.curve_color(index),
             linewidth=1.1,
@@ -60,14 +58,13 @@ def _draw_accuracies(axis, runs):
             label=member.get("name", f"member {index}"),
         )
     axis.plot(
-        places,
         [run["accuracy"] for run in runs],
         color=style.INK,
         linewidth=2.0,
         marker="o",
         label="ensemble" if len(members) > 1 else "network",
     )
-    axis.set_xticks(places, [run["label"] for run in runs])
+    axis.set_xticks(range(len(runs)), [run["label"] for run in runs])
     axis.set_xlim(-0.3, len(runs) - 0.7)
     axis.set_title("Ensemble and members", pad=10)
 

@@ -7,7 +7,7 @@ from keras_superweights.datasets import epoch_plan
 
 
 @pytest.mark.parametrize("fraction", [0.0, 0.1, 0.25, 0.5, 0.9])
-def test_a_split_is_parted_in_two_whatever_its_order(fraction):
+def test_a_split_is_divided_in_two_evenly(fraction):
     trained, held_out = epoch_plan.hold_out(1000, fraction)
     assert len(held_out) == 1000 * fraction
     assert sorted([*trained, *held_out]) == list(range(1000))

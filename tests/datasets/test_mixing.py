@@ -82,7 +82,7 @@ def test_weights_have_the_moments_of_beta(alpha, cut):
     assert abs(weights.var() - variance) < 5 * error
 
 
-def test_of_two_each_example_gets_one_with_its_own_alpha():
+def test_with_both_methods_each_example_gets_one_of_them():
     drawn = mixing.draw(20_000, 0.01, 100.0, key=[3, 4])
     cuts = drawn.cuts.numpy()
     assert abs(cuts.mean() - 0.5) < 5 * 0.5 / np.sqrt(len(cuts))

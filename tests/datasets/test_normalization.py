@@ -10,7 +10,7 @@ from tests.datasets.sets import tiny_examples
 
 
 @pytest.mark.parametrize("seed", range(8))
-def test_it_is_that_of_all_pixels(seed):
+def test_mean_and_deviation_agree_with_numpy(seed):
     draw = np.random.default_rng(seed)
     count, channels = draw.integers(1, 30), draw.integers(1, 5)
     shape = (count, *draw.integers(1, 7, 2), channels)

@@ -22,8 +22,7 @@ def test_test_split_comes_in_order_and_whole(make_pipeline):
 
 def test_sizes_are_those_of_the_set(make_pipeline):
     pipeline = make_pipeline(train_split="train[:21]", test_split="train[21:]")
-    assert pipeline.num_train == 21
-    assert pipeline.num_test == 19
+    assert (pipeline.num_train, pipeline.num_test) == (21, 19)
     assert pipeline.steps_per_epoch == 2
     assert pipeline.num_classes == 4
     assert pipeline.image_shape == (6, 5, 3)

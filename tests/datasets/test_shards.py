@@ -44,18 +44,15 @@ def test_the_shards_of_a_batch_are_the_batch(
     np.testing.assert_equal(joined(rows), collect(read(*arguments)))
 
 
-def test_what_is_measured_has_shards_too(make_pipeline):
-    for pipeline in (make_pipeline(), make_pipeline(validation_fraction=0.5)):
-        whole = (
-            pipeline.test()
-            if not pipeline.num_validation
-            else (pipeline.validation())
-        )
-        parts = [collect(pipeline.measured(2, i)[0])[1] for i in (0, 1)]
-        assert len(parts[0]) == len(parts[1])
-        labels = collect(whole)[1]
-        np.testing.assert_array_equal(parts[0][:4], labels[:4])
-        np.testing.assert_array_equal(parts[1][:4], labels[4:8])
+@pytest.mark.parametrize("fraction", [0.0, 0.5])
+def test_measured_batches_have_shards_too(make_pipeline, fraction):
+    pipeline = make_pipeline(validation_fraction=fraction)
+    _, labels = collect(pipeline.measured()[0])
+    for shard in (0, 1):
+        _, part = collect(pipeline.measured(2, shard)[0])
+        assert len(part) == len(labels) // 2
+        start = 4 * shard
+        np.testing.assert_array_equal(part[:4], labels[start : start + 4])
 
 
 @pytest.mark.parametrize(

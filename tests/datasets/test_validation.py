@@ -32,7 +32,7 @@ def test_a_validation_part_is_the_same_for_every_seed(make_pipeline, fraction):
     assert places[-1] - places[0] >= len(places) + 5
 
 
-def test_what_is_held_out_is_not_trained_on(make_pipeline):
+def test_held_out_examples_are_not_trained_on(make_pipeline):
     pipeline = make_pipeline(validation_fraction=0.4, batch_size=6)
     assert (pipeline.num_train, pipeline.steps_per_epoch) == (24, 4)
     trained = to_pixels(collect(pipeline.train(1))[0], pipeline)
@@ -46,7 +46,7 @@ def test_what_is_held_out_is_not_trained_on(make_pipeline):
     )
 
 
-def test_a_run_is_measured_on_what_is_held_out(make_pipeline):
+def test_a_run_is_measured_on_the_held_out_part(make_pipeline):
     pipeline = make_pipeline(test_split="test[2:]")
     batches, name = pipeline.measured()
     assert name == "test[2:]"

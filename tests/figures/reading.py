@@ -1,4 +1,4 @@
-"""What the tests look for in a figure."""
+"""Reads the texts, lines and cells of figures."""
 
 import matplotlib.text
 import numpy as np
@@ -68,6 +68,6 @@ def cells(axis):
 
 
 def members_of(*depths):
-    """Returns members with so many kernels of one shape each."""
+    """Returns members with that many kernels of one shape each."""
     shapes = [[(3, 3, 4, 4)] * depth for depth in depths]
     return builders.members(*shapes, other_params=5)

@@ -1,4 +1,4 @@
-"""The anytime curve: every subset where it belongs, and what it is."""
+"""The anytime curve: positions and labels of the subsets."""
 
 import itertools
 
@@ -80,7 +80,7 @@ def test_the_anytime_curve_can_show_the_time():
     assert labels_of(axis) == {"0": (2.5, 0.5), "1": (7.5, 0.4)}
 
 
-def test_of_many_subsets_only_the_best_are_labelled():
+def test_only_the_best_of_many_subsets_are_labelled():
     draw = np.random.default_rng(0)
     flops = draw.integers(1, 9, 5) * 10**6
     points = [

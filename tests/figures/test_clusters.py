@@ -1,4 +1,4 @@
-"""Who shares what: cells, colours and labels against the allocation."""
+"""Cells, colours and labels of clusters agree with the allocation."""
 
 import numpy as np
 import pytest
@@ -165,7 +165,7 @@ def test_kernels_of_several_superweights_say_how_many():
     )
 
 
-def test_a_kernel_that_several_layers_are_is_one_template():
+def test_a_hard_shared_kernel_is_one_template():
     allocation = HardSharing().allocate(members_of(4), 10**5)
     (axis,) = figures.cluster_membership(allocation).axes
     shared = {k for cluster in allocation.clusters for k in cluster}

@@ -1,4 +1,4 @@
-"""Calibration, cost and interpolation: what is plotted is what was given."""
+"""Calibration, interpolation and corruptions: figures show their data."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""What is called how: numbers of clusters, names of kernels."""
+"""Numbers of clusters and names of kernels."""
 
 import numpy as np
 import pytest
@@ -38,10 +38,10 @@ def names_of(*members):
     ],
     ids=str,
 )
-def test_what_all_layers_lie_in_is_not_said(paths, names):
+def test_common_parts_of_paths_are_left_out(paths, names):
     member = [(path, "kernel") for path in paths]
     assert names_of(member) == names
-    # The member is said where there are several.
+    # In an ensemble, the member's number comes first.
     assert names_of(member, member) == [
         f"{m}: {name}" for m in (0, 1) for name in names
     ]

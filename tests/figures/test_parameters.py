@@ -1,4 +1,4 @@
-"""Where the parameters are: bars and their labels against the allocation."""
+"""The bars of parameters and their labels agree with the allocation."""
 
 import pytest
 
@@ -38,7 +38,7 @@ def test_the_bars_of_an_allocation_add_up_to_its_parameters(rule):
     for name, bank in zip(names, allocation.banks, strict=False):
         assert name.endswith(f": {bank.name}")
     assert f"{allocation.budget_params:,}" in figure.get_suptitle()
-    # No bar without anything in it.
+    # No bar is empty.
     assert all(bar.get_width() > 0 for bar in axis.patches)
     private = sum(member.kernels[k].size for k in allocation.private_kernels)
     labels = dict(zip(names, right_of(axis), strict=True))

@@ -1,4 +1,4 @@
-"""The Pareto front: every network where it belongs, the best ones joined."""
+"""The Pareto front: positions and labels of networks, the best joined."""
 
 import numpy as np
 import pytest
@@ -59,7 +59,7 @@ def test_the_front_joins_what_no_smaller_network_beats(seed, count):
             sorted(map(tuple, line(axis, "other trial").get_xydata())),
             sorted(places[name] for name in places.keys() - best.keys()),
         )
-        # The front is labelled whatever the room; of many, only the front.
+        # The front is always labelled; of many networks, only the front.
         shown = {text.get_text(): text.xy for text in axis.texts}
         assert best.items() <= shown.items() <= places.items()
         assert count <= 15 or shown == best
@@ -69,7 +69,7 @@ def test_the_front_joins_what_no_smaller_network_beats(seed, count):
 @pytest.mark.parametrize(
     "low, high, scale", [(3e5, 5e5, "linear"), (1e5, 1e7, "log")]
 )
-def test_what_spans_orders_of_magnitude_has_a_log_scale(low, high, scale):
+def test_a_wide_range_has_a_log_scale(low, high, scale):
     figure = figures.pareto_front(points(0, 30, low, high), subject="network")
     figure.canvas.draw()
     for axis in figure.axes:

@@ -1,4 +1,4 @@
-"""How much depends on a value: accuracies over it, all anytime curves."""
+"""Accuracies and anytime curves of runs that differ in one value."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Similarities and coefficients: cells and frames against the data given."""
+"""Cells and frames of similarities and coefficients agree with the data."""
 
 import numpy as np
 import pytest
@@ -74,7 +74,7 @@ def test_coefficients_are_plotted_block_by_block(seed):
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_lines_part_rows_whose_templates_are_others(seed):
+def test_lines_separate_rows_with_different_templates(seed):
     draw = np.random.default_rng(seed)
     parts = draw.integers(1, 4, draw.integers(1, 6)).tolist()
     count = sum(parts)
@@ -90,7 +90,7 @@ def test_lines_part_rows_whose_templates_are_others(seed):
 
 
 @pytest.mark.parametrize("count", [100, 121, 500])
-def test_of_very_many_rows_evenly_spaced_ones_are_labelled(count):
+def test_evenly_spaced_rows_of_very_many_are_labelled(count):
     values = np.eye(count)
     names = [f"layer{index}" for index in range(count)]
     whole = [tuple(range(count))]

@@ -1,4 +1,4 @@
-"""What all figures have in common: nothing covers, nothing is cut off."""
+"""In all figures, no text is covered and nothing is cut off."""
 
 import itertools
 import sys
@@ -128,7 +128,7 @@ def test_every_text_can_be_read(case):
     draw, *arguments = HARD[case]
     figure = draw(*arguments)
     assert overlaps(figure) == []
-    # What were cut off would touch the border.
+    # Anything cut off would touch the border.
     pixels = np.asarray(figure.canvas.buffer_rgba())[..., :3]
     assert max(pixels.shape) < 2200
     for border in (pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]):

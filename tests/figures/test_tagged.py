@@ -24,7 +24,7 @@ def rows_of(figure):
 
 
 def refinement_of(draw, tau):
-    """A search whose clusters are in another order than their kernels."""
+    """A search whose clusters are not in the order of their kernels."""
     # 3x3 first, though 1x1 is the smaller window.
     square, dense = (3, 3, 4, 4), (5, 5)
     wide = [(3, 3, 4, 4 + 2 * member) for member in range(3)]
@@ -180,14 +180,14 @@ def test_rows_between_lines_mix_the_same_templates_of_a_store(mixing, budget):
         if templates[place] != templates[place + 1]
     ]
     assert lines == changes != []
-    # Those that mix the same ones are together.
+    # Rows with the same templates are together.
     assert len(changes) + 1 == len(set(templates))
     without = len(layers) - len(rows)
     told = f"{without} of its {len(layers)} kernels without"
     assert told in figure.get_suptitle()
 
 
-def test_of_many_clusters_the_largest_are_drawn():
+def test_the_largest_of_many_clusters_are_drawn():
     # One cluster per shape: two kernels of (5, w), six of (w, w), ...
     models = [member(*[w] * 4) for w in (*range(4, 19), 18)]
     network = ksw.SuperWeightNetwork(models, 1.0, MixtureEnsembles())
