@@ -5,12 +5,7 @@ import numbers
 
 
 def check_integer(name, value, minimum, maximum=None):
-    """Checks that a value is an integer between two limits, both included.
-
-    Raises:
-        TypeError: If it is not an integer.
-        ValueError: If it is out of range.
-    """
+    """Refuses a value that is not an integer from `minimum` to `maximum`."""
     if not isinstance(value, numbers.Integral) or isinstance(value, bool):
         raise TypeError(
             f"`{name}` must be an integer. Received: {name}={value!r}."
@@ -24,12 +19,7 @@ def check_integer(name, value, minimum, maximum=None):
 
 
 def check_number(name, value, below=math.inf):
-    """Checks that a value is a finite number, at least 0 and less than `below`.
-
-    Raises:
-        TypeError: If it is not a number.
-        ValueError: If it is out of range.
-    """
+    """Refuses a value that is not a finite number in `[0, below)`."""
     if not isinstance(value, numbers.Real) or isinstance(value, bool):
         raise TypeError(
             f"`{name}` must be a number. Received: {name}={value!r}."

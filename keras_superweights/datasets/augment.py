@@ -20,19 +20,10 @@ class Draws(typing.NamedTuple):
 
 
 def draw(num_examples, image_shape, pad, key):
-    """Draws all random numbers of one epoch, uniformly.
+    """Draws all random numbers of one epoch, uniformly, from the key `(2,)`.
 
     All are drawn, used or not, each kind from its own key: switching on one
-    augmentation does not change another.
-
-    Args:
-        num_examples: int, `n`.
-        image_shape: tuple `(height, width, ...)`.
-        pad: int, width in pixels of the border that `pad_and_crop` adds.
-        key: int tensor `(2,)`, a seed of `tf.random.stateless_uniform`.
-
-    Returns:
-        `Draws`.
+    augmentation does not change another. `pad` is that of `pad_and_crop`.
     """
     height, width = image_shape[:2]
     corner_key, flip_key, row_key, column_key, crop_key = tf.unstack(
@@ -55,16 +46,10 @@ def draw(num_examples, image_shape, pad, key):
 
 
 def pad_and_crop(images, corners, pad):
-    """Adds a border of zeros and cuts the original size out of it.
+    """Adds a border of `pad` black pixels and cuts the original size out.
 
-    Args:
-        images: tensor `(b, height, width, channels)`; zero is black.
-        corners: int32 tensor `(b, 2)`, the upper left corner of each crop in
-            the padded image, from 0 to `2 * pad`.
-        pad: int, pixels added on each side.
-
-    Returns:
-        A tensor like `images`.
+    Images are `(b, height, width, channels)`; corners, int32 `(b, 2)`, are the
+    upper left ones of the crops in the padded images, from 0 to `2 * pad`.
     """
     height, width = images.shape[1:3]
     images = tf.pad(images, [[0, 0], [pad, pad], [pad, pad], [0, 0]])
@@ -83,20 +68,13 @@ def flip(images, flips):
 
 
 def cutout(images, centres, size):
-    """Sets a square of each image to zero, in all channels.
+    """Sets a square of `size` pixels per side to zero, in all channels.
 
-    A square that lies partly outside of the image is cropped, as in
+    The square of an image, `(b, height, width, channels)`, starts at
+    `centre - size // 2`, with int32 centres `(b, 2)`, row and column; what lies
+    outside of the image is dropped, as in
     [DeVries & Taylor, 2017](https://arxiv.org/abs/1708.04552), section 3. On
     normalised images zero is the mean colour.
-
-    Args:
-        images: float tensor `(b, height, width, channels)`.
-        centres: int32 tensor `(b, 2)`, row and column. The square starts at
-            `centre - size // 2`.
-        size: int, the side in pixels.
-
-    Returns:
-        A tensor like `images`.
     """
 
     def covered(centre, length):  # (b,), int -> (b, length)
@@ -112,9 +90,8 @@ def cutout(images, centres, size):
 def normalize(images, mean, deviation):
     """Returns `(images / 255 - mean) / deviation`, float32, per channel.
 
-    Args:
-        images: uint8 tensor `(..., channels)`.
-        mean, deviation: floats, one per channel, on the scale 0..1.
+    Images are uint8; `mean` and `deviation` have one float per channel, on the
+    scale 0..1.
     """
     # One multiplication and one addition per pixel.
     scale = [1.0 / (255.0 * d) for d in deviation]
@@ -125,15 +102,8 @@ def normalize(images, mean, deviation):
 def smooth_labels(labels, num_classes, smoothing):
     """Returns `(1 - smoothing) * one_hot(labels) + smoothing / num_classes`.
 
+    The result is float32 `(b, num_classes)`; see
     [Szegedy et al., 2016](https://arxiv.org/abs/1512.00567), section 7.
-
-    Args:
-        labels: int tensor `(b,)`.
-        num_classes: int.
-        smoothing: float in [0, 1); 0 gives the plain one-hot vectors.
-
-    Returns:
-        A float32 tensor `(b, num_classes)`.
     """
     rest = smoothing / num_classes
     return tf.one_hot(labels, num_classes) * (1.0 - smoothing) + rest

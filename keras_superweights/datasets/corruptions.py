@@ -1,12 +1,11 @@
 """Corruptions of images at five severities, without a download.
 
-These are the corruptions of CIFAR-10-C [1] that need only the image. Kinds and
-strengths are the published ones for 32x32 images. The same numbers are used
-for every size, so blur and pixelation, which are measured in pixels, are
-harder on an 8x8 image. Three details differ: grey levels are rounded, not cut
-off; images may have any number of channels (JPEG: one or three); and the seed
-is the same at every severity, so a severer image has more of (nearly) the same
-noise.
+These are the corruptions of CIFAR-10-C [1] that need only the image, with the
+published strengths for 32x32 images. Blur and pixelation are measured in
+pixels, so they are harder on an 8x8 image. Three details differ: grey levels
+are rounded, not cut off; images may have any number of channels (JPEG: one or
+three); and all severities use the same seed, so a severer image has more of
+(nearly) the same noise.
 
 [1] Hendrycks & Dietterich, Benchmarking Neural Network Robustness to Common
 Corruptions and Perturbations (ICLR 2019), https://arxiv.org/abs/1903.12261,
@@ -106,10 +105,9 @@ def corrupted_test(pipeline, corruption, severity, seed=0):
         seed: Integer seed of generated noise. Defaults to 0.
 
     Returns:
-        `(batches, source)`: a `tf.data.Dataset` like `pipeline.test()`, with
-        the same normalisation, batch size and labels; and the full name of
-        the tfds set, or `"generated"`. The noise of an image depends neither
-        on the batch size nor on the order of the corruptions.
+        `(batches, source)`: a `tf.data.Dataset` like `pipeline.test()`, and the
+        full name of the tfds set, or `"generated"`. The noise of an image does
+        not depend on the batch size or the order of the corruptions.
 
     Raises:
         ValueError: If the corruption is neither in `CORRUPTIONS` nor

@@ -1,8 +1,8 @@
 """Crops that bring images to one size, for training and for evaluation.
 
-An image is given as pixels, uint8 `(height, width, channels)`, or as the bytes
-of its file, a string; crops are returned as uint8 pixels. Only the requested
-window of a JPEG file is decoded.
+An image is given as uint8 pixels `(height, width, channels)` or as the bytes
+of its file, a string; crops are uint8 pixels. Of a JPEG file, only the
+requested window is decoded.
 """
 
 import math
@@ -45,15 +45,8 @@ def inception_crop(image, height, width, channels, key):
     """Cuts a window of random area, ratio and place, and resizes it.
 
     The crop of [Szegedy et al., 2015](https://arxiv.org/abs/1409.4842),
-    section 6, from random numbers drawn with `key`; see `inception_window`.
-
-    Args:
-        image: Pixels or bytes.
-        height, width, channels: ints, the shape of the result.
-        key: int tensor `(2,)`.
-
-    Returns:
-        A uint8 tensor `(height, width, channels)`.
+    section 6, from random numbers drawn with `key`, an int tensor `(2,)`; see
+    `inception_window`. Returns uint8 `(height, width, channels)`.
     """
     numbers = tf.random.stateless_uniform([2 * _TRIES + 2], key)
     window = inception_window(
@@ -76,8 +69,7 @@ def inception_window(height, width, areas, ratios, place):
     Args:
         height, width: int32 scalars, the size of the image.
         areas, ratios: float32 tensors `(tries,)`.
-        place: float32 tensor `(2,)`, the position of the window from top to
-            bottom and from left to right.
+        place: float32 tensor `(2,)`, the vertical and horizontal position.
 
     Returns:
         An int32 tensor `(4,)`: top, left, height, width.
@@ -117,12 +109,7 @@ def inception_window(height, width, areas, ratios, place):
 def central_crop(image, size, channels):
     """Resizes the shorter side to `size / 0.875` and cuts out the middle.
 
-    Args:
-        image: Pixels or bytes.
-        size, channels: ints.
-
-    Returns:
-        A uint8 tensor `(size, size, channels)`.
+    Returns uint8 `(size, size, channels)`.
     """
     image = decode(image, channels)
     height, width = _size(image)

@@ -12,14 +12,9 @@ from keras_superweights.datasets.arguments import check_integer
 def hold_out(num_examples, fraction):
     """Splits off a validation part, the same one for every seed.
 
-    Args:
-        num_examples: int, the number of examples in the split.
-        fraction: float in [0, 1), the part to hold out.
-
-    Returns:
-        `(trained, held_out)`: sorted int64 arrays of indices. The
-        `round(fraction * num_examples)` held-out examples come from all parts
-        of the split, since sets may be ordered by class.
+    Returns `(trained, held_out)`, sorted int64 arrays of indices. The
+    `round(fraction * num_examples)` held-out examples come from all parts of
+    the split, since sets may be ordered by class.
     """
     num_held_out = round(fraction * num_examples)
     # `RandomState` is frozen: every version of NumPy draws the same.
@@ -38,13 +33,12 @@ def plan_epoch(epoch, seed, trained, batch_size, rows, draw):
         batch_size: int.
         rows: int array, the rows to keep of each batch, from `shard_rows`.
         draw: Function of two keys, int32 tensors `(2,)`, for augmentation and
-            for mixing. Returns nested tensors `(num_examples, ...)`, for every
-            example of the split.
+            for mixing. Returns nested tensors with one row per example of the
+            split, whatever its place in the epoch.
 
     Returns:
         A `tf.data.Dataset` of `n // batch_size` elements `(indices, *drawn)`:
-        int64 `(num_rows,)`, and the random numbers of these examples, which
-        depend on the example, not on its place in the epoch.
+        int64 `(num_rows,)`, and the random numbers of these examples.
     """
     order_key, augment_key, mix_key = tf.unstack(
         tf.random.split(tf.random.fold_in([seed, 0], epoch), 3)
@@ -62,18 +56,10 @@ def plan_epoch(epoch, seed, trained, batch_size, rows, draw):
 
 
 def shard_rows(batch_size, num_shards, shard, with_next):
-    """Returns the rows of a training batch that a shard computes.
+    """Returns the rows of a training batch that a shard computes, in order.
 
-    Args:
-        batch_size, num_shards, shard: ints.
-        with_next: Whether to add the row after the last one; the last row of
-            the batch is followed by the first.
-
-    Returns:
-        An int array. All shards have equally many rows, in order.
-
-    Raises:
-        TypeError, ValueError: As `cut_batches`.
+    All shards have equally many. `with_next` adds the row after the last one;
+    the last row of the batch is followed by the first. Raises as `cut_batches`.
     """
     _check_shards(batch_size, num_shards, shard)
     num_rows = batch_size // num_shards
@@ -89,9 +75,6 @@ def cut_batches(num_examples, batch_size, num_shards, shard):
     batch is therefore divided as evenly as possible, and a last batch with
     fewer rows than shards is added to the one before. No row is repeated and
     none needs a weight: sums over all shards equal those of a single worker.
-
-    Args:
-        num_examples, batch_size, num_shards, shard: ints.
 
     Returns:
         `(starts, stops)`: int arrays with one entry per batch; the shard has

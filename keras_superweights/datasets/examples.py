@@ -2,8 +2,7 @@
 
 Both kinds have a method `read(index)` that returns `(image, label)` inside a
 `tf.data` function. In memory, images are pixels and `index` may be a vector.
-On disk, an image is the bytes of its file, not decoded yet, and `index` is a
-single number.
+On disk, an image is the bytes of its file and `index` is a single number.
 """
 
 import os
@@ -22,14 +21,7 @@ def open_examples(builder, split, label):
     """Returns the examples of a split, in the order of its files.
 
     Keeps them in memory if all images have one size, at most 2 GiB in total.
-
-    Args:
-        builder: From `open_builder`, with a uint8 image feature `image`.
-        split: str.
-        label: str, the feature with the class.
-
-    Returns:
-        `MemoryExamples` or `RecordExamples`.
+    `label` is the feature with the class.
 
     Raises:
         ValueError: If an image does not have the size that the set promises,
@@ -127,19 +119,10 @@ class RecordExamples:
 
 
 def map_batches(batches, load, one_by_one):
-    """Maps a function of a batch, or of a single row, over batches.
+    """Maps `load`, a function of a batch or of a single row, over batches.
 
-    Rows are spread over the cores of the processor, while the rows of the
-    previous batch are finished.
-
-    Args:
-        batches: `tf.data.Dataset` whose elements are nested tensors
-            `(b, ...)`.
-        load: Function of the components of an element, or of one of its rows.
-        one_by_one: Whether `load` takes rows.
-
-    Returns:
-        A `tf.data.Dataset` with the same number and order of batches.
+    Keeps the number and order of the batches. Rows are spread over the cores of
+    the processor while the rows of the previous batch are finished.
     """
     if not one_by_one:
         return batches.map(load, tf.data.AUTOTUNE, deterministic=True)

@@ -20,18 +20,17 @@ _NORMALIZED_BY = 4096
 class ImageSet:
     """The images and labels that a pipeline reads, without augmentation.
 
-    Args:
-        name, data_dir, label, size: As for `ImagePipeline`.
-
-    Raises:
-        ValueError: If the set is missing, or its images or labels do not fit.
+    The arguments are those of `ImagePipeline`. Raises `ValueError` if the set
+    is missing, or its images or labels do not fit.
     """
 
     def __init__(self, name, data_dir, label, size):
         self._builder = prepared.open_builder(name, data_dir)
         self._label = label
         self._size = size
-        self._examples = functools.cache(self._open)
+        self._examples = functools.cache(
+            lambda split: open_examples(self._builder, split, label)
+        )
         self._check_features()
 
     @property
@@ -61,14 +60,9 @@ class ImageSet:
         return self._builder.info.splits[split].num_examples
 
     def check_split(self, field, split):
-        """Checks that a split exists and is not empty.
+        """Refuses a split that does not exist or is empty.
 
-        Args:
-            field: str, name of the argument for the error message.
-            split: str.
-
-        Raises:
-            ValueError: If it does not; names the splits that exist.
+        `field` is the name of the argument for the error message.
         """
         splits = self._builder.info.splits
         try:
@@ -89,14 +83,9 @@ class ImageSet:
     def random_crops(self, split, batches):
         """Reads batches of Inception crops.
 
-        Args:
-            split: str.
-            batches: `tf.data.Dataset` of `(indices, draws, *more)`: the
-                examples of a batch, int64 `(b,)`, and their `augment.Draws`.
-
-        Returns:
-            A `tf.data.Dataset` of `(images, labels, draws, *more)`: uint8
-            `(b, *image_shape)` and int64 `(b,)`.
+        Maps elements `(indices, draws, *more)`, with examples int64 `(b,)` and
+        their `augment.Draws`, to `(images, labels, draws, *more)`: uint8
+        `(b, *image_shape)` and int64 `(b,)`.
         """
         examples = self._examples(split)
 
@@ -112,13 +101,8 @@ class ImageSet:
     def whole(self, split, batches):
         """Reads batches of whole images, brought to `size` if there is one.
 
-        Args:
-            split: str.
-            batches: `tf.data.Dataset` of `(indices, *more)`: int64 `(b,)`.
-
-        Returns:
-            A `tf.data.Dataset` of `(images, labels, *more)`, with images and
-            labels as from `random_crops`.
+        Maps elements `(indices, *more)` to `(images, labels, *more)`; see
+        `random_crops`.
         """
         examples = self._examples(split)
 
@@ -135,18 +119,10 @@ class ImageSet:
         return map_batches(batches, load, one_by_one)
 
     def in_order(self, split, indices, batch_size, num_shards=1, shard=0):
-        """Reads `whole` images in batches, in order and without dropping any.
+        """Reads batches of `(images, labels)` in order, without dropping any.
 
-        Args:
-            split: str.
-            indices: int64 array, the examples.
-            batch_size, num_shards, shard: ints; see `epoch_plan.cut_batches`.
-
-        Returns:
-            A `tf.data.Dataset` of `(images, labels)`.
-
-        Raises:
-            TypeError, ValueError: As `epoch_plan.cut_batches`.
+        The images are `whole`; `epoch_plan.cut_batches` divides the `indices`,
+        an int64 array, into batches and shards.
         """
         cuts = epoch_plan.cut_batches(
             len(indices), batch_size, num_shards, shard
@@ -157,21 +133,11 @@ class ImageSet:
         return self.whole(split, batches)
 
     def normalization(self, split, indices, batch_size):
-        """Returns mean and deviation of the pixels, per channel.
+        """Returns mean and deviation of the pixels, per channel, on scale 0..1.
 
         Known sets have constants; for any other set, they are measured on at
-        most 4,096 of the given examples, evenly spaced.
-
-        Args:
-            split: str.
-            indices: int64 array, examples of that split.
-            batch_size: int, how many examples to read at once.
-
-        Returns:
-            `(mean, deviation)`, tuples of floats on the scale 0..1.
-
-        Raises:
-            ValueError: If a channel is constant.
+        most 4,096 of the examples `indices`, evenly spaced, `batch_size` at a
+        time. Raises `ValueError` if a channel is constant.
         """
         if self.name in normalization.CONSTANTS:
             return normalization.CONSTANTS[self.name]
@@ -191,9 +157,6 @@ class ImageSet:
                 "Use more examples or drop the channel."
             )
         return found
-
-    def _open(self, split):
-        return open_examples(self._builder, split, self._label)
 
     def _check_features(self):
         import tensorflow_datasets as tfds

@@ -22,16 +22,9 @@ def draw(num_examples, mixup, cutmix, key):
     """Draws the weight of each example from `Beta(alpha, alpha)`.
 
     Both papers draw one weight per batch; here every example has its own, which
-    does not depend on the sizes of batches and shards. With both methods on, a
-    fair coin chooses one for each example.
-
-    Args:
-        num_examples: int, `n`.
-        mixup, cutmix: floats, the alpha of each; at most one is 0, for off.
-        key: int tensor `(2,)`.
-
-    Returns:
-        `Mix`.
+    does not depend on the sizes of batches and shards. `mixup` and `cutmix` are
+    the alphas, of which at most one is 0, for off; with both methods on, a fair
+    coin chooses one for each example. `key` is an int tensor `(2,)`.
     """
     mixup_key, cutmix_key, coin_key, centre_key = tf.unstack(
         tf.random.split(key, 4)
@@ -56,13 +49,8 @@ def mix(images, labels, drawn):
     box that lies partly outside of the image is cropped. Labels are mixed with
     the same weights; for CutMix, those of the visible areas.
 
-    Args:
-        images: float tensor `(b + 1, height, width, channels)`.
-        labels: float tensor `(b + 1, num_classes)`.
-        drawn: `Mix` of the same `b + 1`.
-
-    Returns:
-        `(images, labels)` of the first `b` examples.
+    Takes `b + 1` float images `(height, width, channels)`, float labels
+    `(num_classes,)` and draws; returns the first `b` images and labels.
 
     References:
         - [1] [Zhang et al., 2018](https://arxiv.org/abs/1710.09412), section 2

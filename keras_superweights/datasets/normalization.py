@@ -14,15 +14,9 @@ CONSTANTS = {
 
 
 def measure(batches, num_channels):
-    """Computes mean and deviation of the pixels of some images.
+    """Returns `(mean, deviation)` of the pixels, tuples of a float per channel.
 
-    Args:
-        batches: `tf.data.Dataset` of `(images, labels)`, uint8
-            `(b, height, width, channels)`.
-        num_channels: int.
-
-    Returns:
-        `(mean, deviation)`, tuples of floats on the scale 0..1.
+    They are on the scale 0..1; batches are `(images, labels)`, images uint8.
     """
     counts = np.zeros((num_channels, 256))
     for images, _ in batches:

@@ -134,7 +134,16 @@ class ImagePipeline:
             check_integer("size", self.size, 1)
         for field in ("train_split", "test_split"):
             self._set.check_split(field, getattr(self, field))
-        self._check_validation()
+        if self.validation_fraction and not (
+            self.num_train and self.num_validation
+        ):
+            raise ValueError(
+                "`validation_fraction` must leave at least one example for "
+                "training and one for validation. Received: "
+                f"validation_fraction={self.validation_fraction} of the "
+                f"{self.num_train + self.num_validation} examples in "
+                f"train_split={self.train_split!r}."
+            )
         check_integer("batch_size", self.batch_size, 1, self.num_train)
         if self._mixes and self.batch_size == 1:
             raise ValueError(
@@ -198,51 +207,37 @@ class ImagePipeline:
             .apply(tf.data.experimental.assert_cardinality(num_batches))
         )
         read = self._set.random_crops if self.crop else self._set.whole
-        images = read(self.train_split, batches)
-        return images.map(
-            make_batch, tf.data.AUTOTUNE, deterministic=True
-        ).prefetch(tf.data.AUTOTUNE)
+        return _finish(read(self.train_split, batches), make_batch)
 
     def test(self, num_shards=1, shard=0):
         """Returns all batches of the test split, in order.
 
         All shards have equally many batches, each with at least one row; see
-        `epoch_plan.cut_batches`. Together, they have every example once.
-
-        Args:
-            num_shards, shard: as in `train`.
+        `epoch_plan.cut_batches`. Together, they have every example once. The
+        arguments are those of `train`.
 
         Raises:
             ValueError: if there are fewer examples than shards.
         """
-        return self._finish(self.test_pixels(num_shards, shard))
+        return _finish(self.test_pixels(num_shards, shard), self.to_inputs)
 
     def test_pixels(self, num_shards=1, shard=0):
-        """Returns `test()` before normalisation: uint8 images, int64 labels.
-
-        `to_inputs` turns them into the elements of `test()`.
-        """
+        """Returns `test()` before normalisation: uint8 images, int64 labels."""
         indices = np.arange(self.num_test)
         return self._pixels(self.test_split, indices, num_shards, shard)
 
     def to_inputs(self, images, labels):
-        """Normalises images and encodes labels for the loss.
+        """Turns elements of `test_pixels()` into elements of `test()`.
 
         Args:
             images: uint8 tensor `(b, height, width, channels)`.
             labels: int tensor `(b,)`.
-
-        Returns:
-            `(images, labels)` as in the elements of `test()`.
         """
         images = augment.normalize(images, self.mean, self.deviation)
         return images, self._encode_labels(labels, smoothing=0.0)
 
     def validation(self, num_shards=1, shard=0):
         """Returns the batches of the held-out part, like `test`.
-
-        Args:
-            num_shards, shard: as in `test`.
 
         Raises:
             ValueError: if fewer examples are held out than shards, or none.
@@ -253,20 +248,15 @@ class ImagePipeline:
                 f"Received: validation_fraction={self.validation_fraction}."
             )
         _, held_out = self._parts
-        return self._finish(
-            self._pixels(self.train_split, held_out, num_shards, shard)
-        )
+        pixels = self._pixels(self.train_split, held_out, num_shards, shard)
+        return _finish(pixels, self.to_inputs)
 
     def measured(self, num_shards=1, shard=0):
         """Returns the batches to evaluate a training run on, and their name.
 
-        Args:
-            num_shards, shard: as in `test`.
-
-        Returns:
-            `(batches, name)`: `validation()` and `"validation"` if a part is
-            held out, which leaves the test split for the very end; otherwise
-            `test()` and the name of the test split.
+        These are `validation()` and `"validation"` if a part is held out, which
+        leaves the test split for the very end; otherwise `test()` and the name
+        of the test split.
         """
         if self.num_validation:
             return self.validation(num_shards, shard), "validation"
@@ -311,9 +301,8 @@ class ImagePipeline:
     def mean(self):
         """Mean of the pixels per channel, on the scale 0..1.
 
-        A constant for CIFAR, the digits, Fashion-MNIST and ImageNet. For any
-        other set it is measured on the training examples, or on 4,096 evenly
-        spaced ones if there are more.
+        A constant for CIFAR, the digits, Fashion-MNIST and ImageNet; for other
+        sets, measured on at most 4,096 evenly spaced training examples.
         """
         return self._normalization[0]
 
@@ -361,24 +350,12 @@ class ImagePipeline:
             split, indices, self.batch_size, num_shards, shard
         )
 
-    def _finish(self, pixels):
-        return pixels.map(
-            self.to_inputs, tf.data.AUTOTUNE, deterministic=True
-        ).prefetch(tf.data.AUTOTUNE)
-
     def _encode_labels(self, labels, smoothing):
         if not (self._mixes or self.label_smoothing):
             return labels
         return augment.smooth_labels(labels, self.num_classes, smoothing)
 
-    def _check_validation(self):
-        if self.validation_fraction and not (
-            self.num_train and self.num_validation
-        ):
-            raise ValueError(
-                "`validation_fraction` must leave at least one example for "
-                "training and one for validation. Received: "
-                f"validation_fraction={self.validation_fraction} of the "
-                f"{self.num_train + self.num_validation} examples in "
-                f"train_split={self.train_split!r}."
-            )
+
+def _finish(batches, function):
+    mapped = batches.map(function, tf.data.AUTOTUNE, deterministic=True)
+    return mapped.prefetch(tf.data.AUTOTUNE)

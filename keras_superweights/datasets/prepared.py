@@ -10,17 +10,14 @@ def open_builder(name, data_dir=None):
     """Returns the tfds builder of a set that is prepared in a directory.
 
     Only reads files: it downloads nothing and does not need the code of the
-    set. The only set that it prepares, on first use, is `"sklearn_digits"`,
-    which needs no network.
+    set. Only `"sklearn_digits"`, which needs no network, is prepared on first
+    use.
 
     Args:
         name: name of the set in tfds: `"cifar100"`, `"cifar100:3.0.2"` or
             `"set/config"`. Defaults to the newest version in the directory.
         data_dir: the tfds directory. Defaults to the environment variable
             `TFDS_DATA_DIR`, or else `~/tensorflow_datasets`, as in tfds.
-
-    Returns:
-        A `tfds.core.DatasetBuilder` ready for `as_dataset`.
 
     Raises:
         ValueError: if the set is missing. The message has the directory, the
@@ -72,7 +69,6 @@ def _prepare_digits(data_dir):
 
 
 def _missing_message(name, data_dir):
-    """Returns the message for a set that is missing; see `open_builder`."""
     root = pathlib.Path(data_dir)
     # <data_dir>/<set>/[<config>/]<version>/dataset_info.json
     found = sorted(

@@ -1,9 +1,9 @@
 """Random access to the records of a tfds split.
 
 tfds writes TFRecord files, which are made to be read from start to end. Every
-record starts with its length, so reading all lengths once gives an index. From
-then on an epoch can read the records in any order, and a worker only its own.
-This is fast on SSDs, or if the files fit into the cache of the system.
+record starts with its length, so reading all lengths once gives an index for
+reading records in any order, and each worker only its own. This is fast on
+SSDs, or if the files fit into the cache of the system.
 """
 
 import concurrent.futures
@@ -28,8 +28,7 @@ class Records:
 
     Example:
 
-    >>> records = Records(builder.info.splits["train[:100]"])
-    >>> serialized = records.read(99)
+    >>> serialized = Records(builder.info.splits["train[:100]"]).read(99)
     """
 
     def __init__(self, split):
@@ -45,10 +44,7 @@ class Records:
         self._file_of = np.repeat(np.arange(len(parts)), [*map(len, parts)])
 
     def read(self, index):
-        """Returns the bytes of record `index` of the split.
-
-        Can be called from several threads at once.
-        """
+        """Returns the bytes of a record; safe to call from several threads."""
         offset, length = self._places[index]
         file = self._files[self._file_of[index]]
         return os.pread(file.fileno(), length, offset)

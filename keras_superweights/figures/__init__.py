@@ -1,7 +1,7 @@
 """Figures of a run, drawn from plain data.
 
 Each function returns a `matplotlib.figure.Figure` that belongs to the caller:
-no window is opened and nothing global changes. Save it with
+it opens no window and changes no global state. Save it with
 `figure.savefig("curves.png")`.
 """
 

@@ -1,28 +1,21 @@
-"""Which kernels share with one another, and what each is made of."""
+"""The cluster of every kernel, and the templates it is made of."""
 
 import numpy as np
 
+from keras_superweights.figures import style
 from keras_superweights.figures.labels import clusters_as_formed
 from keras_superweights.figures.labels import counted
 from keras_superweights.figures.labels import kernel_names
-from keras_superweights.figures.style import GREY
-from keras_superweights.figures.style import INK
-from keras_superweights.figures.style import ROW
-from keras_superweights.figures.style import SMALL
-from keras_superweights.figures.style import beside
-from keras_superweights.figures.style import new_figure
-from keras_superweights.figures.style import shortened
-from keras_superweights.figures.style import tidy
 
-# Kernels of a member in one row, before it goes on below.
+# The most kernels of a member in one row.
 MAX_ACROSS = 50
 
-# Kernels of a single network in one column, before it goes on beside, and how
-# many columns, before they get longer.
+# The most kernels of a single network in one column; more than 3 columns get
+# longer instead.
 MAX_DOWN = 60
 MAX_COLUMNS = 3
 
-# How a kernel is made of templates, and the hatching that says so.
+# How a kernel is made of templates, and the hatching of its cell.
 HATCHES = {
     "mixed": "",
     "one template": "....",
@@ -32,22 +25,18 @@ HATCHES = {
 
 
 def cluster_membership(allocation):
-    """Draws which cluster each kernel of each member belongs to.
+    """Returns a figure of the cluster of each kernel of each member.
 
-    One colour and number a cluster; kernels that share with no other are
-    grey. Hatching says how a kernel is made of its cluster's templates: mixed
-    of several, from one, or upsampled.
+    Each cluster has a colour and a number; kernels that are not shared are
+    grey. Hatching shows how a kernel is made of its cluster's templates: a
+    mixture of several, one, or one upsampled.
 
-    Of an ensemble, one row a member, its kernels from left to right in the
-    order of depth (SWN, Figure 5), continued below after 50. Of a single
-    network, one row a kernel, from top to bottom, its name on the left, and
-    how many templates it is made of on the right.
+    An ensemble has one row per member with its kernels in the order of depth
+    (SWN, Figure 5), continued below after 50. A single network has one row
+    per kernel with its name on the left and its templates on the right.
 
     Args:
         allocation: A `keras_superweights.Allocation`.
-
-    Returns:
-        A `matplotlib.figure.Figure`.
     """
     cells = _cells(allocation)
     draw = _members_as_rows if len(allocation.members) > 1 else _kernels_as_rows
@@ -58,7 +47,7 @@ def cluster_membership(allocation):
     if ways - {""}:
         from matplotlib.patches import Patch
 
-        white = {"facecolor": GREY, "edgecolor": "white", "linewidth": 0}
+        white = {"facecolor": style.GREY, "edgecolor": "white", "linewidth": 0}
         figure.legend(
             handles=[
                 Patch(label=way, hatch=hatch, **white)
@@ -74,38 +63,37 @@ def cluster_membership(allocation):
 
 
 def _cells(allocation):
-    """For each kernel, `(colour, number of its cluster, hatching)`."""
+    """Returns `(colour, number of the cluster, hatching)` of each kernel."""
     from matplotlib import colormaps
 
     clusters = clusters_as_formed(allocation)
-    # Far apart on the colour wheel, since neighbours in number are often
-    # neighbours in the figure.
+    # Far apart on the colour wheel, since clusters with neighbouring numbers
+    # are often neighbours in the figure.
     hues = np.cumsum([len(cluster) > 1 for cluster in clusters]) * 0.618 % 1
     pale = 0.3 + 0.7 * colormaps["hsv"](hues)[:, :3]
-    cells = [(GREY, "", "")] * len(allocation.kernels)
+    cells = [(style.GREY, "", "")] * len(allocation.kernels)
     for number, (cluster, color) in enumerate(zip(clusters, pale, strict=True)):
         alone = len(cluster) == 1
-        color = GREY if alone else color
-        # Nothing to tell apart needs no number.
         text = str(number) if len(clusters) > 1 else ""
         for kernel in cluster:
             way = _way(allocation, kernel)
             plain = alone and way == "one template"
-            cells[kernel] = (color, text, "" if plain else HATCHES[way])
+            hatch = "" if plain else HATCHES[way]
+            cells[kernel] = (style.GREY if alone else color, text, hatch)
     return cells
 
 
 def _way(allocation, kernel):
     spec = allocation.kernels[kernel]
-    labels = [t.label(spec) for t in allocation.transforms_of[kernel]]
-    if any(labels):
-        return next(filter(None, labels))
+    for transform in allocation.transforms_of[kernel]:
+        if transform.label(spec):
+            return transform.label(spec)
     most = max(_template_counts(allocation, kernel))
     return "mixed" if most > 1 else "one template"
 
 
 def _template_counts(allocation, kernel):
-    """Of how many templates each SuperWeight of a kernel is made."""
+    """Returns the number of templates of each SuperWeight of a kernel."""
     return [
         len(allocation.superweights[s].templates_of(position))
         for s, position in allocation.composition[kernel]
@@ -113,12 +101,12 @@ def _template_counts(allocation, kernel):
 
 
 def _made_of(allocation, kernel):
-    """What a kernel is made of, in words."""
-    counts = sorted(_template_counts(allocation, kernel))
+    """Describes in words what a kernel is made of."""
+    counts = _template_counts(allocation, kernel)
     if not counts:
         return "not shared"
     if len(counts) > 1:
-        some = "-".join(map(str, dict.fromkeys((counts[0], counts[-1]))))
+        some = "-".join(map(str, sorted({min(counts), max(counts)})))
         return f"{len(counts)} SuperWeights, {some} templates"
     text = counted(counts[0], "template")
     spec = allocation.kernels[kernel]
@@ -148,31 +136,24 @@ def _members_as_rows(allocation, cells):
     lines = -(-longest // MAX_ACROSS) or 1
     across = -(-longest // lines)
     rows = len(allocation.members)
-    figure = new_figure(
+    figure = style.new_figure(
         max(6.0, 2.4 + 0.24 * across), 1.3 + lines * (0.3 + 0.45 * rows)
     )
     axes = figure.subplots(lines, 1, squeeze=False)[:, 0]
-    start = 0
+    cells = iter(cells)
     for row, member in enumerate(allocation.members):
         for place in range(len(member.kernels)):
             line, left = divmod(place, across)
-            color, number, hatch = cells[start + place]
-            _cell(axes[line], left, row, color, hatch, width=0.94, height=0.8)
-            _number(axes[line], left + 0.47, row, number, color)
-        start += len(member.kernels)
+            _draw_cell(axes[line], left, row, next(cells), 0.94, 0.8)
     names = [f"{n}: {m.name}" for n, m in enumerate(allocation.members)]
     for line, axis in enumerate(axes):
-        axis.set_yticks(range(rows), shortened(names), fontsize="small")
+        axis.set_yticks(range(rows), style.shortened(names), fontsize="small")
         axis.set_ylim(rows - 0.5, -0.5)
-        first = line * across
-        count = min(across, longest - first)
-        axis.set_xticks(
-            np.arange(count) + 0.47,
-            range(first + 1, first + count + 1),
-            fontsize=SMALL,
-        )
+        numbers = range(longest + 1)[line * across + 1 :][:across]
+        centers = np.arange(len(numbers)) + 0.47
+        axis.set_xticks(centers, numbers, fontsize=style.SMALL)
         axis.set_xlim(-0.1, across + 0.04)
-        tidy(axis)
+        style.tidy(axis)
         axis.grid(visible=False, axis="y")
     axes[-1].set_xlabel("shareable kernel, in order of depth")
     return figure
@@ -182,51 +163,39 @@ def _kernels_as_rows(allocation, cells):
     count = len(cells)
     columns = min(MAX_COLUMNS, -(-count // MAX_DOWN) or 1)
     down = -(-count // columns)
-    figure = new_figure(4.8 * columns, 1.2 + ROW * max(down, 3))
-    names = shortened(kernel_names(allocation))
+    figure = style.new_figure(4.8 * columns, 1.2 + style.ROW * max(down, 3))
+    names = style.shortened(kernel_names(allocation))
     axes = figure.subplots(1, columns, squeeze=False)[0]
     for column, axis in enumerate(axes):
         kernels = range(count)[column * down : (column + 1) * down]
         for row, kernel in enumerate(kernels):
-            color, number, hatch = cells[kernel]
-            _cell(axis, 0, row, color, hatch, width=1, height=0.86)
-            _number(axis, 0.5, row, number, color)
+            _draw_cell(axis, 0, row, cells[kernel], 1, 0.86)
         rows = range(len(kernels))
-        axis.set_yticks(rows, [names[k] for k in kernels], fontsize=SMALL)
+        axis.set_yticks(rows, [names[k] for k in kernels], fontsize=style.SMALL)
         made_of = [_made_of(allocation, k) for k in kernels]
-        beside(axis, rows, made_of, fontsize=SMALL)
+        style.beside(axis, rows, made_of, fontsize=style.SMALL)
         axis.set(xticks=[], xlim=(0, 1), ylim=(max(down, 3) - 0.5, -0.5))
         axis.spines[:].set_visible(False)
         axis.tick_params(length=0)
     return figure
 
 
-def _cell(axis, left, row, color, hatch, width, height):
-    axis.barh(
-        row,
-        width,
-        left=left,
-        height=height,
-        color=[color],
-        hatch=hatch,
-        edgecolor="white",
-        linewidth=0,
-    )
-
-
-def _number(axis, x, row, number, color):
+def _draw_cell(axis, left, row, cell, width, height):
     from matplotlib.colors import to_rgb
 
+    color, number, hatch = cell
+    look = {"color": [color], "edgecolor": "white", "linewidth": 0}
+    axis.barh(row, width, height, left, hatch=hatch, **look)
     red, green, blue = to_rgb(color)
     bright = 0.3 * red + 0.59 * green + 0.11 * blue > 0.45
     axis.text(
-        x,
+        left + width / 2,
         row,
         number,
         ha="center",
         va="center",
-        fontsize=SMALL,
-        color=INK if bright else "white",
+        fontsize=style.SMALL,
+        color=style.INK if bright else "white",
         # Hatching ends around it.
         bbox={"facecolor": color, "edgecolor": "none", "pad": 1.0},
     )

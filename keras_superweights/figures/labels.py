@@ -1,14 +1,16 @@
-"""What clusters and kernels are called, the same in all figures."""
+"""Names of clusters and kernels, and units, the same in all figures."""
 
 import collections
 
+FLOPS = ((10**9, "GFLOPs"), (10**6, "MFLOPs"), (1, "FLOPs"))
+
 
 def clusters_as_formed(allocation):
-    """The clusters in the order of their banks; the place is the number.
+    """Returns the clusters in the order of their banks, which numbers them.
 
-    A rule makes banks cluster by cluster, in the order that it forms these
-    in; where a cluster has one bank, `store 2`, both have one number.
-    `Allocation.clusters` are in the order of their first kernels.
+    Rules make banks cluster by cluster. With one bank per cluster, `store 2`
+    therefore belongs to cluster 2. `Allocation.clusters` are in the order of
+    their first kernels instead.
     """
     cluster_of = {
         k: cluster for cluster in allocation.clusters for k in cluster
@@ -21,12 +23,12 @@ def clusters_as_formed(allocation):
 
 
 def kernel_names(allocation):
-    """The names of all kernels, no longer than tells them apart.
+    """Returns the shortest telling names of all kernels.
 
-    A name is the path of the layer and the name of the weight, less the parts
-    at which no two kernels part ways: a model that all layers lie in, the
-    cell of a recurrent layer, the weight of a layer that has one. Before it
-    is the number of the member, where there are several.
+    A name is the path of the layer and the name of the weight without the
+    parts at which no two kernels differ: an enclosing model, the cell of a
+    recurrent layer, the only weight of a layer. In an ensemble, the member's
+    number comes first.
     """
     names = []
     for index, member in enumerate(allocation.members):
@@ -45,11 +47,17 @@ def kernel_names(allocation):
                 for depth, part in enumerate(path)
                 if len(ways_on[path[:depth]]) > 1
             ]
-            # An only kernel is called by its layer.
+            # A member's only kernel is named after its layer.
             names.append(prefix + "/".join(telling or path[-2:-1]))
     return names
 
 
 def counted(number, noun):
-    """`"1 kernel"`, `"2 kernels"`."""
+    """Returns `"1 kernel"`, `"2 kernels"`."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def readable_unit(values, units):
+    """Returns the largest `(divisor, name)` not above the largest value."""
+    largest = max(values)
+    return next((u for u in units if largest >= u[0]), units[-1])

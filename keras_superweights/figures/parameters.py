@@ -1,33 +1,28 @@
-"""Where the parameters of an allocation are."""
+"""Bars of the parameters of an allocation."""
 
 from keras_superweights.allocation.table import transforms_by_noun
+from keras_superweights.figures import style
 from keras_superweights.figures.labels import clusters_as_formed
 from keras_superweights.figures.labels import counted
-from keras_superweights.figures.style import BLUE
-from keras_superweights.figures.style import GREY
-from keras_superweights.figures.style import beside
-from keras_superweights.figures.style import new_figure
-from keras_superweights.figures.style import shortened
-from keras_superweights.figures.style import tidy
+from keras_superweights.figures.labels import readable_unit
 
-# Bars of banks; of more, the smallest are one bar.
+# With more banks than these, the smallest are one bar.
 MAX_BANKS = 60
+
+_UNITS = ((10**6, " (millions)"), (10**3, " (thousands)"), (1, ""))
 
 
 def allocation_bars(allocation):
-    """Draws where the parameters of an allocation are.
+    """Returns a figure of where the parameters of an allocation are.
 
-    One bar per bank, with the number of its cluster, and on the right how many
-    templates are shared by how many kernels; then coefficients, scalars of
-    transforms, kernels that share nothing, and the rest of the members
-    (heads, biases, batch norm). All bars together are the trainable scalars of
-    the network. Of more than 60 banks, the smallest are one bar.
+    One bar per bank, with the number of its cluster on the left and its
+    numbers of templates and kernels on the right; then coefficients, scalars
+    of transforms, kernels that are not shared, and the rest of the members
+    (heads, biases, batch norm). All bars add up to the trainable scalars of
+    the network. With more than 60 banks, the smallest are one bar.
 
     Args:
         allocation: A `keras_superweights.Allocation`.
-
-    Returns:
-        A `matplotlib.figure.Figure`.
     """
     bars = _bank_bars(allocation)
     num_banks = len(bars)
@@ -35,29 +30,23 @@ def allocation_bars(allocation):
         allocation.kernels[k].size for k in allocation.private_kernels
     )
     other = sum(member.other_params for member in allocation.members)
-    bars += [
-        (name, size, f"{size:,} scalars")
-        for name, size in (
-            ("coefficients", allocation.num_coefficients),
-            *(
-                (noun, scalars)
-                for noun, _, scalars in transforms_by_noun(allocation)
-            ),
-            ("kernels not shared", private),
-            ("rest of the members", other),
-        )
-        if size
+    rest = [
+        ("coefficients", allocation.num_coefficients),
+        *((noun, size) for noun, _, size in transforms_by_noun(allocation)),
+        ("kernels not shared", private),
+        ("rest of the members", other),
     ]
-    divisor, unit = _count_unit(max(size for _, size, _ in bars))
-
-    figure = new_figure(7.2, 1.3 + 0.22 * len(bars))
-    axis = figure.subplots()
+    bars += [(name, size, f"{size:,} scalars") for name, size in rest if size]
     names, sizes, labels = zip(*bars, strict=True)
+    divisor, unit = readable_unit(sizes, _UNITS)
+
+    figure = style.new_figure(7.2, 1.3 + 0.22 * len(bars))
+    axis = figure.subplots()
     places = range(len(bars))
-    colors = [BLUE] * num_banks + [GREY] * (len(bars) - num_banks)
+    colors = [style.BLUE] * num_banks + [style.GREY] * (len(bars) - num_banks)
     axis.barh(places, [size / divisor for size in sizes], color=colors)
-    axis.set_yticks(places, shortened(names), fontsize="small")
-    beside(axis, places, labels, fontsize="small")
+    axis.set_yticks(places, style.shortened(names), fontsize="small")
+    style.beside(axis, places, labels, fontsize="small")
     axis.invert_yaxis()
     axis.margins(x=0.03, y=0.01)
     axis.set_xlabel(f"trainable scalars{unit}")
@@ -66,39 +55,28 @@ def allocation_bars(allocation):
         f"{allocation.num_params:,} trainable scalars in a budget of "
         f"{allocation.budget_params:,}"
     )
-    tidy(axis)
+    style.tidy(axis)
     axis.grid(visible=False, axis="y")
     return figure
 
 
 def _bank_bars(allocation):
-    """Returns `(name, scalars, who shares it)` of the largest banks."""
+    """Returns the `(name, scalars, label)` of the largest banks."""
     clusters = clusters_as_formed(allocation)
     number_of = {k: n for n, cluster in enumerate(clusters) for k in cluster}
     bars = []
     for bank, users in zip(allocation.banks, allocation.readers, strict=True):
         kernels = {k for reader in users for k in reader.kernels}
         counts = {reader.num_templates for reader in users}
-        most = max(counts)
         label = "up to " if len(counts) > 1 else ""
-        label += f"{counted(most, 'template')}, "
+        label += f"{counted(max(counts), 'template')}, "
         label += counted(len(kernels), "kernel")
         name = f"cluster {number_of[min(kernels)]}: {bank.name}"
         bars.append((name, bank.size, label))
     if len(bars) <= MAX_BANKS:
         return bars
     by_size = sorted(range(len(bars)), key=lambda i: -bars[i][1])
-    small = [bars[i] for i in by_size[MAX_BANKS:]]
-    rest = (
-        f"{len(small)} smaller banks",
-        sum(size for _, size, _ in small),
-        "",
-    )
+    small = by_size[MAX_BANKS:]
+    total = sum(bars[i][1] for i in small)
+    rest = (f"{len(small)} smaller banks", total, "")
     return [bars[i] for i in sorted(by_size[:MAX_BANKS])] + [rest]
-
-
-def _count_unit(count):
-    for divisor, unit in ((10**6, " (millions)"), (10**3, " (thousands)")):
-        if count >= divisor:
-            return divisor, unit
-    return 1, ""

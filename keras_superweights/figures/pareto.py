@@ -1,33 +1,22 @@
-"""What trained networks are worth, over the parameters that they have."""
+"""The quality of trained networks over their parameters."""
 
-import numpy as np
-
-from keras_superweights.figures.points import label_points
-from keras_superweights.figures.style import BLUE
-from keras_superweights.figures.style import GREY
-from keras_superweights.figures.style import METRIC_LABELS
-from keras_superweights.figures.style import new_figure
-from keras_superweights.figures.style import tidy
+from keras_superweights.figures import style
+from keras_superweights.figures.points import draw_front
+from keras_superweights.figures.points import label_front
 from keras_superweights.metrics.evaluation import best_within
-
-# Of more points, only those on a front are labelled.
-MAX_LABELLED = 15
 
 
 def pareto_front(points, subject="trial"):
-    """Draws accuracy and NLL of networks over their trained parameters.
+    """Returns a figure of accuracy and NLL over trained parameters.
 
-    A line joins the networks that are better than all that have no more
-    parameters (the Pareto front). They are labelled with their names; of up to
-    15 networks, the others are too, in smaller letters and where there is
-    room.
+    A line joins the Pareto front: the networks that are better than every
+    other network of at most as many parameters, each labelled with its name.
+    If there are at most 15 networks, the others have smaller labels where
+    there is room.
 
     Args:
         points: List of `{"name", "parameters", "accuracy", "nll"}`.
         subject: What a point is called. Defaults to `"trial"`.
-
-    Returns:
-        A `matplotlib.figure.Figure`.
 
     Raises:
         ValueError: If there is no point.
@@ -36,7 +25,7 @@ def pareto_front(points, subject="trial"):
         raise ValueError(
             "`points` must hold at least one network. Received: an empty list."
         )
-    figure = new_figure(10.0, 4.4)
+    figure = style.new_figure(10.0, 4.4)
     axes = figure.subplots(1, 2)
     for axis, quality in zip(axes, ("accuracy", "nll"), strict=True):
         _draw(axis, points, quality, subject)
@@ -52,42 +41,21 @@ def _draw(axis, points, quality, subject):
     best = best_within(points, "parameters", quality)
     others = [point for point in points if point not in best]
 
-    def places(chosen):
-        return np.array([(p["parameters"], p[quality]) for p in chosen])
+    def place_of(point):
+        return point["parameters"], point[quality]
 
-    if others:
-        axis.plot(
-            *places(others).T,
-            color=GREY,
-            linestyle="none",
-            marker="o",
-            label=f"other {subject}",
-        )
-    axis.plot(
-        *places(best).T,
-        color=BLUE,
-        drawstyle="steps-post",
-        marker="o",
-        label="Pareto front",
+    draw_front(
+        axis, others, best, place_of, (f"other {subject}", "Pareto front")
     )
     better = "higher" if quality == "accuracy" else "lower"
     axis.set_title(f"{better} is better", pad=10)
-    axis.set(xlabel="trained parameters", ylabel=METRIC_LABELS[quality])
+    axis.set(xlabel="trained parameters", ylabel=style.METRIC_LABELS[quality])
     _scale(axis.xaxis, [point["parameters"] for point in points])
-    axis.margins(x=0.08, y=0.14)
-    tidy(axis)
-    if len(points) > MAX_LABELLED:
-        others = []
-    label_points(
-        axis,
-        [str(point["name"]) for point in best + others],
-        places(best + others),
-        len(best),
-    )
+    label_front(axis, others, best, place_of, lambda p: str(p["name"]))
 
 
 def _scale(axis, numbers):
-    """A log scale for what spans a factor of three and more."""
+    """Sets a log scale if the numbers span more than a factor of 3."""
     from matplotlib.ticker import FuncFormatter
     from matplotlib.ticker import LogLocator
     from matplotlib.ticker import MaxNLocator
@@ -103,7 +71,7 @@ def _scale(axis, numbers):
 
 
 def shortened_number(number):
-    """`"900"`, `"70k"`, `"350k"`, `"36.5M"`."""
+    """Returns `"900"`, `"70k"`, `"350k"`, `"36.5M"`."""
     if number >= 1_000_000:
         return f"{number / 1e6:.4g}M"
     return f"{number / 1e3:.4g}k" if number >= 1000 else f"{number:.4g}"

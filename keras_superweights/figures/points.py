@@ -1,10 +1,13 @@
-"""Labels of points on a staircase, which cover nothing."""
+"""Points, the best of them on a staircase, and labels that cover nothing."""
 
 import numpy as np
 
-from keras_superweights.figures.style import INK
+from keras_superweights.figures import style
 
-# Where a label may stand, in points from its own point, the best place first.
+# With more points than these, only the best are labelled.
+MAX_LABELLED = 15
+
+# Positions of a label relative to its point, in points, best first.
 _SIDES = [
     {"position": (x, y), "ha": ha, "va": va}
     for x, y, ha, va in (
@@ -20,26 +23,44 @@ _SIDES = [
 ]
 
 
-def label_points(axis, names, places, num_best):
-    """Labels points, each on a side where it covers nothing.
+def draw_front(axis, points, best, place_of, legend):
+    """Draws points in grey, and the best ones in blue, joined by a staircase.
 
-    Args:
-        axis: Where all points are drawn.
-        names: The labels.
-        places: Array `(points, 2)`, the `num_best` on the line first.
-        num_best: How many points have a label even where there is no room.
+    `place_of` maps a point to `(x, y)`; `legend` has the entries of the points
+    and of the best ones.
+    """
+    if points:
+        look = {"color": style.GREY, "linestyle": "none", "label": legend[0]}
+        axis.plot(*zip(*map(place_of, points), strict=True), marker="o", **look)
+    look = {"color": style.BLUE, "drawstyle": "steps-post", "label": legend[1]}
+    axis.plot(*zip(*map(place_of, best), strict=True), marker="o", **look)
+    axis.margins(x=0.08, y=0.14)
+    style.tidy(axis)
+
+
+def label_front(axis, points, best, place_of, name_of):
+    """Labels the best points and, of up to 15 points, where they fit, all."""
+    labelled = best + [point for point in points if point not in best]
+    if len(labelled) > MAX_LABELLED:
+        labelled = best
+    places = np.array([place_of(point) for point in labelled])
+    label_points(axis, list(map(name_of, labelled)), places, len(best))
+
+
+def label_points(axis, names, places, num_best):
+    """Labels points, each on a side where the label covers nothing.
+
+    Of the places `(points, 2)`, the first `num_best` lie on the line and have a
+    label even if there is no room.
     """
     from matplotlib.path import Path
     from matplotlib.transforms import Bbox
 
-    # Where things are on the canvas is known after the layout only.
+    # Positions on the canvas are known only after the layout.
     axis.figure.draw_without_rendering()
     steps = np.repeat(places[:num_best], 2, axis=0)
-    line = Path(
-        axis.transData.transform(
-            np.stack([steps[1:, 0], steps[:-1, 1]], axis=1)
-        )
-    )
+    corners = np.stack([steps[1:, 0], steps[:-1, 1]], axis=1)
+    line = Path(axis.transData.transform(corners))
     radius = 4 / 72 * axis.figure.dpi
     taken = [
         Bbox([center - radius, center + radius])
@@ -52,7 +73,7 @@ def label_points(axis, names, places, num_best):
             place,
             xytext=(0, 0),
             textcoords="offset points",
-            color=INK,
+            color=style.INK,
             fontsize="medium" if best else "x-small",
             in_layout=False,
         )
@@ -60,10 +81,7 @@ def label_points(axis, names, places, num_best):
             label.set(**side)
             box = label.get_window_extent()
             if (
-                axis.bbox.containsx(box.x0)
-                and axis.bbox.containsx(box.x1)
-                and axis.bbox.containsy(box.y0)
-                and axis.bbox.containsy(box.y1)
+                all(axis.bbox.contains(*corner) for corner in box.corners())
                 and not any(map(box.overlaps, taken))
                 and not line.intersects_bbox(box, filled=False)
             ):

@@ -1,29 +1,24 @@
-"""How much depends on a threshold or a budget."""
+"""How accuracy depends on a threshold or a budget."""
 
-from keras_superweights.figures.anytime import flops_unit
-from keras_superweights.figures.style import INK
-from keras_superweights.figures.style import METRIC_LABELS
-from keras_superweights.figures.style import new_figure
-from keras_superweights.figures.style import tidy
+from keras_superweights.figures import style
+from keras_superweights.figures.labels import FLOPS
+from keras_superweights.figures.labels import readable_unit
 from keras_superweights.metrics.evaluation import pareto_frontier
 
 
 def sensitivity_curves(runs, subject):
-    """Draws the accuracy of runs, and all their anytime curves in one picture.
+    """Returns a figure of the accuracies of runs that differ in one value.
 
-    On the left the accuracy of the ensemble and of each member over the value
-    that the runs differ in; on the right, for each value, the best accuracy
-    within a cost, as `anytime_curve` draws it for one run.
+    On the left, the accuracy of the ensemble and of each member over that
+    value. On the right, for each value, the best accuracy within a cost, as
+    `anytime_curve` draws it for one run.
 
     Args:
-        runs: List of `{"label", "accuracy", "members", "anytime"}`, in the
-            order of the values: what the value is called, and the last three
-            as in the result of `metrics.evaluate_members`. Members may have a
+        runs: List of `{"label", "accuracy", "members", "anytime"}` in the
+            order of the values. The label names the value; the others are as
+            in the result of `metrics.evaluate_members`. Members may have a
             `"name"`.
-        subject: What the runs differ in: `"tau"`.
-
-    Returns:
-        A `matplotlib.figure.Figure`.
+        subject: What the runs differ in, such as `"tau"`.
 
     Raises:
         ValueError: If there is no run, or their members differ in number.
@@ -35,48 +30,41 @@ def sensitivity_curves(runs, subject):
     counts = {len(run["members"]) for run in runs}
     if len(counts) != 1:
         raise ValueError(
-            "`runs` must hold at least one run, all of them with so many "
-            f"members. Received: {len(runs)} runs with {sorted(counts)}."
+            "`runs` must hold at least one run, and all runs must have equally "
+            f"many members. Received: {len(runs)} runs with {sorted(counts)}."
         )
-    figure = new_figure(12.0, 4.4)
+    figure = style.new_figure(12.0, 4.4)
     left, right = figure.subplots(1, 2)
     _draw_accuracies(left, runs)
     left.set_xlabel(subject)
     _draw_anytime(right, runs, subject)
-    beside = {"loc": "center left", "bbox_to_anchor": (1.0, 0.5)}
     for axis in (left, right):
-        axis.set_ylabel(METRIC_LABELS["accuracy"])
+        axis.set_ylabel(style.METRIC_LABELS["accuracy"])
         axis.margins(y=0.1)
-        tidy(axis)
-    left.legend(frameon=False, fontsize="small", **beside)
-    right.legend(frameon=False, fontsize="small", title=subject, **beside)
+        style.tidy(axis)
+    style.legend_beside(left)
+    style.legend_beside(right, title=subject)
     return figure
 
 
 def _draw_accuracies(axis, runs):
-    from matplotlib import colormaps
-
-    palette = colormaps["tab10"].colors
-    places = range(len(runs))
     members = runs[0]["members"]
     for index, member in enumerate(members):
         axis.plot(
-            places,
             [run["members"][index]["accuracy"] for run in runs],
-            color=palette[index % len(palette)],
+            color=style.curve_color(index),
             linewidth=1.1,
             marker="o",
             label=member.get("name", f"member {index}"),
         )
     axis.plot(
-        places,
         [run["accuracy"] for run in runs],
-        color=INK,
+        color=style.INK,
         linewidth=2.0,
         marker="o",
         label="ensemble" if len(members) > 1 else "network",
     )
-    axis.set_xticks(places, [run["label"] for run in runs])
+    axis.set_xticks(range(len(runs)), [run["label"] for run in runs])
     axis.set_xlim(-0.3, len(runs) - 0.7)
     axis.set_title("Ensemble and members", pad=10)
 
@@ -84,15 +72,15 @@ def _draw_accuracies(axis, runs):
 def _draw_anytime(axis, runs, subject):
     from matplotlib import colormaps
 
-    divisor, unit = flops_unit(
-        max(point["flops"] for run in runs for point in run["anytime"])
+    divisor, unit = readable_unit(
+        (point["flops"] for run in runs for point in run["anytime"]), FLOPS
     )
     for index, run in enumerate(runs):
         best = pareto_frontier(run["anytime"])
         axis.plot(
             [point["flops"] / divisor for point in best],
             [point["accuracy"] for point in best],
-            # From dark to light, but for what is too light on white.
+            # From dark to light, except for what is too light on white.
             color=colormaps["viridis"](0.9 * index / max(1, len(runs) - 1)),
             drawstyle="steps-post",
             marker="o",

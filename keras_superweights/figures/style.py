@@ -1,4 +1,4 @@
-"""What all figures have in common: colours, canvas, axes, labels."""
+"""Colours, canvas, axes and labels, the same in all figures."""
 
 INK = "#222222"
 BLUE = "#5b92c9"
@@ -7,11 +7,11 @@ GREY = "#9aa0a6"
 
 METRIC_LABELS = {"accuracy": "accuracy (fraction)", "nll": "NLL (nats)"}
 
-# Of the row of a kernel, the height in inches and the points of its letters.
+# The height of a kernel's row, in inches, and the size of its letters.
 ROW = 0.14
 SMALL = 7
 
-# More rows than these get thinner, and not every one has a label.
+# With more rows than these, rows are thinner and not every one is labelled.
 MAX_ROWS = 120
 
 
@@ -30,8 +30,21 @@ def tidy(axis):
     axis.set_axisbelow(True)
 
 
+def curve_color(index):
+    """Returns the colour of a member or another one of several curves."""
+    from matplotlib import colormaps
+
+    return colormaps["tab10"](index % 10)[:3]
+
+
+def legend_beside(axis, **options):
+    """Adds a legend to the right of an axis."""
+    options |= {"loc": "center left", "bbox_to_anchor": (1.0, 0.5)}
+    axis.legend(frameon=False, fontsize="small", **options)
+
+
 def labelled_rows(count):
-    """Which of so many rows have a label: all, or evenly spaced ones."""
+    """Returns the rows that have a label: all, or evenly spaced ones."""
     return range(0, count, -(-count // MAX_ROWS))
 
 
@@ -44,19 +57,17 @@ def beside(axis, places, labels, **style):
 
 
 def shortened(names, length=36):
-    """Names that fit beside an axis, cut in the middle.
+    """Cuts names in the middle to fit beside an axis.
 
-    What is different stays different: where cuts of that length would make
-    two names equal, fewer letters are cut from all of them.
+    Different names stay different: if cuts of that length would make two of
+    them equal, all names keep more letters.
     """
     names = list(names)
-    short = [_cut(name, length) for name in names]
+    half = length // 2
+    short = [
+        name if len(name) <= length else f"{name[: half - 1]}…{name[-half:]}"
+        for name in names
+    ]
     if len(set(short)) < len(set(names)):
         return shortened(names, length + 4)
     return short
-
-
-def _cut(name, length):
-    if len(name) <= length:
-        return name
-    return f"{name[: length // 2 - 1]}…{name[-(length // 2) :]}"

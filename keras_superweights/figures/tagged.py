@@ -1,4 +1,4 @@
-"""What to draw of a network and of a search, each with its TensorBoard tag."""
+"""The figures of a network and of a search, with their TensorBoard tags."""
 
 import numpy as np
 
@@ -9,12 +9,12 @@ from keras_superweights.figures.parameters import allocation_bars
 from keras_superweights.figures.sharing import coefficient_matrix
 from keras_superweights.figures.sharing import similarity_matrix
 
-# More of them are not looked at, and drawing takes its time.
+# Nobody looks at more, and drawing takes time.
 MAX_COEFFICIENT_FIGURES = 12
 
 
 def allocation_figures(allocation):
-    """Yields `(tag, figure)` of where the parameters are and who shares."""
+    """Yields `(tag, figure)` of the parameters and the clusters."""
     yield "allocation/parameters", allocation_bars(allocation)
     yield "allocation/clusters", cluster_membership(allocation)
 
@@ -23,7 +23,7 @@ def search_figures(refinement):
     """Yields `(tag, figure)` of the evidence of a search.
 
     Clusters have the numbers of the allocation that the search started from.
-    Those of a single kernel, which nothing can split, are left out.
+    Clusters of a single kernel, which cannot be split, are left out.
 
     Args:
         refinement: A `keras_superweights.search.Refinement`.
@@ -41,50 +41,42 @@ def search_figures(refinement):
             for group in refinement.allocation.clusters
             if set(group) <= set(cluster)
         ]
-        whole = [tuple(range(len(cluster)))]
-        outcome = f"split into {len(groups)}"
-        if len(groups) == 1:
-            outcome = "not split"
+        split = f"split into {len(groups)}" if len(groups) > 1 else "not split"
         for moment, parts, title in (
-            ("before", whole, "before the search"),
-            ("after", groups, f"after the search: {outcome}"),
+            ("before", [range(len(cluster))], "before the search"),
+            ("after", groups, f"after the search: {split}"),
         ):
-            yield (
-                f"similarity/cluster_{number}_{moment}",
-                similarity_matrix(
-                    similarity,
-                    [names[kernel] for kernel in cluster],
-                    parts,
-                    refinement.tries[-1].tau,
-                    f"Cluster {number}, {title}",
-                ),
+            figure = similarity_matrix(
+                similarity,
+                [names[kernel] for kernel in cluster],
+                parts,
+                refinement.tries[-1].tau,
+                f"Cluster {number}, {title}",
             )
+            yield f"similarity/cluster_{number}_{moment}", figure
 
 
 def coefficient_figures(network):
     """Yields `(tag, figure)` of the coefficients in use, tied rows equal.
 
-    One a cluster, with all its SuperWeights; of the clusters that mix
-    templates, the 12 with the most kernels. Kernels that mix none, made of a
-    single template or of all in equal parts, are left out.
+    One figure per cluster, with all its SuperWeights, for the 12 largest
+    clusters that mix templates. Kernels that are a single template or the
+    mean of all are left out.
 
     Args:
         network: A `SuperWeightNetwork`.
     """
     allocation = network.allocation
+    superweights = allocation.superweights
     names = kernel_names(allocation)
     matrices = {
         s: _coefficients(superweight, mixture)
         for s, (superweight, mixture) in enumerate(
-            zip(
-                allocation.superweights,
-                network.generator.mixtures,
-                strict=True,
-            )
+            zip(superweights, network.generator.mixtures, strict=True)
         )
         if superweight.ties
     }
-    mixing = {k for s in matrices for k in allocation.superweights[s].kernels}
+    mixing = {k for s in matrices for k in superweights[s].kernels}
     clusters = clusters_as_formed(allocation)
     for number in _largest(clusters, mixing):
         parts = _mixing_alike(allocation, matrices, clusters[number])
@@ -92,32 +84,28 @@ def coefficient_figures(network):
         blocks = []
         flat = []
         for s, matrix in matrices.items():
-            superweight = allocation.superweights[s]
+            superweight = superweights[s]
             if superweight.kernels[0] in rows:
-                # Blank where a kernel does not use the SuperWeight.
+                # NaN where a kernel does not use the SuperWeight.
                 block = np.full((len(rows), matrix.shape[1]), np.nan)
                 block[[rows.index(k) for k in superweight.kernels]] = matrix
                 alone = superweight.geometry.serves_any_shape
                 (flat if alone else blocks).append(block)
         title = f"Coefficients of cluster {number}"
-        rest = len(clusters[number]) - len(rows)
-        if rest:
-            title += (
-                f"\n({rest} of its {len(clusters[number])} kernels without)"
-            )
-        yield (
-            f"coefficients/cluster_{number}",
-            coefficient_matrix(
-                blocks + _one_below_the_other(flat),
-                [names[k] for k in rows],
-                title,
-                [len(part) for part in parts],
-            ),
+        count = len(clusters[number])
+        if count > len(rows):
+            title += f"\n({count - len(rows)} of its {count} kernels without)"
+        figure = coefficient_matrix(
+            blocks + _overlaid(flat),
+            [names[k] for k in rows],
+            title,
+            [len(part) for part in parts],
         )
+        yield f"coefficients/cluster_{number}", figure
 
 
 def _coefficients(superweight, mixture):
-    """`(kernels, templates)`, blank where a kernel does not mix a template."""
+    """Returns `(kernels, templates)`, NaN for templates not mixed."""
     matrix = np.array(mixture.matrix())
     for position, row in enumerate(matrix):
         others = np.ones(len(row), bool)
@@ -127,10 +115,10 @@ def _coefficients(superweight, mixture):
 
 
 def _mixing_alike(allocation, mixed, cluster):
-    """The kernels that mix, those of the same templates of a store together.
+    """Groups the kernels that mix by the templates of a flat store they use.
 
-    Kernels of nested SuperWeights are all together: each SuperWeight has
-    columns of its own.
+    Kernels of nested SuperWeights, which have columns of their own, are one
+    group.
     """
     parts = {}
     for kernel in cluster:
@@ -149,8 +137,8 @@ def _mixing_alike(allocation, mixed, cluster):
     return list(parts.values())
 
 
-def _one_below_the_other(blocks):
-    """Blocks of which every row has one, as a single block, or none."""
+def _overlaid(blocks):
+    """Returns blocks with disjoint rows as a list of one block, or none."""
     if not blocks:
         return []
     width = max(block.shape[1] for block in blocks)
@@ -162,7 +150,7 @@ def _one_below_the_other(blocks):
 
 
 def _largest(clusters, mixing):
-    """Numbers of clusters that share and mix, ascending."""
+    """Returns the ascending numbers of the largest clusters that mix."""
     numbers = [
         number
         for number, cluster in enumerate(clusters)

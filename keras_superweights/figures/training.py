@@ -1,33 +1,29 @@
-"""How training went: losses and accuracies over the epochs."""
+"""Losses and accuracies over the epochs."""
 
 import numpy as np
 
-from keras_superweights.figures.style import INK
-from keras_superweights.figures.style import new_figure
-from keras_superweights.figures.style import tidy
+from keras_superweights.figures import style
+from keras_superweights.figures.labels import counted
 
 
 def training_curves(history):
-    """Draws losses and accuracies over the epochs.
+    """Returns a figure of losses and accuracies over the epochs.
 
     One panel holds every series whose name ends in `loss`, one every series
-    whose name ends in `accuracy`; other series (a learning rate) are left
-    out, and so is a panel without series. Validation is a solid line, training
-    a dashed one of the same colour; the whole network is black, each member
-    has its colour. Losses so large that they would flatten all curves, as
-    after a first epoch, lie beyond the axis, which says so.
+    whose name ends in `accuracy`. Other series, such as a learning rate, and
+    panels without series are left out. Validation is a solid line, training
+    a dashed one of the same colour; the whole network is black, and each
+    member has its own colour. If a few losses, as after a first epoch, would
+    flatten all curves, the axis ends below them and says so.
 
     Args:
         history: Dict from name to a list of one number per epoch, as
             `keras.callbacks.History.history`: `"loss"`, `"val_loss"`,
             `"accuracy"`, `"val_member_0_accuracy"`, ...
 
-    Returns:
-        A `matplotlib.figure.Figure`.
-
     Raises:
-        ValueError: If there is no loss and no accuracy, or a series has not
-            one number per epoch.
+        ValueError: If there is no loss and no accuracy, or a series does not
+            have one number per epoch.
     """
     panels = {
         quantity: names
@@ -47,7 +43,7 @@ def training_curves(history):
             f"Received: lengths {lengths}."
         )
 
-    figure = new_figure(4.6 * len(panels) + 1.2, 3.8)
+    figure = style.new_figure(4.6 * len(panels) + 1.2, 3.8)
     axes = figure.subplots(1, len(panels), squeeze=False)[0]
     for axis, (quantity, names) in zip(axes, panels.items(), strict=True):
         _draw_series(axis, history, names, quantity)
@@ -55,22 +51,13 @@ def training_curves(history):
 
 
 def _draw_series(axis, history, names, quantity):
-    from matplotlib import colormaps
     from matplotlib.ticker import MaxNLocator
 
-    subjects = sorted(
-        {_subject(name, quantity) for name in names},
-        key=lambda subject: (len(subject), subject),
-    )
-    palette = colormaps["tab10"].colors
-    colors = {
-        subject: palette[index % len(palette)]
-        for index, subject in enumerate(filter(None, subjects))
-    }
-    for name in sorted(
-        names, key=lambda name: subjects.index(_subject(name, quantity))
-    ):
-        subject = _subject(name, quantity)
+    subject_of = {name: _subject(name, quantity) for name in names}
+    subjects = sorted(set(subject_of.values()), key=lambda s: (len(s), s))
+    members = list(filter(None, subjects))
+    for name in sorted(names, key=lambda n: subjects.index(subject_of[n])):
+        subject = subject_of[name]
         label = "validation" if name.startswith("val_") else "training"
         if len(subjects) > 1:
             # In training, an ensemble's loss is the sum that is minimised.
@@ -79,7 +66,9 @@ def _draw_series(axis, history, names, quantity):
         axis.plot(
             np.arange(1, len(history[name]) + 1),
             history[name],
-            color=colors.get(subject, INK),
+            color=style.curve_color(members.index(subject))
+            if subject
+            else style.INK,
             linestyle="-" if name.startswith("val_") else "--",
             linewidth=1.1 if subject else 2.0,
             zorder=2 if subject else 3,
@@ -92,39 +81,33 @@ def _draw_series(axis, history, names, quantity):
         _cut_peaks(axis, [history[name] for name in names])
     axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     if len(subjects) > 1:
-        beside = {"loc": "center left", "bbox_to_anchor": (1.0, 0.5)}
-        axis.legend(frameon=False, fontsize="small", **beside)
+        style.legend_beside(axis)
     else:
         axis.legend(frameon=False, fontsize="small")
-    tidy(axis)
+    style.tidy(axis)
 
 
 def _cut_peaks(axis, curves):
-    """Ends the axis below what is over five times as large as nearly all.
+    """Ends the axis below values over five times as large as the usual ones.
 
-    Nearly all are nine tenths of the values of a curve, and all but one if
-    there are no ten.
+    Usual are nine tenths of the values of each curve, or all but one if it
+    has fewer than ten.
     """
-    values = np.array(curves, dtype=float)
-    values = values[np.isfinite(values)]
+    finite = [curve[np.isfinite(curve)] for curve in np.array(curves, float)]
     usual = max(
-        (
-            np.quantile(finite, 0.9, method="lower")
-            for curve in np.array(curves, dtype=float)
-            if (finite := curve[np.isfinite(curve)]).size
-        ),
+        (np.quantile(x, 0.9, method="lower") for x in finite if x.size),
         default=0,
     )
+    values = np.concatenate(finite)
     beyond = values[values > 5 * usual]
     if usual <= 0 or not beyond.size:
         return
     low, high = values.min(), values[values <= 5 * usual].max()
     margin = 0.05 * (high - low or high)
     axis.set_ylim(low - margin, high + margin)
-    count = f"{beyond.size} value" + "s" * (beyond.size > 1)
     axis.set_ylabel(
-        f"{axis.get_ylabel()}\n{count} beyond the axis, up to "
-        f"{beyond.max():.4g}"
+        f"{axis.get_ylabel()}\n{counted(beyond.size, 'value')} beyond the "
+        f"axis, up to {beyond.max():.4g}"
     )
 
 

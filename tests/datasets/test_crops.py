@@ -27,10 +27,8 @@ def resized(image, height, width):
         matrix = np.maximum(0, 1 - distances / max(scale, 1))
         return matrix / matrix.sum(axis=1, keepdims=True)
 
-    rows, columns = (
-        weights(image.shape[0], height),
-        weights(image.shape[1], width),
-    )
+    rows = weights(image.shape[0], height)
+    columns = weights(image.shape[1], width)
     return np.einsum("ih,hwc,jw->ijc", rows, image, columns)
 
 
@@ -57,7 +55,6 @@ def window_in_numpy(height, width, areas, ratios, place):
 def test_windows_agree_with_numpy(tries):
     rng = np.random.default_rng(tries)
     window = tf.function(crops.inception_window)
-    misses = 0
     for _ in range(100):
         height, width = (int(side) for side in rng.integers(1, 120, 2))
         areas, ratios = rng.random((2, tries), dtype=np.float32)
@@ -67,16 +64,6 @@ def test_windows_agree_with_numpy(tries):
             tf.constant(height), tf.constant(width), areas, ratios, place
         )
         np.testing.assert_array_equal(found, expected)
-        misses += expected[2:] == (height, width) or min(height, width) < 3
-    assert misses < 100
-
-
-def test_a_long_image_gives_its_middle():
-    everything = np.full(10, 0.999, np.float32)
-    window = crops.inception_window(
-        tf.constant(10), tf.constant(100), everything, everything, [0.0, 0.0]
-    )
-    np.testing.assert_array_equal(window, (0, 44, 10, 13))
 
 
 def test_windows_are_of_the_areas_and_ratios_of_the_paper():
@@ -84,12 +71,9 @@ def test_windows_are_of_the_areas_and_ratios_of_the_paper():
 
     def window(number):
         numbers = tf.random.stateless_uniform([22], [number, 0])
+        numbers = tf.split(numbers, [10, 10, 2])
         return crops.inception_window(
-            tf.constant(height),
-            tf.constant(width),
-            numbers[:10],
-            numbers[10:-2],
-            numbers[-2:],
+            tf.constant(height), tf.constant(width), *numbers
         )
 
     windows = tf.data.Dataset.range(2000).map(window).batch(2000)

@@ -7,7 +7,7 @@ from keras_superweights.datasets import epoch_plan
 
 
 @pytest.mark.parametrize("fraction", [0.0, 0.1, 0.25, 0.5, 0.9])
-def test_a_split_is_parted_in_two_whatever_its_order(fraction):
+def test_a_split_is_divided_in_two_evenly(fraction):
     trained, held_out = epoch_plan.hold_out(1000, fraction)
     assert len(held_out) == 1000 * fraction
     assert sorted([*trained, *held_out]) == list(range(1000))
@@ -36,15 +36,9 @@ def test_a_batch_is_cut_into_equal_parts_in_order():
 def test_shards_see_every_example_once_and_step_together(num_shards):
     batch_size = 12
     for num_examples in range(num_shards, 50):
+        numbers = (num_examples, batch_size, num_shards)
         cuts = [
-            list(
-                zip(
-                    *epoch_plan.cut_batches(
-                        num_examples, batch_size, num_shards, shard
-                    ),
-                    strict=True,
-                )
-            )
+            zip(*epoch_plan.cut_batches(*numbers, shard), strict=True)
             for shard in range(num_shards)
         ]
         steps = list(zip(*cuts, strict=True))  # equally many per shard

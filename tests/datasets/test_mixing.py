@@ -20,15 +20,13 @@ def mixed_in_numpy(images, labels, mix):
             centre = [int(centres[i, 0] * height), int(centres[i, 1] * width)]
             image = images[i].copy()
             taken = 0
-            for row in range(height):
-                for column in range(width):
-                    inside = (
-                        -half[0] <= row - centre[0] < half[0]
-                        and -half[1] <= column - centre[1] < half[1]
-                    )
-                    if inside:
-                        image[row, column] = images[i + 1, row, column]
-                        taken += 1
+            for place in np.ndindex(height, width):
+                if all(
+                    -half[axis] <= place[axis] - centre[axis] < half[axis]
+                    for axis in (0, 1)
+                ):
+                    image[place] = images[i + 1][place]
+                    taken += 1
             weight = 1 - taken / (height * width)
         new_images.append(image)
         new_labels.append(weight * labels[i] + (1 - weight) * labels[i + 1])
@@ -84,7 +82,7 @@ def test_weights_have_the_moments_of_beta(alpha, cut):
     assert abs(weights.var() - variance) < 5 * error
 
 
-def test_of_two_each_example_gets_one_with_its_own_alpha():
+def test_with_both_methods_each_example_gets_one_of_them():
     drawn = mixing.draw(20_000, 0.01, 100.0, key=[3, 4])
     cuts = drawn.cuts.numpy()
     assert abs(cuts.mean() - 0.5) < 5 * 0.5 / np.sqrt(len(cuts))

@@ -1,17 +1,16 @@
-"""Mean and deviation equal those of NumPy, or published ones."""
-
-import dataclasses
+"""Mean and deviation equal those of NumPy."""
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_superweights.datasets import ImagePipeline
 from keras_superweights.datasets import normalization
+from tests.datasets.sets import collect
+from tests.datasets.sets import tiny_examples
 
 
 @pytest.mark.parametrize("seed", range(8))
-def test_it_is_that_of_all_pixels(seed):
+def test_mean_and_deviation_agree_with_numpy(seed):
     draw = np.random.default_rng(seed)
     count, channels = draw.integers(1, 30), draw.integers(1, 5)
     shape = (count, *draw.integers(1, 7, 2), channels)
@@ -22,24 +21,14 @@ def test_it_is_that_of_all_pixels(seed):
     np.testing.assert_allclose(deviation, (images / 255).std((0, 1, 2)))
 
 
-def test_unknown_sets_are_normalised_by_the_train_split(
-    make_pipeline, tiny_split, collect
-):
+def test_unknown_sets_are_normalised_by_the_train_split(make_pipeline):
     pipeline = make_pipeline(train_split="train[:24]")
-    pixels = tiny_split("train")[0][:24] / 255
+    pixels = tiny_examples("train")[0][:24] / 255
     np.testing.assert_allclose(pipeline.mean, pixels.mean((0, 1, 2)))
     np.testing.assert_allclose(pipeline.deviation, pixels.std((0, 1, 2)))
     images, _ = collect(pipeline.train(1))
     np.testing.assert_allclose(images.mean((0, 1, 2)), 0, atol=1e-5)
     np.testing.assert_allclose(images.std((0, 1, 2)), 1, atol=1e-5)
-
-
-def test_known_normalizations_are_published_ones(digits_dir):
-    digits = ImagePipeline(name="sklearn_digits", data_dir=digits_dir)
-    part = dataclasses.replace(digits, train_split="train[:200]")
-    # Constants belong to the set, not to the part used for training.
-    assert part.mean == digits.mean
-    assert part.deviation == digits.deviation
 
 
 def test_a_constant_channel_is_refused(make_pipeline):

@@ -5,26 +5,24 @@ import dataclasses
 import numpy as np
 import pytest
 
-AUGMENTED = {"pad": 1, "flip": True, "cutout": 2}
+from tests.datasets.sets import AUGMENTED
+from tests.datasets.sets import collect
+from tests.datasets.sets import tiny_examples
+from tests.datasets.sets import to_pixels
 
 
-def test_test_split_comes_in_order_and_whole(
-    make_pipeline, tiny_split, collect, to_pixels
-):
+def test_test_split_comes_in_order_and_whole(make_pipeline):
     pipeline = make_pipeline(**AUGMENTED)
     images, labels = collect(pipeline.test())
-    expected_images, expected_labels = tiny_split("test")
-    assert images.dtype == np.float32
-    assert labels.dtype == np.int64
-    np.testing.assert_array_equal(to_pixels(images, pipeline), expected_images)
-    np.testing.assert_array_equal(labels, expected_labels)
+    assert (images.dtype, labels.dtype) == (np.float32, np.int64)
+    found = to_pixels(images, pipeline), labels
+    np.testing.assert_equal(found, tiny_examples("test"))
     assert [len(x) for x, _ in pipeline.test()] == [8, 2]
 
 
 def test_sizes_are_those_of_the_set(make_pipeline):
     pipeline = make_pipeline(train_split="train[:21]", test_split="train[21:]")
-    assert pipeline.num_train == 21
-    assert pipeline.num_test == 19
+    assert (pipeline.num_train, pipeline.num_test) == (21, 19)
     assert pipeline.steps_per_epoch == 2
     assert pipeline.num_classes == 4
     assert pipeline.image_shape == (6, 5, 3)
@@ -32,7 +30,7 @@ def test_sizes_are_those_of_the_set(make_pipeline):
     assert pipeline.train(1).element_spec[0].shape == (8, 6, 5, 3)
 
 
-def test_label_smoothing_is_for_training_only(make_pipeline, collect):
+def test_label_smoothing_is_for_training_only(make_pipeline):
     plain = make_pipeline()
     smooth = dataclasses.replace(plain, label_smoothing=0.2)
     for expected, labels, rest in (

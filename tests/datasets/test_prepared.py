@@ -14,22 +14,17 @@ def _snapshot(data_dir):
     return {path: os.stat(path).st_mtime_ns for path in files}
 
 
-def test_a_second_call_does_not_prepare_again(tmp_path):
-    prepared.open_builder("sklearn_digits", tmp_path)
-    before = _snapshot(tmp_path)
-    builder = prepared.open_builder("sklearn_digits", tmp_path)
-    assert _snapshot(tmp_path) == before
-    assert builder.info.splits["train"].num_examples == 1297
-
-
-def test_preparing_needs_no_network(tmp_path, monkeypatch):
+def test_digits_are_prepared_once_and_need_no_network(tmp_path, monkeypatch):
     def refuse(*args):
         raise AssertionError("A connection was tried.")
 
     monkeypatch.setattr(socket.socket, "connect", refuse)
     monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    prepared.open_builder("sklearn_digits", tmp_path)
+    before = _snapshot(tmp_path)
     builder = prepared.open_builder("sklearn_digits", tmp_path)
-    assert builder.info.splits["test"].num_examples == 500
+    assert _snapshot(tmp_path) == before
+    assert builder.info.splits["train"].num_examples == 1297
 
 
 def test_two_processes_may_prepare_at_once(tmp_path, monkeypatch):
@@ -49,9 +44,8 @@ def test_two_processes_may_prepare_at_once(tmp_path, monkeypatch):
     assert builder.info.splits["train"].num_examples == 1297
     # The set of the other process is kept, and no temporary files remain.
     assert _snapshot(tmp_path / "sklearn_digits" / "1.0.0") == before[0] != {}
-    assert [p.name for p in (tmp_path / "sklearn_digits").iterdir()] == [
-        "1.0.0"
-    ]
+    (version,) = (tmp_path / "sklearn_digits").iterdir()
+    assert version.name == "1.0.0"
 
 
 def test_a_set_that_cannot_be_written_is_an_error(tmp_path, monkeypatch):
@@ -63,21 +57,17 @@ def test_a_set_that_cannot_be_written_is_an_error(tmp_path, monkeypatch):
         prepared.open_builder("sklearn_digits", tmp_path)
 
 
-@pytest.mark.parametrize("name", ["tiny_colours", "tiny_colours:1.2.0"])
-def test_a_prepared_set_is_found_by_name(tiny_dir, name):
-    builder = prepared.open_builder(name, tiny_dir)
-    assert builder.info.splits["train"].num_examples == 40
-
-
-def test_the_directory_defaults_to_that_of_tfds(tiny_dir, monkeypatch):
+def test_a_set_is_found_by_name_version_and_directory(tiny_dir, monkeypatch):
     monkeypatch.setenv("TFDS_DATA_DIR", str(tiny_dir))
-    assert prepared.open_builder("tiny_colours").name == "tiny_colours"
-
-
-def test_home_is_expanded(tiny_dir, monkeypatch):
     monkeypatch.setenv("HOME", str(tiny_dir.parent))
-    builder = prepared.open_builder("tiny_colours", f"~/{tiny_dir.name}")
-    assert builder.name == "tiny_colours"
+    for arguments in (
+        ("tiny_colours", tiny_dir),
+        ("tiny_colours:1.2.0", tiny_dir),
+        ("tiny_colours",),  # in the directory of tfds
+        ("tiny_colours", f"~/{tiny_dir.name}"),
+    ):
+        builder = prepared.open_builder(*arguments)
+        assert builder.info.splits["train"].num_examples == 40
 
 
 def test_a_missing_set_is_refused_with_a_way_out(tiny_dir):
@@ -93,16 +83,14 @@ def test_a_missing_set_is_refused_with_a_way_out(tiny_dir):
     assert _snapshot(tiny_dir) == before
 
 
-def test_another_version_than_the_prepared_one_is_refused(tiny_dir):
-    with pytest.raises(ValueError, match=r"there: .*tiny_colours/1\.2\.0"):
-        prepared.open_builder("tiny_colours:3.0.0", tiny_dir)
-
-
-def test_an_empty_and_a_missing_directory_are_told_apart(tmp_path):
-    with pytest.raises(ValueError, match="no set is prepared there"):
-        prepared.open_builder("cifar10", tmp_path)
-    with pytest.raises(ValueError, match="does not exist"):
-        prepared.open_builder("cifar10", tmp_path / "nowhere")
+def test_why_a_set_is_missing_is_said(tiny_dir, tmp_path):
+    for name, data_dir, message in (
+        ("tiny_colours:3.0.0", tiny_dir, r"there: .*tiny_colours/1\.2\.0"),
+        ("cifar10", tmp_path, "no set is prepared there"),
+        ("cifar10", tmp_path / "nowhere", "does not exist"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            prepared.open_builder(name, data_dir)
     assert not (tmp_path / "nowhere").exists()
 
 

@@ -3,48 +3,56 @@
 import numpy as np
 import pytest
 
-AUGMENTED = {"pad": 1, "flip": True, "cutout": 2}
+from tests.datasets.sets import AUGMENTED
+from tests.datasets.sets import collect
+from tests.datasets.sets import joined
+
+PHOTOS = {
+    **{"name": "tiny_photos", "size": 12, "batch_size": 4},
+    **{"crop": "inception", "flip": True, "pad": 1, "cutout": 3},
+    **{"mixup": 0.4, "label_smoothing": 0.1},
+}
+COLOURS = {"batch_size": 6, **AUGMENTED}
 
 
-@pytest.mark.parametrize("num_shards", [2, 3])
-def test_the_shards_of_a_batch_are_the_batch(make_pipeline, num_shards):
-    pipeline = make_pipeline(batch_size=6, **AUGMENTED)
-    whole = list(pipeline.train(2).as_numpy_iterator())
-    shards = [
-        list(pipeline.train(2, 0, num_shards, shard).as_numpy_iterator())
-        for shard in range(num_shards)
-    ]
-    assert {len(batches) for batches in shards} == {len(whole)}
-    for step, (images, labels) in enumerate(whole):
-        parts = [batches[step] for batches in shards]
-        assert {len(part[1]) for part in parts} == {6 // num_shards}
-        for expected, index in ((images, 0), (labels, 1)):
-            joined = np.concatenate([part[index] for part in parts])
-            np.testing.assert_array_equal(joined, expected)
+@pytest.mark.parametrize(
+    ("part", "num_shards", "options"),
+    [
+        ("train", 2, COLOURS),
+        ("train", 3, COLOURS),
+        ("train", 2, {**PHOTOS, "cutmix": 1.0}),
+        ("test", 2, PHOTOS),
+        ("validation", 2, {**COLOURS, "validation_fraction": 0.25}),
+        # The ninth example alone would leave one shard empty.
+        ("test", 2, {"batch_size": 4, "test_split": "train[:9]"}),
+    ],
+    ids=str,
+)
+def test_the_shards_of_a_batch_are_the_batch(
+    make_pipeline, part, num_shards, options
+):
+    pipeline = make_pipeline(**options)
+    arguments = (2, 0) if part == "train" else ()
+    read = getattr(pipeline, part)
+    shards = [read(*arguments, num_shards, i) for i in range(num_shards)]
+    steps = zip(*(shard.as_numpy_iterator() for shard in shards), strict=True)
+    rows = [rows for step in steps for rows in step]
+    assert min(len(labels) for _, labels in rows) > 0
+    if part == "train":
+        sizes = {len(labels) for _, labels in rows}
+        assert sizes == {pipeline.batch_size // num_shards}
+    np.testing.assert_equal(joined(rows), collect(read(*arguments)))
 
 
-def test_the_shards_of_a_test_are_the_test(make_pipeline, collect):
-    pipeline = make_pipeline(batch_size=4, test_split="train[:9]")
-    expected = collect(pipeline.test())
-    shards = [
-        list(pipeline.test(2, shard).as_numpy_iterator()) for shard in (0, 1)
-    ]
-    # The ninth example alone would leave one shard empty.
-    sizes = [[len(y) for _, y in batches] for batches in shards]
-    assert sizes == [[2, 2], [2, 3]]
-    in_order = [part for step in zip(*shards, strict=True) for part in step]
-    for index in (0, 1):
-        joined = np.concatenate([part[index] for part in in_order])
-        np.testing.assert_array_equal(joined, expected[index])
-
-
-def test_what_is_held_out_has_shards_too(make_pipeline, collect):
-    pipeline = make_pipeline(validation_fraction=0.25)
-    whole, _ = collect(pipeline.validation())
-    parts = [collect(pipeline.measured(2, shard)[0])[0] for shard in (0, 1)]
-    np.testing.assert_array_equal(parts[0][:4], whole[:4])
-    np.testing.assert_array_equal(parts[1][:4], whole[4:8])
-    assert [len(part) for part in parts] == [5, 5]
+@pytest.mark.parametrize("fraction", [0.0, 0.5])
+def test_measured_batches_have_shards_too(make_pipeline, fraction):
+    pipeline = make_pipeline(validation_fraction=fraction)
+    _, labels = collect(pipeline.measured()[0])
+    for shard in (0, 1):
+        _, part = collect(pipeline.measured(2, shard)[0])
+        assert len(part) == len(labels) // 2
+        start = 4 * shard
+        np.testing.assert_array_equal(part[:4], labels[start : start + 4])
 
 
 @pytest.mark.parametrize(

@@ -1,24 +1,22 @@
 """Training batches: order, augmentation and mixing, all of them repeatable."""
 
-import itertools
-
-import keras
 import numpy as np
 import pytest
 
-AUGMENTED = {"pad": 1, "flip": True, "cutout": 2}
+from tests.datasets.sets import AUGMENTED
+from tests.datasets.sets import collect
+from tests.datasets.sets import tiny_examples
+from tests.datasets.sets import to_pixels
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_each_epoch_is_a_permutation_of_the_split(
-    make_pipeline, tiny_split, seed, collect, to_pixels
-):
+def test_each_epoch_is_a_permutation_of_the_split(make_pipeline, seed):
     pipeline = make_pipeline(seed=seed)
     images, labels = collect(pipeline.train(2))
     rows = np.column_stack(
         [to_pixels(images, pipeline).reshape(80, -1), labels]
     )
-    tiny_images, tiny_labels = tiny_split("train")
+    tiny_images, tiny_labels = tiny_examples("train")
     expected = np.column_stack([tiny_images.reshape(40, -1), tiny_labels])
     for epoch in (rows[:40], rows[40:]):
         assert not np.array_equal(epoch, expected)
@@ -44,21 +42,23 @@ def _all_outcomes(image, pipeline):
                 outcome[
                     max(above, 0) : above + size, max(before, 0) : before + size
                 ] = 0
-                yield np.rint(outcome * 1000).astype(int).tobytes()
+                key = np.rint(outcome * 1000).astype(int).tobytes()
+                yield key, oriented is not crop
 
 
-def test_training_images_are_crops_flips_and_cutouts(
-    make_pipeline, tiny_split, collect
-):
+def test_training_images_are_crops_flips_and_cutouts(make_pipeline):
     pipeline = make_pipeline(**AUGMENTED)
     images, labels = collect(pipeline.train(2))
     images = [np.rint(x * 1000.0).astype(int).tobytes() for x in images]
-    tiny_images, tiny_labels = tiny_split("train")
+    tiny_images, tiny_labels = tiny_examples("train")
     sources = {}
     for example, image in enumerate(tiny_images):
-        for outcome in _all_outcomes(image, pipeline):
-            sources[outcome] = example
-    found = [sources[image] for image in images]
+        for outcome, mirrored in _all_outcomes(image, pipeline):
+            sources[outcome] = example, mirrored
+    found, mirrored = zip(*(sources[image] for image in images), strict=True)
+    found = list(found)
+    # 80 fair coins: 5 standard deviations are 22.
+    assert abs(sum(mirrored) - 40) < 22
     np.testing.assert_array_equal(tiny_labels[found], labels)
     assert sorted(found[:40]) == sorted(found[40:]) == list(range(40))
     # Few examples are equal in both epochs by chance (1 in 540).
@@ -70,21 +70,7 @@ def test_training_images_are_crops_flips_and_cutouts(
     assert sum(same) < 4
 
 
-def test_half_of_the_images_are_flipped(
-    make_pipeline, tiny_split, collect, to_pixels
-):
-    pipeline = make_pipeline(flip=True)
-    images, _ = collect(pipeline.train(10))
-    images = [image.tobytes() for image in to_pixels(images, pipeline)]
-    tiny_images = tiny_split("train")[0].astype(int)
-    mirrored = {image[:, ::-1].tobytes() for image in tiny_images}
-    originals = {image.tobytes() for image in tiny_images}
-    assert set(images) <= mirrored | originals
-    # 400 fair coins: 5 standard deviations are 50.
-    assert abs(sum(image in mirrored for image in images) - 200) < 50
-
-
-@pytest.mark.parametrize("first_epoch", [0, 1, 3, 4])
+@pytest.mark.parametrize("first_epoch", [1, 4])
 def test_a_resumed_run_sees_the_rest_of_the_batches(make_pipeline, first_epoch):
     # 40 examples in batches of 6 leave four over in every epoch.
     pipeline = make_pipeline(batch_size=6, seed=5, **AUGMENTED)
@@ -92,42 +78,10 @@ def test_a_resumed_run_sees_the_rest_of_the_batches(make_pipeline, first_epoch):
     rest = pipeline.train(4, first_epoch=first_epoch)
     rest = list(rest.as_numpy_iterator())
     assert len(rest) == (4 - first_epoch) * pipeline.steps_per_epoch
-    for expected, actual in zip(whole[first_epoch * 6 :], rest, strict=True):
-        np.testing.assert_array_equal(actual[0], expected[0])
-        np.testing.assert_array_equal(actual[1], expected[1])
+    np.testing.assert_equal(rest, whole[first_epoch * 6 :])
 
 
-def test_fit_resumes_to_the_same_weights(make_pipeline):
-    pipeline = make_pipeline(**AUGMENTED)
-
-    def train(stops):
-        keras.utils.set_random_seed(1)
-        model = keras.Sequential(
-            [
-                keras.Input(pipeline.image_shape),
-                keras.layers.Flatten(),
-                keras.layers.Dense(pipeline.num_classes),
-            ]
-        )
-        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-        model.compile("sgd", loss)
-        for first_epoch, epochs in itertools.pairwise([0, *stops]):
-            model.fit(
-                pipeline.train(epochs, first_epoch),
-                steps_per_epoch=pipeline.steps_per_epoch,
-                epochs=epochs,
-                initial_epoch=first_epoch,
-                shuffle=False,
-                validation_data=pipeline.test(),
-                verbose=0,
-            )
-        return model.get_weights()
-
-    for whole, resumed in zip(train([3]), train([1, 3]), strict=True):
-        np.testing.assert_allclose(whole, resumed, rtol=1e-6)
-
-
-def test_a_seed_repeats_itself_and_only_itself(make_pipeline, collect):
+def test_a_seed_repeats_itself_and_only_itself(make_pipeline):
     first, again, other = (
         collect(make_pipeline(seed=seed, mixup=1.0, **AUGMENTED).train(1))
         for seed in (1, 1, 2)
@@ -137,13 +91,13 @@ def test_a_seed_repeats_itself_and_only_itself(make_pipeline, collect):
         assert not np.array_equal(first[index], other[index])
 
 
-def test_the_batch_size_changes_no_example(make_pipeline, collect):
+def test_the_batch_size_changes_no_example(make_pipeline):
     small, _ = collect(make_pipeline(batch_size=4, **AUGMENTED).train(2))
     large, _ = collect(make_pipeline(batch_size=20, **AUGMENTED).train(2))
     np.testing.assert_array_equal(small, large)
 
 
-def test_other_examples_are_left_over_in_every_epoch(make_pipeline, collect):
+def test_other_examples_are_left_over_in_every_epoch(make_pipeline):
     pipeline = make_pipeline(batch_size=30)
     images, _ = collect(pipeline.train(2))
     first, second = images.reshape(2, 30, -1)
@@ -153,9 +107,7 @@ def test_other_examples_are_left_over_in_every_epoch(make_pipeline, collect):
 @pytest.mark.parametrize(
     "mixing", [{"mixup": 0.5}, {"cutmix": 1.0}, {"mixup": 1.0, "cutmix": 1.0}]
 )
-def test_an_example_is_mixed_with_the_next_of_its_batch(
-    make_pipeline, mixing, collect
-):
+def test_an_example_is_mixed_with_the_next_of_its_batch(make_pipeline, mixing):
     plain = make_pipeline(**AUGMENTED, label_smoothing=0.2)
     mixed = make_pipeline(**AUGMENTED, label_smoothing=0.2, **mixing)
     weights, kinds = [], set()

@@ -3,13 +3,14 @@
 import numpy as np
 import pytest
 
-AUGMENTED = {"pad": 1, "flip": True, "cutout": 2}
+from tests.datasets.sets import AUGMENTED
+from tests.datasets.sets import collect
+from tests.datasets.sets import tiny_examples
+from tests.datasets.sets import to_pixels
 
 
 @pytest.mark.parametrize("fraction", [0.1, 0.25, 0.5])
-def test_a_validation_part_is_the_same_for_every_seed(
-    make_pipeline, tiny_split, fraction, collect, to_pixels
-):
+def test_a_validation_part_is_the_same_for_every_seed(make_pipeline, fraction):
     held_out = []
     for seed in (0, 1):
         pipeline = make_pipeline(
@@ -20,7 +21,7 @@ def test_a_validation_part_is_the_same_for_every_seed(
         held_out.append(to_pixels(images, pipeline))
     np.testing.assert_array_equal(*held_out)
     # They are images of the split with their labels, in order.
-    tiny_images, tiny_labels = tiny_split("train")
+    tiny_images, tiny_labels = tiny_examples("train")
     places = [
         int(np.flatnonzero((tiny_images == image).all((1, 2, 3))).item())
         for image in held_out[0]
@@ -31,34 +32,29 @@ def test_a_validation_part_is_the_same_for_every_seed(
     assert places[-1] - places[0] >= len(places) + 5
 
 
-def test_what_is_held_out_is_not_trained_on(
-    make_pipeline, tiny_split, collect, to_pixels
-):
+def test_held_out_examples_are_not_trained_on(make_pipeline):
     pipeline = make_pipeline(validation_fraction=0.4, batch_size=6)
     assert (pipeline.num_train, pipeline.steps_per_epoch) == (24, 4)
     trained = to_pixels(collect(pipeline.train(1))[0], pipeline)
     held_out = to_pixels(collect(pipeline.validation())[0], pipeline)
     together = {image.tobytes() for image in (*trained, *held_out)}
-    assert together == {x.astype(int).tobytes() for x in tiny_split("train")[0]}
+    images, _ = tiny_examples("train")
+    assert together == {image.astype(int).tobytes() for image in images}
     # They do not affect the normalisation.
     np.testing.assert_allclose(
         pipeline.mean, trained.mean((0, 1, 2)) / 255, rtol=1e-6
     )
 
 
-def test_a_run_is_measured_on_what_is_held_out(make_pipeline, collect):
+def test_a_run_is_measured_on_the_held_out_part(make_pipeline):
     pipeline = make_pipeline(test_split="test[2:]")
     batches, name = pipeline.measured()
     assert name == "test[2:]"
-    np.testing.assert_array_equal(
-        collect(batches)[0], collect(pipeline.test())[0]
-    )
+    np.testing.assert_equal(collect(batches), collect(pipeline.test()))
     pipeline = make_pipeline(validation_fraction=0.3)
     batches, name = pipeline.measured()
     assert name == "validation"
-    np.testing.assert_array_equal(
-        collect(batches)[0], collect(pipeline.validation())[0]
-    )
+    np.testing.assert_equal(collect(batches), collect(pipeline.validation()))
 
 
 def test_without_a_fraction_nothing_is_held_out(make_pipeline):

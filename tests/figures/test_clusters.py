@@ -1,4 +1,4 @@
-"""Who shares what: cells, colours and labels against the allocation."""
+"""Cells, colours and labels of clusters agree with the allocation."""
 
 import numpy as np
 import pytest
@@ -11,17 +11,25 @@ from keras_superweights.sharing import Independent
 from keras_superweights.sharing import Shapeshifter
 from keras_superweights.sharing import SuperWeights
 from keras_superweights.sharing.clusters import Cluster
+from tests import builders
+from tests.figures.reading import legend_of
+from tests.figures.reading import members_of
+from tests.figures.reading import right_of
+from tests.figures.reading import texts
 
 
-def test_members_are_rows_of_kernels_in_the_colours_of_their_clusters(
-    texts, members_of
-):
+def row_of(bar):
+    return round(bar.get_y() + bar.get_height() / 2)
+
+
+def test_members_are_rows_of_kernels_in_the_colours_of_their_clusters():
     depths = (3, 5)
-    members = members_of(*depths)
     # Not in the order of their first kernels.
     clusters = {0: (2, 4, 6, 7), 1: (1,), 2: (0, 3, 5)}
     allocation = SuperWeights().allocate_clusters(
-        members, 10**5, [Cluster(f"c{n}", k) for n, k in clusters.items()]
+        members_of(*depths),
+        10**5,
+        [Cluster(f"c{n}", k) for n, k in clusters.items()],
     )
 
     figure = figures.cluster_membership(allocation)
@@ -32,8 +40,7 @@ def test_members_are_rows_of_kernels_in_the_colours_of_their_clusters(
     places = [(m, i) for m, depth in enumerate(depths) for i in range(depth)]
     colors, numbers = {}, {}
     for bar in axis.patches:
-        center = bar.get_y() + bar.get_height() / 2
-        place = (round(center), int(bar.get_x()))
+        place = (row_of(bar), int(bar.get_x()))
         colors[places.index(place)] = bar.get_facecolor()
     for text in axis.texts:
         x, y = text.get_position()
@@ -53,7 +60,7 @@ def test_members_are_rows_of_kernels_in_the_colours_of_their_clusters(
     ]
 
 
-def test_the_title_lies_inside_the_figure(members_of):
+def test_the_title_lies_inside_the_figure():
     clusters = [Cluster("all", tuple(range(9))), Cluster("one", (9,))]
     allocation = SuperWeights().allocate_clusters(
         members_of(10), 10**5, clusters
@@ -64,40 +71,31 @@ def test_the_title_lies_inside_the_figure(members_of):
     assert title.x0 > 0 and title.x1 < figure.bbox.width
 
 
-def test_colours_of_many_clusters_are_all_different(members_of):
-    allocation = SuperWeights(clusters="position").allocate(
-        members_of(50, 50), 10**5
-    )
-    (axis,) = figures.cluster_membership(allocation).axes
-    colors = [bar.get_facecolor() for bar in axis.patches]
-    assert colors[:50] == colors[50:]
-    assert len(set(colors)) == 50
-
-
-@pytest.mark.parametrize("depths", [(51, 20), (130, 130, 77)])
-def test_deep_members_go_on_below(depths, texts, members_of):
+@pytest.mark.parametrize("depths", [(50, 50), (51, 20), (130, 130, 77)])
+def test_deep_members_go_on_below_in_colours_of_their_own(depths):
     allocation = SuperWeights(clusters="position").allocate(
         members_of(*depths), 10**5
     )
     figure = figures.cluster_membership(allocation)
     assert len(figure.axes) == -(-max(depths) // 50)
-    drawn = []
+    drawn = {}
     for axis in figure.axes:
         ticks = texts(axis.get_xticklabels())
         assert len(ticks) <= 50
         for bar in axis.patches:
-            row = round(bar.get_y() + bar.get_height() / 2)
-            drawn.append((row, int(ticks[round(bar.get_x())])))
+            place = row_of(bar), int(ticks[round(bar.get_x())])
+            drawn[place] = bar.get_facecolor()
     assert sorted(drawn) == [
         (m, i + 1) for m, depth in enumerate(depths) for i in range(depth)
     ]
     assert figure.get_size_inches()[0] * figure.dpi < 1800
+    if depths == (50, 50):
+        assert len(set(drawn.values())) == 50
+        assert len({(i, color) for (_, i), color in drawn.items()}) == 50
 
 
 @pytest.mark.parametrize("seed", range(8))
-def test_the_kernels_of_a_network_say_how_they_read_their_store(
-    seed, texts, right_of
-):
+def test_the_kernels_of_a_network_say_how_they_read_their_store(seed):
     draw = np.random.default_rng(seed)
     sides = draw.integers(2, 30, 12).tolist()
     kernels = tuple(
@@ -113,44 +111,35 @@ def test_the_kernels_of_a_network_say_how_they_read_their_store(
     (axis,) = figure.axes
     names = texts(axis.get_yticklabels())
     assert names == [f"{'abc'[i % 3]}{i}" for i in range(12)]
-    stores = [bank.size for bank in allocation.banks]
     numbers = [1, 0, 2] * 4  # of the first pattern that matches
     assert texts(axis.texts) == list(map(str, numbers))
-    hatches = set()
+    ways = set()
     for row, side in enumerate(sides):
-        store = stores[numbers[row]]
+        store = allocation.banks[numbers[row]].size
         rows = min(store // side**2, 4)
-        expected = ("", f"{rows} templates")
+        way, hatch, text = "mixed", "", f"{rows} templates"
         if rows == 1:
-            expected = ("....", "1 template")
+            way, hatch, text = "one template", "....", "1 template"
         if rows == 0:
-            times = side**2 / store
-            expected = ("////", f"1 template, upsampled {times:.3g} times")
-        hatches.add(expected[0])
+            way, hatch = "upsampled", "////"
+            text = f"1 template, upsampled {side**2 / store:.3g} times"
+        ways.add(way)
         bar = axis.patches[row]
-        assert (bar.get_hatch() or "", right_of(axis)[row]) == expected
-        assert round(bar.get_y() + bar.get_height() / 2) == row
-    (legend,) = figure.legends
-    assert texts(legend.get_texts()) == [
-        way
-        for hatch, way in (
-            ("", "mixed"),
-            ("....", "one template"),
-            ("////", "upsampled"),
-        )
-        if hatch in hatches
-    ]
+        assert (bar.get_hatch() or "", right_of(axis)[row]) == (hatch, text)
+        assert row_of(bar) == row
+    order = ("mixed", "one template", "upsampled")
+    assert legend_of(figure) == [way for way in order if way in ways]
 
 
-def test_one_store_needs_no_numbers(texts):
-    kernels = tuple(KernelSpec(0, f"l{i}", (3, 3 + i)) for i in range(4))
-    allocation = Shapeshifter().allocate([MemberSpec("net", kernels, 5)], 60)
+def test_one_store_needs_no_numbers():
+    member = builders.member(*((3, 3 + i) for i in range(4)), other_params=5)
+    allocation = Shapeshifter().allocate([member], 60)
     figure = figures.cluster_membership(allocation)
     assert "".join(texts(figure.axes[0].texts)) == ""
     assert figure.get_suptitle() == "4 kernels in one cluster, 0"
 
 
-def test_kernels_that_share_nothing_say_so(right_of, members_of):
+def test_kernels_that_share_nothing_say_so():
     figure = figures.cluster_membership(
         Independent().allocate(members_of(3), 10**5)
     )
@@ -159,16 +148,13 @@ def test_kernels_that_share_nothing_say_so(right_of, members_of):
     assert figure.legends == []
 
 
-def test_kernels_of_several_pieces_say_how_many(right_of):
-    kernels = tuple(
-        KernelSpec(0, f"l{i}", (3, 3, 4, 4 + 4 * (i > 1))) for i in range(4)
-    )
+def test_kernels_of_several_superweights_say_how_many():
+    small, large = (3, 3, 4, 4), (3, 3, 4, 8)
     allocation = SuperWeights(depth_bins=1).allocate(
-        [MemberSpec("net", kernels, 0)], 3 * 144 + 2 * 144 + 4 * 3 + 2 * 2
+        [builders.member(small, small, large, large)],
+        3 * 144 + 2 * 144 + 4 * 3 + 2 * 2,
     )
-    counts = [
-        superweight.num_templates for superweight in allocation.superweights
-    ]
+    counts = [s.num_templates for s in allocation.superweights]
     (axis,) = figures.cluster_membership(allocation).axes
     low, high = sorted(counts)
     assert low < high
@@ -179,7 +165,7 @@ def test_kernels_of_several_pieces_say_how_many(right_of):
     )
 
 
-def test_a_kernel_that_several_layers_are_is_one_template(members_of):
+def test_a_hard_shared_kernel_is_one_template():
     allocation = HardSharing().allocate(members_of(4), 10**5)
     (axis,) = figures.cluster_membership(allocation).axes
     shared = {k for cluster in allocation.clusters for k in cluster}
@@ -189,7 +175,7 @@ def test_a_kernel_that_several_layers_are_is_one_template(members_of):
 
 
 @pytest.mark.parametrize(("depth", "columns"), [(60, 1), (61, 2), (300, 3)])
-def test_a_deep_network_goes_on_beside(depth, columns, texts, members_of):
+def test_a_deep_network_goes_on_beside(depth, columns):
     allocation = Shapeshifter().allocate(members_of(depth), 10**4)
     figure = figures.cluster_membership(allocation)
     assert len(figure.axes) == columns

@@ -1,13 +1,17 @@
-"""Calibration, cost and interpolation: what is plotted is what was given."""
+"""Calibration, interpolation and corruptions: figures show their data."""
 
 import numpy as np
 import pytest
 
 from keras_superweights import figures
 from keras_superweights import metrics
+from tests.figures.reading import legend_of
+from tests.figures.reading import line
+from tests.figures.reading import overlaps
+from tests.figures.reading import shows
 
 
-def test_reliability_shows_the_bins_and_the_error(legend_of, line, overlaps):
+def test_reliability_shows_the_bins_and_the_error():
     generator = np.random.default_rng(1)
     logits = generator.normal(size=(1, 200, 4)) * 2
     probabilities = metrics.ensemble_probabilities(logits)
@@ -26,38 +30,31 @@ def test_reliability_shows_the_bins_and_the_error(legend_of, line, overlaps):
     }
     confidences = probabilities.max(axis=1)
     correct = probabilities.argmax(axis=1) == labels
+    marks = []
     for index in range(10):
         inside = (confidences > index / 10) & (confidences <= (index + 1) / 10)
         height = correct[inside].mean() if inside.any() else 0
+        if inside.any():
+            marks.append((confidences[inside].mean(), height))
         for axis, expected in ((above, height), (below, inside.mean())):
             bar = axis.patches[index]
             assert bar.get_x() == pytest.approx(index / 10)
             assert bar.get_width() == pytest.approx(0.1)
             assert bar.get_height() == pytest.approx(expected)
-    marks = line(above, "mean confidence")
-    bins = metrics.calibration_bins(probabilities, labels, 10)
-    occupied = bins["fraction"] > 0
-    np.testing.assert_array_equal(
-        marks.get_xdata(), bins["confidence"][occupied]
+    np.testing.assert_allclose(
+        line(above, "mean confidence").get_xydata(), marks
     )
-    np.testing.assert_array_equal(marks.get_ydata(), bins["accuracy"][occupied])
     assert overlaps(figure) == []
 
 
-def test_the_interpolation_curve_shows_every_point(overlaps):
-    points = [
-        {"position": position, "accuracy": accuracy, "nll": nll}
-        for position, accuracy, nll in [
-            (0.0, 1.0, 0.1),
-            (0.5, 0.0, 7.0),
-            (1.0, 0.9, 0.2),
-        ]
-    ]
+def test_the_interpolation_curve_shows_every_point():
+    rows = [(0.0, 1.0, 0.1), (0.5, 0.0, 7.0), (1.0, 0.9, 0.2)]
+    names = ("position", "accuracy", "nll")
+    points = [dict(zip(names, row, strict=True)) for row in rows]
     figure = figures.interpolation_curve(points, "member 3", "member 5")
-    left, right = figure.axes
-    assert left.get_ylabel() == "accuracy (fraction)"
-    assert right.get_ylabel() == "NLL (nats)"
-    for axis, metric in ((left, "accuracy"), (right, "nll")):
+    labels = ("accuracy (fraction)", "NLL (nats)")
+    for axis, metric, label in zip(figure.axes, names[1:], labels, strict=True):
+        assert axis.get_ylabel() == label
         assert "0: member 3, 1: member 5" in axis.get_xlabel()
         np.testing.assert_array_equal(
             axis.get_lines()[0].get_xydata(),
@@ -87,26 +84,19 @@ def corruption_report(names, severities, num_members):
 
 
 @pytest.mark.parametrize("num_members", [1, 3])
-def test_corruption_curves_are_means_by_severity(num_members, line, legend_of):
+def test_corruption_curves_are_means_by_severity(num_members):
     names = ["shot_noise", "fog"]
     report = corruption_report(names, [5, 1, 3], num_members)
     rows = report["corruptions"]
-    figure = figures.corruption_curves(report)
-    each, *both = figure.axes
+    each, *both = figures.corruption_curves(report).axes
     for name in names:
-        np.testing.assert_array_equal(
-            sorted(line(each, name.replace("_", " ")).get_xydata().tolist()),
-            sorted(
-                [row["severity"], row["accuracy"]]
-                for row in rows
-                if row["corruption"] == name
-            ),
-        )
+        of_name = [row for row in rows if row["corruption"] == name]
+        places = sorted((row["severity"], row["accuracy"]) for row in of_name)
+        shows(each, name.replace("_", " "), places)
+    curves = {f"member {i}": i for i in range(num_members)} | {"ensemble": None}
+    if num_members == 1:
+        curves = {"network": None}
     for axis, metric in zip(both, ("accuracy", "nll"), strict=True):
-        curves = {f"member {i}": i for i in range(num_members)}
-        curves["ensemble"] = None
-        if num_members == 1:
-            curves = {"network": None}
         assert legend_of(axis) == list(curves)
         for label, member in curves.items():
             expected = []

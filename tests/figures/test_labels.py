@@ -1,4 +1,4 @@
-"""What is called how: numbers of clusters, names of kernels."""
+"""Numbers of clusters and names of kernels."""
 
 import numpy as np
 import pytest
@@ -11,35 +11,40 @@ from keras_superweights.sharing import Independent
 from keras_superweights.sharing import MixtureEnsembles
 from keras_superweights.sharing import Shapeshifter
 from keras_superweights.sharing import SuperWeights
+from tests import builders
 
 
-def allocation_of(*members):
-    """An allocation of members given as lists of `(layer, weight)`."""
-    return Independent().allocate(
-        [
-            MemberSpec(
-                "net",
-                tuple(
-                    KernelSpec(m, path, (3, 3), weight) for path, weight in of
-                ),
-                5,
-            )
-            for m, of in enumerate(members)
-        ],
-        10**6,
-    )
+def names_of(*members):
+    """Names of the kernels of members, lists of `(layer, weight)`."""
+    specs = [
+        MemberSpec(
+            "net",
+            tuple(KernelSpec(m, path, (3, 3), weight) for path, weight in of),
+            5,
+        )
+        for m, of in enumerate(members)
+    ]
+    return kernel_names(Independent().allocate(specs, 10**6))
 
 
-def names_of(*paths):
-    return kernel_names(allocation_of([(path, "kernel") for path in paths]))
-
-
-def test_what_all_layers_lie_in_is_not_said():
-    assert names_of("a", "b") == ["a", "b"]
-    assert names_of("net/a", "net/b") == ["a", "b"]
-    assert names_of("net/x/a", "net/x/b", "net/y/a") == ["x/a", "x/b", "y"]
-    assert names_of("net/a", "head") == ["net", "head"]
-    assert names_of("net/dense") == ["dense"]
+@pytest.mark.parametrize(
+    ("paths", "names"),
+    [
+        (["a", "b"], ["a", "b"]),
+        (["net/a", "net/b"], ["a", "b"]),
+        (["net/x/a", "net/x/b", "net/y/a"], ["x/a", "x/b", "y"]),
+        (["net/a", "head"], ["net", "head"]),
+        (["net/dense"], ["dense"]),
+    ],
+    ids=str,
+)
+def test_common_parts_of_paths_are_left_out(paths, names):
+    member = [(path, "kernel") for path in paths]
+    assert names_of(member) == names
+    # In an ensemble, the member's number comes first.
+    assert names_of(member, member) == [
+        f"{m}: {name}" for m in (0, 1) for name in names
+    ]
 
 
 def test_kernels_of_one_layer_are_told_apart():
@@ -50,20 +55,11 @@ def test_kernels_of_one_layer_are_told_apart():
     ]
     names = ["forward/kernel", "forward/recurrent_kernel"]
     names += [name.replace("for", "back") for name in names]
-    assert kernel_names(allocation_of(kernels)) == names
+    assert names_of(kernels) == names
     with_others = [("embedding", "embeddings"), *kernels]
-    assert kernel_names(allocation_of(with_others)) == [
+    assert names_of(with_others) == [
         "embedding",
         *(f"bidirectional/{name}" for name in names),
-    ]
-
-
-def test_the_member_is_said_where_there_are_several():
-    member = [("net/a", "kernel"), ("net/b", "kernel")]
-    assert kernel_names(allocation_of(member)) == ["a", "b"]
-    assert kernel_names(allocation_of(member, member)) == [
-        *("0: a", "0: b"),
-        *("1: a", "1: b"),
     ]
 
 
@@ -74,7 +70,7 @@ def test_no_two_kernels_have_one_name(seed):
         ("/".join(draw.choice(list("abc"), draw.integers(1, 5))), str(weight))
         for weight in draw.integers(0, 2, 12)
     }
-    names = kernel_names(allocation_of(sorted(kernels)))
+    names = names_of(sorted(kernels))
     assert len(set(names)) == len(names) == len(kernels)
     for name, (path, weight) in zip(names, sorted(kernels), strict=True):
         rest = iter([*path.split("/"), weight])
@@ -100,11 +96,9 @@ def test_a_cluster_has_the_number_of_its_store():
     "rule", [SuperWeights(depth_bins=2), MixtureEnsembles()], ids=str
 )
 def test_clusters_are_numbered_in_the_order_of_banks(rule):
-    kernels = tuple(
-        KernelSpec(0, f"l{i}", (3, 3, 4, 4) if i % 3 else (1, 1, 6, 6))
-        for i in range(9)
-    )
-    allocation = rule.allocate([MemberSpec("net", kernels, 5)], 1200)
+    shapes = [(3, 3, 4, 4) if i % 3 else (1, 1, 6, 6) for i in range(9)]
+    member = builders.member(*shapes, other_params=5)
+    allocation = rule.allocate([member], 1200)
     clusters = clusters_as_formed(allocation)
     assert sorted(clusters) == sorted(allocation.clusters)
     numbers = [

@@ -1,4 +1,4 @@
-"""Labels are beside their points, and cover neither these nor each other."""
+"""Labels stand beside their points and cover neither points nor labels."""
 
 import numpy as np
 import pytest
@@ -27,7 +27,7 @@ def test_labels_cover_nothing(seed):
     boxes = {name: text.get_window_extent() for name, text in labels.items()}
     for name, box in boxes.items():
         if names.index(name) < num_best:
-            continue  # has one where there is no room, too
+            continue  # labelled even without room
         assert not any(box.contains(*pixel) for pixel in pixels), name
         assert not any(
             box.overlaps(other) for key, other in boxes.items() if key != name
@@ -38,7 +38,7 @@ def test_labels_cover_nothing(seed):
         assert nearest[names.index(name)] < 60
 
 
-def test_where_there_is_room_all_have_a_label():
+def test_all_points_are_labelled_if_there_is_room():
     grid = np.stack(np.meshgrid(range(4), range(4)), axis=-1).reshape(-1, 2)
     axis = figure.Figure(figsize=(5, 4)).subplots()
     axis.plot(*grid.T, "o")
@@ -48,7 +48,7 @@ def test_where_there_is_room_all_have_a_label():
     assert [text.get_text() for text in axis.texts] == names
 
 
-def test_where_there_is_no_room_the_best_have_a_label():
+def test_the_best_are_labelled_even_without_room():
     places = np.full((30, 2), 0.5)
     axis = figure.Figure(figsize=(2, 2)).subplots()
     label_points(axis, list("abc") * 10, places, num_best=3)

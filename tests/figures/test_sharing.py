@@ -1,20 +1,16 @@
-"""Similarities and coefficients: cells and frames against the data given."""
+"""Cells and frames of similarities and coefficients agree with the data."""
 
 import numpy as np
 import pytest
 from matplotlib.patches import Rectangle
 
 from keras_superweights import figures
-
-
-def cells(axis):
-    """The values of a heat map, as plotted."""
-    (image,) = axis.get_images()
-    return np.ma.filled(image.get_array().astype(float), np.nan)
+from tests.figures.reading import cells
+from tests.figures.reading import texts
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_similarities_are_plotted_group_by_group(seed, texts):
+def test_similarities_are_plotted_group_by_group(seed):
     draw = np.random.default_rng(seed)
     count = draw.integers(2, 12).item()
     similarity = draw.uniform(-1, 1, (count, count))
@@ -28,16 +24,11 @@ def test_similarities_are_plotted_group_by_group(seed, texts):
     )
     axis, bar = figure.axes
     order = np.argsort(of_kernel, kind="stable")
-    assert texts(axis.get_yticklabels()) == [names[k] for k in order]
-    assert texts(axis.get_xticklabels()) == [names[k] for k in order]
-    plotted = cells(axis)
-    for row, i in enumerate(order):
-        for column, j in enumerate(order):
-            assert plotted[row, column] == similarity[i, j]
+    labels = texts(axis.get_yticklabels())
+    assert labels == texts(axis.get_xticklabels()) == [names[k] for k in order]
+    np.testing.assert_array_equal(cells(axis), similarity[order][:, order])
     assert axis.get_images()[0].get_clim() == (-1, 1)
     frames = [p for p in axis.patches if isinstance(p, Rectangle)]
-    assert len(frames) == len(groups)
-    labels = texts(axis.get_yticklabels())
     for frame, group in zip(frames, groups, strict=True):
         assert frame.get_xy() == (frame.get_x(), frame.get_x())
         assert frame.get_width() == frame.get_height()
@@ -55,7 +46,7 @@ def test_similarities_are_plotted_group_by_group(seed, texts):
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_coefficients_are_plotted_block_by_block(seed, texts):
+def test_coefficients_are_plotted_block_by_block(seed):
     draw = np.random.default_rng(seed)
     count = draw.integers(1, 9).item()
     widths = draw.integers(1, 5, draw.integers(1, 4)).tolist()
@@ -67,29 +58,23 @@ def test_coefficients_are_plotted_block_by_block(seed, texts):
     figure = figures.coefficient_matrix(blocks, names, "Coefficients")
 
     axis, bar = figure.axes
-    plotted = cells(axis)
-    start = 0
-    for block in blocks:
-        stop = start + block.shape[1]
-        np.testing.assert_array_equal(plotted[:, start:stop], block)
-        start = stop
-    assert plotted.shape == (count, start)
+    np.testing.assert_array_equal(cells(axis), np.hstack(blocks))
     assert texts(axis.get_yticklabels()) == names
     assert texts(axis.get_xticklabels()) == [
         str(number) for width in widths for number in range(width)
     ]
     separators = [line.get_xdata()[0] for line in axis.get_lines()]
     np.testing.assert_array_equal(separators, np.cumsum(widths)[:-1] - 0.5)
-    low, high = axis.get_images()[0].get_clim()
-    largest = np.nanmax(np.abs(plotted))
-    assert (low, high) == pytest.approx((-largest, largest))
+    largest = np.nanmax(np.abs(np.hstack(blocks)))
+    clim = axis.get_images()[0].get_clim()
+    assert clim == pytest.approx((-largest, largest))
     assert bar.get_ylabel() == "coefficient (grey: not used)"
     assert "block" in axis.get_xlabel() or len(widths) == 1
     assert "lines" not in axis.get_xlabel()
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_lines_part_rows_whose_templates_are_others(seed):
+def test_lines_separate_rows_with_different_templates(seed):
     draw = np.random.default_rng(seed)
     parts = draw.integers(1, 4, draw.integers(1, 6)).tolist()
     count = sum(parts)
@@ -99,14 +84,13 @@ def test_lines_part_rows_whose_templates_are_others(seed):
     axis = figure.axes[0]
     lines = [line.get_ydata()[0] for line in axis.get_lines()]
     np.testing.assert_array_equal(lines, np.cumsum(parts)[:-1] - 0.5)
-    assert ("the same only between lines" in axis.get_xlabel()) == (
-        len(parts) > 1
-    )
+    told = "the same only between lines" in axis.get_xlabel()
+    assert told == (len(parts) > 1)
     assert "block" not in axis.get_xlabel()
 
 
 @pytest.mark.parametrize("count", [100, 121, 500])
-def test_of_very_many_rows_evenly_spaced_ones_are_labelled(count, texts):
+def test_evenly_spaced_rows_of_very_many_are_labelled(count):
     values = np.eye(count)
     names = [f"layer{index}" for index in range(count)]
     whole = [tuple(range(count))]

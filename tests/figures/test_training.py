@@ -4,55 +4,45 @@ import numpy as np
 import pytest
 
 from keras_superweights import figures
+from tests.figures.reading import legend_of
+from tests.figures.reading import overlaps
+from tests.figures.reading import shows
 
 
-def history(num_epochs=5, num_members=2):
+def history(num_members):
     generator = np.random.default_rng(0)
     names = ["loss", "accuracy"]
     names += [f"member_{index}_accuracy" for index in range(num_members)]
     names += [f"val_{name}" for name in names]
-    return {
-        name: generator.uniform(size=num_epochs).tolist() for name in names
-    } | {"learning_rate": [0.1] * num_epochs}
+    return {name: generator.uniform(size=5).tolist() for name in names} | {
+        "learning_rate": [0.1] * 5
+    }
 
 
-def test_training_curves_show_every_series_over_its_epochs(
-    legend_of, line, overlaps
-):
-    data = history()
+def test_training_curves_show_every_series_over_its_epochs():
+    data = history(num_members=12)
     figure = figures.training_curves(data)
     loss, accuracy = figure.axes
     assert [axis.get_xlabel() for axis in figure.axes] == ["epoch"] * 2
     assert loss.get_ylabel() == "loss (per example)"
     assert accuracy.get_ylabel() == "accuracy (fraction)"
     assert legend_of(loss) == ["training", "validation"]
+    subjects = {"ensemble": ""}  # then members in the order of their numbers
+    subjects |= {f"member {i}": f"member_{i}_" for i in range(12)}
     expected = {
-        f"{subject}, {phase}": prefix + name
-        for subject, name in [
-            ("ensemble", "accuracy"),
-            ("member 0", "member_0_accuracy"),
-            ("member 1", "member_1_accuracy"),
-        ]
+        f"{subject}, {phase}": f"{prefix}{name}accuracy"
+        for subject, name in subjects.items()
         for phase, prefix in [("training", ""), ("validation", "val_")]
     }
     assert legend_of(accuracy) == list(expected)
+    epochs = range(1, 6)
     for label, name in expected.items():
-        drawn = line(accuracy, label)
-        np.testing.assert_array_equal(drawn.get_xdata(), [1, 2, 3, 4, 5])
-        np.testing.assert_array_equal(drawn.get_ydata(), data[name])
-    np.testing.assert_array_equal(
-        line(loss, "training").get_ydata(), data["loss"]
-    )
-    np.testing.assert_array_equal(
-        line(loss, "validation").get_ydata(), data["val_loss"]
-    )
-    assert overlaps(figure) == []
-
-
-def test_training_and_validation_of_a_member_share_a_colour():
-    _, axis = figures.training_curves(history(num_members=12)).axes
+        shows(accuracy, label, [*zip(epochs, data[name], strict=True)])
+    for label, name in (("training", "loss"), ("validation", "val_loss")):
+        shows(loss, label, [*zip(epochs, data[name], strict=True)])
+    # Training and validation of a member share a colour.
     colors = {}
-    for drawn in axis.get_lines():
+    for drawn in accuracy.get_lines():
         subject, phase = drawn.get_label().split(", ")
         colors.setdefault(subject, set()).add(drawn.get_color())
         style = {"training": "--", "validation": "-"}[phase]
@@ -61,18 +51,14 @@ def test_training_and_validation_of_a_member_share_a_colour():
     assert len({color for (color,) in colors.values()}) == 11
 
 
-def test_members_are_in_the_order_of_their_numbers(legend_of):
-    _, axis = figures.training_curves(history(num_members=11)).axes
-    subjects = [label.split(",")[0] for label in legend_of(axis)[::2]]
-    members = [f"member {index}" for index in range(11)]
-    assert subjects == ["ensemble", *members]
+def test_curves_of_an_ensemble_can_be_read():
+    assert overlaps(figures.training_curves(history(num_members=2))) == []
 
 
-def test_a_single_network_without_validation(legend_of):
-    figure = figures.training_curves({"loss": [2.0, 1.0]})
-    (axis,) = figure.axes
+def test_a_single_network_without_validation():
+    (axis,) = figures.training_curves({"loss": [2.0, 1.0]}).axes
     assert legend_of(axis) == ["training"]
-    np.testing.assert_array_equal(axis.get_lines()[0].get_ydata(), [2.0, 1.0])
+    shows(axis, "training", [(1, 2.0), (2, 1.0)])
 
 
 @pytest.mark.parametrize("num_epochs", [3, 10, 200])
@@ -118,10 +104,14 @@ def test_losses_that_are_not_finite_do_not_move_the_axis():
     assert "1 value beyond" in axis.get_ylabel()
 
 
-def test_a_history_that_cannot_be_drawn_is_refused():
-    with pytest.raises(ValueError, match=r"'loss'.*\['lr'\]"):
-        figures.training_curves({"lr": [0.1]})
-    with pytest.raises(ValueError, match="'val_loss': 1"):
-        figures.training_curves({"loss": [2.0, 1.0], "val_loss": [1.0]})
-    with pytest.raises(ValueError, match="one number per epoch"):
-        figures.training_curves({"loss": []})
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ({"lr": [0.1]}, r"'loss'.*\['lr'\]"),
+        ({"loss": [2.0, 1.0], "val_loss": [1.0]}, "'val_loss': 1"),
+        ({"loss": []}, "one number per epoch"),
+    ],
+)
+def test_a_history_that_cannot_be_drawn_is_refused(data, message):
+    with pytest.raises(ValueError, match=message):
+        figures.training_curves(data)
