@@ -49,9 +49,8 @@ def member_predictor(network):
             logits.append([each.numpy() for each in traced(inputs)])
             targets = np.asarray(targets)
             labels.append(targets.argmax(1) if targets.ndim == 2 else targets)
-        of_members = zip(*logits, strict=True)
         # Without any batch, there are no logits of any member either.
         labels = np.concatenate(labels) if labels else np.zeros(0, int)
-        return list(map(np.concatenate, of_members)), labels
+        return list(map(np.concatenate, zip(*logits, strict=True))), labels
 
     return predict
