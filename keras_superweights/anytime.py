@@ -188,9 +188,7 @@ def _one_limit(flops, milliseconds):
             "Exactly one limit must be given, `flops` or `milliseconds`. "
             f"Received: flops={flops}, milliseconds={milliseconds}."
         )
-    if flops is None:
-        return "milliseconds", milliseconds
-    return "flops", flops
+    return ("milliseconds", milliseconds) if flops is None else ("flops", flops)
 
 
 def _plain_members(network):

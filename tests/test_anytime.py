@@ -100,7 +100,7 @@ def test_the_answer_after_k_members_is_that_of_their_ensemble(
     assert k == 3
 
 
-def test_a_member_runs_only_when_its_answer_is_asked_for(ensemble):
+def test_a_member_runs_only_when_its_answer_is_requested(ensemble):
     _, inputs, _, table = ensemble
     ran = []
 
@@ -146,7 +146,7 @@ def test_a_limit_below_the_cheapest_member_names_it(ensemble):
         predictor.choose(flops=float("nan"))
 
 
-def test_a_limit_is_one_and_of_a_cost_that_the_table_has(ensemble):
+def test_exactly_one_limit_of_a_known_cost_is_required(ensemble):
     members, inputs, _, table = ensemble
     predictor = AnytimePredictor(members, table)
     with pytest.raises(ValueError, match="flops=None, milliseconds=None"):
@@ -172,7 +172,7 @@ def test_a_table_of_other_members_is_refused(ensemble):
         AnytimePredictor([], table)
 
 
-def test_eleven_members_are_told_by_what_each_costs(ensemble):
+def test_the_cheapest_of_eleven_members_is_named(ensemble):
     thin = ensemble[0][2]
     generator = np.random.default_rng(0)
     report = metrics.evaluate_members(

@@ -27,7 +27,7 @@ class SharingInspector(keras.callbacks.Callback):
         allocation/clusters               which layers share, and how
         allocation/clusters_before        the same before the search
         similarity/cluster_0_before       gradient similarities in a cluster
-        similarity/cluster_0_after        before the search; in its groups
+        similarity/cluster_0_after        the same, split by the search
 
     Images, at the start, every `every` epochs, and after the last one:
 

@@ -32,15 +32,14 @@ def member_predictor(network):
 
     Uses XLA if the network was compiled with `jit_compile`.
     """
-    if hasattr(network, "member_outputs"):
-        forward = network.member_outputs
-    else:
 
-        def forward(inputs):
-            return [network(inputs, training=False)]
+    def single(inputs):
+        return [network(inputs, training=False)]
 
     traced = tf.function(
-        forward, reduce_retracing=True, jit_compile=network.jit_compile
+        getattr(network, "member_outputs", single),
+        reduce_retracing=True,
+        jit_compile=network.jit_compile,
     )
 
     def predict(batches):

@@ -76,7 +76,7 @@ def evaluate_corrupted(
 
 
 def _evaluate(logits, labels):
-    # The softmax of log-probabilities are the probabilities.
+    # The softmax of log-probabilities is the probabilities again.
     measured = evaluate_probabilities(ensemble_probabilities(logits), labels)
     if len(logits) > 1:
         measured["members"] = [

@@ -5,9 +5,9 @@ are named after their place: `"stem"`, `"stage1_block0_conv1"`, `"head"`, ...
 The last layer computes in float32 under any dtype policy. Convolutions have no
 bias and start He-normal. Batch normalization has momentum 0.9 and epsilon
 1e-5, the defaults of Torch, in which these networks were published (Torch
-writes that momentum as 0.1). At even sizes, strided convolutions and pooling
-with Keras' `"same"` padding add more zeros at the end than at the beginning;
-Torch adds equally many.
+writes that momentum as 0.1). At even sizes, strided convolutions with Keras'
+`"same"` padding add more zeros at the end than at the beginning; Torch adds
+equally many.
 """
 
 from keras_superweights.models.densenet_bc import densenet_bc

@@ -25,9 +25,10 @@ def check_depth(depth):
 
 
 def checked_image_shape(input_shape, smallest):
-    """Returns `(height, width, channels)`, where both sizes may be `None`.
+    """Returns `input_shape` as a tuple; height and width may be `None`.
 
-    Raises a `ValueError` if one is below `smallest` pixels.
+    Raises a `ValueError` if they are below `smallest` pixels, or it is not the
+    shape of an image.
     """
     shape = tuple(input_shape)
     if (

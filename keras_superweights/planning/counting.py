@@ -130,7 +130,7 @@ def _of_kernels(generator, readers):
     allocation = generator.allocation
     kernels = allocation.kernels
     dtype = generator.variable_dtype
-    # A SuperWeight that is one template as it is needs no memory.
+    # A single template, used without mixing, is no copy.
     sizes = [
         each.num_rows * each.size * _itemsize(dtype) if each.mixing.mixes else 0
         for each in allocation.superweights
@@ -147,7 +147,7 @@ def _of_kernels(generator, readers):
             kept.add(first)
         else:
             copies += scalars * _itemsize(read)
-        # Transforms keep values as long as what they multiply.
+        # Masks and factors are as long as what they multiply.
         held = sum(transform.num_kept(kernels[index]) for transform in chain)
         copies += held * _itemsize(dtype)
         # For a template's only reader, this is the bank's own gradient.

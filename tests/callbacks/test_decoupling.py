@@ -144,7 +144,7 @@ def test_outputs_stay_and_the_next_step_goes_on_from_there(name):
     assert max(np.abs(one - old).max() for one, old in moved) > 1e-3
 
 
-def test_groups_are_those_of_the_gradients_of_the_epoch_before():
+def test_groups_follow_the_gradients_of_the_last_epoch():
     """At rate 0, another network can be asked for the same gradients."""
     network = network_of(keras.optimizers.SGD(0.0))
     twin = network_of(keras.optimizers.SGD(0.0))
@@ -208,7 +208,7 @@ def test_it_repeats(settings, expected, monkeypatch):
     assert recording == [epoch in expected for epoch in range(5)]
 
 
-def test_ties_are_saved_and_stand_in_the_allocation(tmp_path):
+def test_ties_are_saved_in_the_allocation(tmp_path):
     network = fit(network_of(), 2, CoefficientDecoupling(beta=0.8, epoch=1))
     ties = ties_of(network)
     assert any(len(set(t)) > 1 for t in ties)
@@ -323,7 +323,7 @@ NOTHING_TO_DECOUPLE = {
 
 
 @pytest.mark.parametrize("name", NOTHING_TO_DECOUPLE)
-def test_where_there_is_nothing_to_decouple_it_says_so(name):
+def test_nothing_to_decouple_is_a_warning(name):
     sharing, budget = NOTHING_TO_DECOUPLE[name]
     members = [member(4)] * 3
 
@@ -342,7 +342,7 @@ def test_where_there_is_nothing_to_decouple_it_says_so(name):
 
 
 @pytest.mark.filterwarnings("error")
-def test_what_is_not_tied_any_more_stays_as_it_is():
+def test_untied_kernels_of_a_resumed_run_stay_untied():
     """A run that is resumed after all have parted."""
     network = network_of(sharing=SuperWeights(depth_bins=2))
     before = ties_of(network)

@@ -101,7 +101,7 @@ def test_a_resumed_run_goes_on_where_it_was(tmp_path, eager):
     assert sorted(steps(found, "figures", "allocation/clusters")) == [0, 2]
 
 
-def test_what_was_written_is_there_at_the_end_of_each_epoch(tmp_path, eager):
+def test_logs_are_on_disk_after_each_epoch(tmp_path, eager):
     seen = []
 
     class Look(keras.callbacks.Callback):

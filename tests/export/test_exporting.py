@@ -127,7 +127,7 @@ def test_every_file_predicts_as_the_network(suffix, network, exported):
             np.testing.assert_allclose(found, outputs, atol=1e-4, err_msg=name)
 
 
-def test_the_files_of_an_ensemble_and_what_is_said_of_them(network, exported):
+def test_files_of_an_ensemble_and_their_table(network, exported):
     directory, files = exported
     assert names(directory) == sorted(file.path.name for file in files)
     assert names(directory.parent.parent) == ["new"]
@@ -150,7 +150,7 @@ def test_the_files_of_an_ensemble_and_what_is_said_of_them(network, exported):
         ]
 
 
-def test_plain_keras_loads_it_where_this_library_is_not(
+def test_plain_keras_loads_files_without_this_library(
     network, exported, tmp_path
 ):
     directory, _ = exported
@@ -222,7 +222,7 @@ def test_a_batch_may_be_given(small, tmp_path):
         assert file.difference < 1e-4
 
 
-def test_a_file_that_predicts_something_else_is_told(
+def test_the_difference_of_a_wrong_file_is_reported(
     small, tmp_path, monkeypatch
 ):
     def save_another(model, path):
@@ -249,7 +249,7 @@ def test_half_precision_is_averaged_in_float32(tmp_path):
         assert file.difference < 1e-2
 
 
-def test_files_that_are_there_stay_and_nothing_is_written(small, tmp_path):
+def test_existing_files_stay_and_nothing_is_written(small, tmp_path):
     (tmp_path / "model.tflite").write_text("mine")
     with pytest.raises(ValueError, match=r"model\.tflite.*another directory"):
         export_network(small, tmp_path)
@@ -263,7 +263,7 @@ def test_files_that_are_there_stay_and_nothing_is_written(small, tmp_path):
     assert names(tmp_path) == ALL_OF_ONE
 
 
-def test_no_file_has_its_name_before_all_are_whole(
+def test_no_file_has_its_name_before_all_are_complete(
     network, tmp_path, monkeypatch
 ):
     def interrupted(path, model, inputs):

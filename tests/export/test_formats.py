@@ -19,7 +19,7 @@ def recurrent():
     )
 
 
-def test_what_does_not_convert_leaves_nothing_behind(tmp_path):
+def test_a_failed_conversion_leaves_nothing_behind(tmp_path):
     network = ksw.SuperWeightNetwork(recurrent())
     with pytest.raises(ValueError, match="Leave 'litert' out") as error:
         export_network(network, tmp_path / "new" / "dir", ["keras", "litert"])
@@ -31,7 +31,7 @@ def test_what_does_not_convert_leaves_nothing_behind(tmp_path):
     assert names(tmp_path / "here") == ["model.keras"]
 
 
-def test_what_does_not_convert_is_left_out_when_no_format_is_named(tmp_path):
+def test_failed_conversions_are_skipped_by_default(tmp_path):
     steps = keras.Input((5, 4))
     hidden = layers.Dense(4)(layers.Flatten()(steps))
     converts = keras.Model(steps, layers.Dense(2)(hidden))

@@ -157,7 +157,7 @@ def test_channels_first():
     assert count_flops(model) == 2 * (6 * 4) * 27 * 4
 
 
-def test_what_cannot_be_counted_says_so():
+def test_models_that_cannot_be_counted_warn_or_raise():
     inputs = keras.Input((5, 4))
     model = keras.Model(inputs, layers.LSTM(3, name="memory")(inputs))
     with pytest.warns(UserWarning, match="'memory' \\(LSTM\\)"):

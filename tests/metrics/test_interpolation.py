@@ -129,7 +129,7 @@ def wired(name, crossed):
     return keras.Model(inputs, keras.layers.Add()([one, two]), name=name)
 
 
-def test_names_are_no_part_of_an_architecture():
+def test_names_are_not_part_of_an_architecture():
     points = metrics.interpolate_members(
         wired("a", False), wired("b", False), batches(0), num_points=2
     )

@@ -159,7 +159,7 @@ def test_an_evaluation_agrees_with_the_metrics_and_is_json(num_members):
         }
 
 
-def test_times_of_a_subset_are_the_sum_of_those_of_its_members():
+def test_times_of_a_subset_are_the_sum_of_its_members():
     logits, labels = random_case(0)
     milliseconds = [np.float32(0.5), 4.0, 2]
     report = metrics.evaluate_members(logits, labels, [1, 2, 3], milliseconds)

@@ -33,7 +33,7 @@ def gelu(x):
     return x * (1 + np.vectorize(math.erf)(x / math.sqrt(2))) / 2
 
 
-def test_it_computes_what_is_written_out_here():
+def test_it_equals_a_reference_in_numpy():
     draw = np.random.default_rng(0)
     model = transformer(2, 6, 2, vocabulary_size=9, context=5)
     model.set_weights([draw.normal(size=v.shape) for v in model.get_weights()])

@@ -91,7 +91,7 @@ def applied_gradients(network):
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_counts_equal_what_a_network_has(name):
+def test_counts_equal_those_of_a_network(name):
     optimizer = keras.optimizers.SGD(0.1, momentum=0.9)
     models, allocation, plan = planned(name, optimizer)
     assert not optimizer.built
@@ -133,7 +133,7 @@ def test_counts_equal_what_a_network_has(name):
     assert alone.generated == alone.kernel_gradients == alone.statistics == 0
 
 
-def test_copies_are_what_layers_do_not_read_as_it_is():
+def test_copies_are_counted_where_layers_make_them():
     """In half precision everything; else what is assembled or upsampled."""
     models, allocation, plan = planned("mixed")
     cast = [
@@ -178,7 +178,7 @@ def test_bad_input_is_refused():
         plan_training(models[::-1], allocation)
 
 
-def test_predicted_memory_is_within_a_fifth_of_what_is_measured():
+def test_predicted_memory_is_within_a_fifth_of_measured_memory():
     # Allocators return freed memory at once, so that resident memory is in use.
     environment = {
         "TF_ENABLE_ONEDNN_OPTS": "0",

@@ -11,7 +11,7 @@ from keras_superweights.sharing import SuperWeights
 
 
 @pytest.mark.parametrize("num_workers", [1, 2, 3, 8])
-def test_exchanged_is_what_a_ring_sends(num_workers):
+def test_exchanged_bytes_equal_those_of_a_ring(num_workers):
     """Chunks go around once to be added up, and once more as sums."""
     scalars = 24 * num_workers
     values = np.random.default_rng(0).normal(size=(num_workers, scalars))

@@ -20,7 +20,7 @@ def dense_net():
     return keras.Model(inputs, keras.layers.Dense(3)(x))
 
 
-def test_slots_are_those_of_every_optimizer():
+def test_slots_of_every_optimizer_are_counted():
     model = dense_net()
     allocation = ksw.allocate(model, 1.2, Shapeshifter())
     variables = ksw.SuperWeightNetwork(
