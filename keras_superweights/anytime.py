@@ -1,4 +1,4 @@
-"""Anytime prediction: the best answer that fits, and the answer so far."""
+"""Anytime prediction: the best subset within a limit, and answers so far."""
 
 import statistics
 import time
@@ -15,29 +15,28 @@ _NUM_WARM_UPS = 3
 
 
 def measure_latency(network, batch_size=1, num_repeats=30):
-    """Measures how long each member takes for one example.
+    """Measures each member's latency for one example.
 
-    What is measured is what is deployed: the plain models of
-    `network.materialize()`, compiled by `tf.function`, each alone, from its
-    input to outputs in main memory. Members take turns, so that a change in
-    the machine's load meets all of them; the median is taken after three
-    calls to warm up.
+    Measures the plain models of `network.materialize()`, compiled by
+    `tf.function`, each alone, from its input to outputs in main memory.
+    Members take turns, so that changes in the machine's load affect them all;
+    the result is the median after three warm-up calls.
 
     Args:
         network: A `SuperWeightNetwork`, or a list of Keras models with known
             input shapes.
         batch_size: Examples per call. Defaults to 1, the latency of a single
-            request; larger ones share the cost of a call.
-        num_repeats: Calls that are measured. Defaults to 30.
+            request; larger batches share the cost of a call.
+        num_repeats: Number of calls to measure. Defaults to 30.
 
     Returns:
-        A list of one float per member: milliseconds per example, that is, of
+        A list of one float per member: milliseconds per example, the time of
         a call divided by `batch_size`.
 
     Raises:
         TypeError: If `network` is something else.
-        ValueError: If a count is not positive, or a member has not one input
-            of known size.
+        ValueError: If a count is not positive, or a member does not have
+            exactly one input of known size.
 
     Example:
 
@@ -48,10 +47,8 @@ def measure_latency(network, batch_size=1, num_repeats=30):
     )
     ```
     """
-    for argument, value in (
-        ("batch_size", batch_size),
-        ("num_repeats", num_repeats),
-    ):
+    counts = {"batch_size": batch_size, "num_repeats": num_repeats}
+    for argument, value in counts.items():
         if value < 1:
             raise ValueError(
                 f"`{argument}` must be at least 1. "
@@ -64,39 +61,38 @@ def measure_latency(network, batch_size=1, num_repeats=30):
     ]
     seconds = [[] for _ in members]
     for _ in range(_NUM_WARM_UPS + num_repeats):
-        for (call, inputs), of_member in zip(calls, seconds, strict=True):
+        for (call, inputs), times in zip(calls, seconds, strict=True):
             start = time.perf_counter()
-            # To main memory, since a GPU returns before it is done.
+            # A GPU returns before it is done; main memory waits for it.
             np.asarray(call(inputs))
-            of_member.append(time.perf_counter() - start)
+            times.append(time.perf_counter() - start)
     return [
-        1000 * statistics.median(of_member[_NUM_WARM_UPS:]) / batch_size
-        for of_member in seconds
+        1000 * statistics.median(times[_NUM_WARM_UPS:]) / batch_size
+        for times in seconds
     ]
 
 
 class AnytimePredictor:
     """Predicts with the best subset of the members that fits a limit.
 
-    The subset is the one with the highest accuracy in the anytime table among
-    those that cost no more than the limit; of equally accurate ones, the
-    cheapest. Its members answer one after the other, the cheapest first, and
-    the answer after `k` of them is that of the ensemble of these `k`, as the
-    network's kind combines them, such as `log(mean softmax(logits))`: whoever
-    cannot wait any longer stops and uses the last one.
+    Of the subsets in the anytime table that cost no more than the limit, it
+    uses the most accurate one, and the cheapest of equally accurate ones. Its
+    members run one after the other, the cheapest first. After each, the answer
+    is the ensemble's of the members so far, combined by the network's kind,
+    for example `log(mean softmax(logits))`. A caller that cannot wait any
+    longer stops and uses the last answer.
 
     Args:
         network: A `SuperWeightNetwork`, materialized once, or a list of plain
-            Keras models that return logits, an `ensembles.Classifier`.
+            Keras models that return logits, as an `ensembles.Classifier`.
         anytime: The anytime table, `"anytime"` in the result of
-            `metrics.evaluate_members`: one dict a subset, with `"members"`,
-            `"accuracy"` and `"flops"` or `"milliseconds"` or both. Make it
-            with examples that are not those of the test: a choice is made.
+            `metrics.evaluate_members`: one dict per subset, with `"members"`,
+            `"accuracy"` and `"flops"`, `"milliseconds"` or both. Measure it on
+            examples outside the test split: it is used to choose.
 
     Raises:
         TypeError: If `network` is something else.
-        ValueError: If the table is not that of these members: one is missing
-            or not there.
+        ValueError: If the table lacks a member or has an unknown one.
 
     Example:
 
@@ -109,8 +105,7 @@ class AnytimePredictor:
     ```
 
     References:
-        - Learning to Compose SuperWeights for Neural Parameter Allocation
-          Search (SWN), supplement, section 3.1
+        - SWN, supplement, section 3.1
     """
 
     def __init__(self, network, anytime):
@@ -128,22 +123,22 @@ class AnytimePredictor:
         expected = set(range(len(members)))
         if set(self._alone) != expected or named != expected:
             raise ValueError(
-                "`anytime` must hold every one of the "
-                f"{len(members)} members alone, and no other. Received: "
-                f"{sorted(self._alone)} alone, {sorted(named)} in all."
+                f"`anytime` must list each of the {len(members)} members "
+                f"alone, and no others. Received: {sorted(self._alone)} alone, "
+                f"{sorted(named)} in total."
             )
 
     def choose(self, *, flops=None, milliseconds=None):
-        """Returns the row of the table that is best within a limit.
+        """Returns the best row of the table within a limit.
 
         Args:
             flops: The most FLOPs for one example.
             milliseconds: Instead, the most milliseconds for one example, at
-                the batch size that the table was measured with.
+                the batch size of the table's measurements.
 
         Raises:
-            ValueError: If not exactly one limit is given, the table does not
-                have that cost, or not even the cheapest member fits.
+            ValueError: If not exactly one limit is given, the table lacks
+                that cost, or not even the cheapest member fits.
         """
         cost, limit = _one_limit(flops, milliseconds)
         frontier = pareto_frontier(self.anytime, cost)
@@ -152,8 +147,8 @@ class AnytimePredictor:
             member = min(self._alone, key=lambda m: self._alone[m][cost])
             figure = self._alone[member][cost]
             raise ValueError(
-                f"`{cost}` must be at least {figure:,}, what the cheapest "
-                f"member needs for one example: member {member}, "
+                f"`{cost}` must be at least {figure:,}, the cost of the "
+                f"cheapest member for one example: member {member}, "
                 f"'{self._names[member]}'. Received: {cost}={limit:,}."
             )
         return fitting[-1]
@@ -162,17 +157,17 @@ class AnytimePredictor:
         """Predicts with the best subset that fits, member by member.
 
         Args:
-            inputs: A batch, as the members take it.
+            inputs: A batch of the members' inputs.
             flops, milliseconds: The limit, as for `choose`.
 
         Returns:
-            An iterator of predictions, of a classifier log-probabilities
-            `(batch, classes)`: of the cheapest member of the subset, of the
-            two cheapest, ..., of all. A member runs when its answer is asked
-            for.
+            An iterator of predictions, for a classifier log-probabilities
+            `(batch, classes)`: of the subset's cheapest member, of its two
+            cheapest members, ..., of all. A member runs only when its answer
+            is requested.
 
         Raises:
-            ValueError: As `choose`, at once.
+            ValueError: As `choose`, immediately.
         """
         cost, _ = _one_limit(flops, milliseconds)
         chosen = self.choose(flops=flops, milliseconds=milliseconds)
@@ -188,24 +183,19 @@ class AnytimePredictor:
 
 
 def _one_limit(flops, milliseconds):
-    limits = {"flops": flops, "milliseconds": milliseconds}
-    given = {cost: x for cost, x in limits.items() if x is not None}
-    if len(given) != 1:
+    if (flops is None) == (milliseconds is None):
         raise ValueError(
             "Exactly one limit must be given, `flops` or `milliseconds`. "
             f"Received: flops={flops}, milliseconds={milliseconds}."
         )
-    return given.popitem()
+    return ("milliseconds", milliseconds) if flops is None else ("flops", flops)
 
 
 def _plain_members(network):
     if isinstance(network, SuperWeightNetwork):
         return network.materialize()
-    if (
-        isinstance(network, (list, tuple))
-        and network
-        and all(isinstance(member, keras.Model) for member in network)
-    ):
+    is_list = isinstance(network, (list, tuple)) and len(network) > 0
+    if is_list and all(isinstance(each, keras.Model) for each in network):
         return list(network)
     raise TypeError(
         "`network` must be a SuperWeightNetwork, or a list of at least one "
@@ -225,7 +215,7 @@ def _blank_inputs(member, batch_size):
     shapes = [tensor.shape for tensor in getattr(member, "inputs", [])]
     if len(shapes) != 1 or None in shapes[0][1:]:
         raise ValueError(
-            "Every member must have one input of known size, to be measured. "
+            "Every member must have exactly one input of known size. "
             f"Received: '{member.name}' with inputs {shapes}."
         )
     return tf.zeros((batch_size, *shapes[0][1:]), member.inputs[0].dtype)

@@ -1,17 +1,17 @@
-"""Files that are written whole or not at all, whenever a process is killed."""
+"""Writes files whole or not at all, even if the process is killed."""
 
 import contextlib
 import json
 import os
 import pathlib
 
-# A file has this prefix until it is whole.
+# Prefix of a file until it is complete.
 UNFINISHED = "unfinished-"
 
 
 @contextlib.contextmanager
 def replacing(path):
-    """Gives another path to write to, and renames it to `path` at the end.
+    """Yields another path to write to, and renames it to `path` at the end.
 
     Example:
 

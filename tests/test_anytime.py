@@ -1,3 +1,5 @@
+"""Anytime prediction and latency."""
+
 import time
 
 import keras
@@ -34,10 +36,9 @@ def probabilities_of(model, inputs):
 def ensemble():
     """Three members, dearest first by FLOPs, and times of another order."""
     keras.utils.set_random_seed(1)
-    names = ["wide", "middle", "thin"]
     members = [
         member(units, name)
-        for units, name in zip((9, 6, 2), names, strict=True)
+        for units, name in ((9, "wide"), (6, "middle"), (2, "thin"))
     ]
     generator = np.random.default_rng(1)
     inputs = generator.normal(size=(40, 4)).astype("float32")
@@ -51,14 +52,21 @@ def ensemble():
     return members, inputs, labels, report["anytime"]
 
 
-@pytest.mark.parametrize("cost", ["flops", "milliseconds"])
-def test_the_best_subset_within_the_limit_is_chosen(ensemble, cost):
+def every_member_helps(table):
+    """The table if more members were always more accurate."""
+    return [{**row, "accuracy": len(row["members"]) / 3} for row in table]
+
+
+@pytest.mark.parametrize(
+    ("cost", "alone"),
+    [
+        ("flops", [2 * 4 * units + 2 * units * 3 for units in (9, 6, 2)]),
+        ("milliseconds", [2.0, 1.0, 4.0]),
+    ],
+)
+def test_the_best_subset_within_the_limit_is_chosen(ensemble, cost, alone):
     members, inputs, labels, table = ensemble
     predictor = AnytimePredictor(members, table)
-    alone = [
-        [2 * 4 * units + 2 * units * 3 for units in (9, 6, 2)],
-        [2.0, 1.0, 4.0],
-    ][cost == "milliseconds"]
     predicted = [probabilities_of(model, inputs) for model in members]
     for limit in sorted({point[cost] for point in table}):
         for slack in (0, 0.4):
@@ -82,8 +90,7 @@ def test_the_answer_after_k_members_is_that_of_their_ensemble(
     ensemble, cost, order
 ):
     members, inputs, _, table = ensemble
-    # As if all three together were the best.
-    table = [{**row, "accuracy": len(row["members"]) / 3} for row in table]
+    table = every_member_helps(table)
     answers = AnytimePredictor(members, table).answers(inputs, **{cost: 1000})
     for k, answer in enumerate(answers, start=1):
         chosen = [probabilities_of(members[i], inputs) for i in order[:k]]
@@ -93,7 +100,7 @@ def test_the_answer_after_k_members_is_that_of_their_ensemble(
     assert k == 3
 
 
-def test_a_member_runs_only_when_its_answer_is_asked_for(ensemble):
+def test_a_member_runs_only_when_its_answer_is_requested(ensemble):
     _, inputs, _, table = ensemble
     ran = []
 
@@ -107,7 +114,7 @@ def test_a_member_runs_only_when_its_answer_is_asked_for(ensemble):
         for name in ("wide", "middle", "thin")
     ]
     ran.clear()
-    table = [{**row, "accuracy": len(row["members"]) / 3} for row in table]
+    table = every_member_helps(table)
     answers = AnytimePredictor(members, table).answers(inputs, flops=1000)
     assert ran == []
     next(answers)
@@ -139,7 +146,7 @@ def test_a_limit_below_the_cheapest_member_names_it(ensemble):
         predictor.choose(flops=float("nan"))
 
 
-def test_a_limit_is_one_and_of_a_cost_that_the_table_has(ensemble):
+def test_exactly_one_limit_of_a_known_cost_is_required(ensemble):
     members, inputs, _, table = ensemble
     predictor = AnytimePredictor(members, table)
     with pytest.raises(ValueError, match="flops=None, milliseconds=None"):
@@ -165,7 +172,7 @@ def test_a_table_of_other_members_is_refused(ensemble):
         AnytimePredictor([], table)
 
 
-def test_eleven_members_are_told_by_what_each_costs(ensemble):
+def test_the_cheapest_of_eleven_members_is_named(ensemble):
     thin = ensemble[0][2]
     generator = np.random.default_rng(0)
     report = metrics.evaluate_members(
@@ -178,40 +185,34 @@ def test_eleven_members_are_told_by_what_each_costs(ensemble):
         predictor.choose(flops=9)
 
 
-def test_a_network_answers_what_it_predicts():
-    members = [
-        models.wide_resnet(10, width, num_classes=3, input_shape=(8, 8, 1))
-        for width in (1, 2)
-    ]
-    network = SuperWeightNetwork(members, budget_params=0.9)
-    table = [
-        {"members": [0], "flops": 1, "accuracy": 0.1},
-        {"members": [1], "flops": 2, "accuracy": 0.2},
-        {"members": [0, 1], "flops": 3, "accuracy": 0.3},
-    ]
-    images = np.random.default_rng(0).normal(size=(5, 8, 8, 1))
-    images = images.astype("float32")
-    *_, last = AnytimePredictor(network, table).answers(images, flops=3)
-    np.testing.assert_allclose(
-        last.numpy(), network.predict(images, verbose=0), atol=1e-5
-    )
+NETWORKS = {
+    "classes": (
+        lambda: models.wide_resnet(10, 1, num_classes=3, input_shape=(8, 8, 1)),
+        (5, 8, 8, 1),
+        None,
+    ),
+    "means and variances": (
+        lambda: keras.Sequential(
+            [keras.Input((4,)), *map(keras.layers.Dense, (5, 5, 2))]
+        ),
+        (3, 4),
+        ensembles.Regression(variance=True),
+    ),
+}
 
 
-def test_a_network_of_another_kind_answers_what_it_predicts():
-    inputs = keras.Input((4,))
-    hidden = keras.layers.Dense(5)(keras.layers.Dense(5)(inputs))
-    model = keras.Model(inputs, keras.layers.Dense(2)(hidden))
-    network = SuperWeightNetwork(
-        [model, model], ensemble=ensembles.Regression(variance=True)
-    )
+@pytest.mark.parametrize("name", NETWORKS)
+def test_a_network_answers_what_it_predicts(name):
+    build, shape, kind = NETWORKS[name]
+    network = SuperWeightNetwork([build(), build()], 0.9, ensemble=kind)
     subsets = ([0], [1], [0, 1])
     table = [
         {"members": each, "flops": cost, "accuracy": 0.1 * cost}
         for cost, each in enumerate(subsets, start=1)
     ]
-    x = np.ones((3, 4), "float32")
+    x = np.random.default_rng(0).normal(size=shape).astype("float32")
     *_, last = AnytimePredictor(network, table).answers(x, flops=3)
-    np.testing.assert_allclose(last, network(x), atol=1e-5)
+    np.testing.assert_allclose(last, network(x, training=False), atol=1e-5)
 
 
 class Sleep(keras.layers.Layer):
@@ -241,7 +242,7 @@ def sleeper(*seconds):
 
 
 @pytest.mark.parametrize("batch_size", [1, 10])
-def test_latency_is_that_of_one_example_in_milliseconds(batch_size):
+def test_latency_is_in_milliseconds_per_example(batch_size):
     members = [sleeper(0.02), sleeper(0.005)]
     start = time.perf_counter()
     slow, fast = measure_latency(members, batch_size, num_repeats=5)
@@ -259,10 +260,9 @@ def test_the_first_calls_do_not_count():
 
 def test_latency_that_cannot_be_measured_is_refused():
     thin = member(2, "thin")
-    with pytest.raises(ValueError, match="num_repeats=0"):
-        measure_latency([thin], num_repeats=0)
-    with pytest.raises(ValueError, match="batch_size=0"):
-        measure_latency([thin], batch_size=0)
+    for count in ("num_repeats", "batch_size"):
+        with pytest.raises(ValueError, match=f"{count}=0"):
+            measure_latency([thin], **{count: 0})
     inputs = keras.Input((None, 4))
     loose = keras.Model(inputs, keras.layers.Dense(2)(inputs), name="loose")
     with pytest.raises(ValueError, match=r"'loose'.*\(None, None, 4\)"):

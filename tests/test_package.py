@@ -43,7 +43,7 @@ def wheel(tmp_path_factory):
     return path
 
 
-def test_the_wheel_holds_the_library_whole_and_nothing_else(wheel):
+def test_the_wheel_holds_the_whole_library_and_nothing_else(wheel):
     names = zipfile.ZipFile(wheel).namelist()
     files = {name for name in names if ".dist-info/" not in name}
     assert files == {
@@ -53,7 +53,7 @@ def test_the_wheel_holds_the_library_whole_and_nothing_else(wheel):
     assert any(name.endswith("LICENSE") for name in names)
 
 
-def test_what_the_wheel_installs_works_elsewhere(wheel, tmp_path):
+def test_the_installed_wheel_works_elsewhere(wheel, tmp_path):
     zipfile.ZipFile(wheel).extractall(tmp_path / "site")
     ran = subprocess.run(
         [sys.executable, "-P", "-c", TRAIN],

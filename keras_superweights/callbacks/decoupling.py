@@ -1,4 +1,4 @@
-"""Learning where coefficients part, while a network trains."""
+"""Decouples coefficients while a network trains."""
 
 import warnings
 
@@ -11,33 +11,33 @@ from keras_superweights.search.similarity import coefficient_similarity
 
 
 class CoefficientDecoupling(keras.callbacks.Callback):
-    """Gives kernels coefficients of their own where gradients disagree.
+    """Gives kernels separate coefficients where their gradients disagree.
 
-    Kernels of a cluster start tied: they use the same coefficients. Over the
-    epoch before `epoch`, the gradients that each kernel has for coefficients
-    of its own are added up; then, within each set of tied kernels, those whose
-    sums point the same way (cosine above `beta`, Algorithm 1) stay tied, and
-    each group goes on with a copy of the shared coefficients and of their
-    optimizer slots. The function computed does not change at that moment, nor
-    does the number of parameters. SWN, sections 1.1 and 3.5, where best
-    values of `beta` depend on the data set.
+    The kernels of a cluster start tied: they use the same coefficients. During
+    the epoch before `epoch`, the gradients that each kernel would have for
+    coefficients of its own are summed. Then, within each set of tied kernels,
+    those whose sums point the same way (cosine above `beta`, Algorithm 1) stay
+    tied, and each group gets a copy of the shared coefficients and of their
+    optimizer slots. Neither the computed function nor the number of parameters
+    changes at that moment. See SWN, sections 1.1 and 3.5: the best `beta`
+    depends on the data set.
 
-    A network whose kernels have coefficients of their own is tied by cluster
-    when training begins, those that mix the same templates. Where there are
-    none, because nothing is shared or nothing is mixed, there is nothing to
-    decouple: it says so in a warning, and does nothing. Put it before callbacks
-    that save: a backup must hold the ties that its epoch ended with.
+    When training begins, kernels with coefficients of their own are tied to
+    those of their cluster that mix the same templates. If there are none,
+    because nothing is shared or mixed, a warning says so and nothing is done.
+    Put this before callbacks that save: a backup must hold the ties at the end
+    of its epoch.
 
     Args:
-        beta: Threshold on the similarity, from -1 (all stay tied) to 1 (each
-            kernel has its own). Defaults to 0.9.
+        beta: Threshold on the similarity, from -1 (all stay tied) to 1 (all
+            kernels part). Defaults to 0.9.
         epoch: Epochs to train before decoupling, at least 1. Defaults to 10.
-        every: Decouple again after this many further epochs, and so on. Never
-            by default.
+        every: Decouple again after every so many further epochs. Never by
+            default.
 
     Raises:
         ValueError: If an argument is out of range.
-        TypeError: When training begins, if the model is no
+        TypeError: When training begins, if the model is not a
             `SuperWeightNetwork`.
 
     Example:
@@ -69,15 +69,12 @@ class CoefficientDecoupling(keras.callbacks.Callback):
     def on_train_begin(self, logs=None):
         if not hasattr(self.model, "allocation"):
             raise TypeError(
-                "`CoefficientDecoupling` decouples what a `SuperWeightNetwork` "
-                "shares. Received: a model of type "
-                f"{type(self.model).__name__}."
+                "`CoefficientDecoupling` needs a `SuperWeightNetwork`. "
+                f"Received: a model of type {type(self.model).__name__}."
             )
         self._recorder = None
-        self._is_needed = any(
-            len(set(ties)) < len(ties)
-            for ties in cluster_ties(self.model.allocation)
-        )
+        wanted = cluster_ties(self.model.allocation)
+        self._is_needed = any(len(set(ties)) < len(ties) for ties in wanted)
         if not self._is_needed:
             warnings.warn(
                 "There is nothing to decouple: no two kernels of this network "
@@ -90,10 +87,10 @@ class CoefficientDecoupling(keras.callbacks.Callback):
         if not self._is_needed:
             return
         if epoch == 0:
-            tie_clusters(self.model)
+            self.model.set_ties(cluster_ties(self.model.allocation))
         since = epoch + 1 - self.epoch
         if since == 0 or (self.every and since > 0 and since % self.every == 0):
-            # `fit` calls callbacks outside the scope.
+            # `fit` calls callbacks outside of the scope.
             with self.model.distribute_strategy.scope():
                 self._recorder = GradientRecorder(
                     self.model.generator, weights=False
@@ -110,16 +107,11 @@ class CoefficientDecoupling(keras.callbacks.Callback):
         self.model.set_ties(decoupled_ties(allocation, gradients, self.beta))
 
 
-def tie_clusters(network):
-    """Ties all kernels of every cluster that mix the same templates."""
-    network.set_ties(cluster_ties(network.allocation))
-
-
 def cluster_ties(allocation):
-    """The ties with which all kernels that mix the same templates are tied.
+    """Returns the ties of a network whose clusters are fully tied.
 
-    Where kernels of any shape and kind are served, those that have to start
-    at other scales are not tied to one another.
+    Only kernels that mix the same templates are tied. In banks that serve any
+    shape, kernels that must start at different scales are not.
     """
     ties = []
     for superweight in allocation.superweights:
@@ -137,48 +129,38 @@ def cluster_ties(allocation):
 
 
 def decoupled_ties(allocation, gradients, beta):
-    """The ties left when tied kernels part whose gradients disagree.
+    """Returns the ties that remain once kernels whose gradients disagree part.
 
     Args:
-        allocation: The `Allocation` in force.
-        gradients: For each of its SuperWeights, the summed gradients of every
-            kernel's coefficients, `(kernels served, templates)`.
+        allocation: The current `Allocation`.
+        gradients: For each SuperWeight, the summed gradients of every kernel's
+            coefficients, `(kernels served, templates)`.
         beta: Threshold on the similarity.
 
     Returns:
-        For each SuperWeight, its ties, as `SuperWeightNetwork.set_ties` takes
-        them.
+        The ties of each SuperWeight, for `SuperWeightNetwork.set_ties`.
     """
     group = {}
     for cluster in allocation.clusters:
-        for tied in _tied_sets(allocation, cluster):
+        # All nested kernels of a cluster use its first SuperWeight; a flat
+        # kernel has only one.
+        tied_sets = {}
+        for kernel in cluster:
+            s, row = allocation.composition[kernel][0]
+            rows = allocation.superweights[s].ties
+            key = (s, rows[row] if rows else 0)
+            tied_sets.setdefault(key, []).append(kernel)
+        for tied in map(tuple, tied_sets.values()):
             similarity = coefficient_similarity(allocation, tied, gradients)
             for members in group_above(similarity, beta):
-                for place in members:
-                    group[tied[place]] = tied[members[0]]
-    return [
-        tuple(
-            min(
-                row
-                for row, other in enumerate(superweight.kernels)
-                if group[other] == group[kernel]
-                and superweight.ties[row_of] == superweight.ties[row]
+                group |= {tied[place]: tied[members[0]] for place in members}
+    ties = []
+    for superweight in allocation.superweights:
+        keys = [
+            (group[kernel], tie)
+            for kernel, tie in zip(
+                superweight.kernels, superweight.ties, strict=False
             )
-            for row_of, kernel in enumerate(superweight.kernels)
-        )
-        if superweight.ties
-        else ()
-        for superweight in allocation.superweights
-    ]
-
-
-def _tied_sets(allocation, cluster):
-    """Sets of kernels of a cluster that use the same rows where they meet."""
-    sets = {}
-    for kernel in cluster:
-        # Nested kernels of one cluster all use its first SuperWeight; of flat
-        # ones, each kernel has only one.
-        s, row = allocation.composition[kernel][0]
-        ties = allocation.superweights[s].ties
-        sets.setdefault((s, ties[row] if ties else 0), []).append(kernel)
-    return [tuple(kernels) for kernels in sets.values()]
+        ]
+        ties.append(tuple(map(keys.index, keys)))
+    return ties

@@ -1,16 +1,17 @@
-"""Looking at a run in TensorBoard: how it trains, and who shares what."""
+"""Shows in TensorBoard how a network trains, and which kernels share what."""
 
 import io
 import math
 import pathlib
 
 import keras
+import tensorflow as tf
 
 from keras_superweights.figures import tagged
 
 
 class SharingInspector(keras.callbacks.Callback):
-    """Shows in TensorBoard how a network trains and what it shares how.
+    """Shows in TensorBoard how a network trains and what its kernels share.
 
     Scalars, every epoch, in the runs `train` and `validation`, whose curves
     share a chart:
@@ -19,45 +20,44 @@ class SharingInspector(keras.callbacks.Callback):
         optimizer/learning_rate
         budget/used, budget/allowed       trainable scalars
 
-    Text and images, when training begins or is resumed, in the run `figures`:
+    Text and images, when training begins or resumes, in the run `figures`:
 
         allocation/table                  the allocation, as text
-        allocation/parameters             where the budget goes
+        allocation/parameters             how the budget is spent
         allocation/clusters               which layers share, and how
-        allocation/clusters_before        and before the search
-        similarity/cluster_0_before       gradient similarity in a cluster
-        similarity/cluster_0_after        that a search began with; its groups
+        allocation/clusters_before        the same before the search
+        similarity/cluster_0_before       gradient similarities in a cluster
+        similarity/cluster_0_after        the same, split by the search
 
     Images, at the start, every `every` epochs, and after the last one:
 
         coefficients/cluster_0            of all banks of a cluster
 
-    the latter for the clusters with the most kernels, up to 12. Clusters are
-    numbered in the order of their banks, as in `allocation/clusters` and
-    `allocation/parameters`, for similarities as in
-    `allocation/clusters_before`. Steps are epochs done. All is on disk at the
-    end of an epoch; one that a killed run repeats is there twice, with equal
-    numbers.
+    Coefficients are shown for the clusters with the most kernels, up to 12.
+    Clusters are numbered in the order of their banks, as in
+    `allocation/clusters` and `allocation/parameters`; similarities are
+    numbered as in `allocation/clusters_before`. Steps count completed epochs.
+    Everything is on disk at the end of an epoch; an epoch that is repeated
+    after a crash is logged twice, with equal numbers.
 
-    Put it after `CoefficientDecoupling`, to see the coefficients that an epoch
-    ends with. A tuner copies callbacks for its trials, but gives a directory
-    per trial only to Keras' own `TensorBoard`: give one to this. Of several
-    workers (`MultiWorkerMirroredStrategy`) each writes: give each a directory
-    of its own, or leave it out on all but the chief.
+    Put this after `CoefficientDecoupling`, to see the coefficients at the end
+    of an epoch. A tuner copies callbacks for its trials, but gives a directory
+    per trial only to Keras' own `TensorBoard`: set one here yourself. With
+    several workers (`MultiWorkerMirroredStrategy`) each one writes: give each
+    its own directory, or use this on the chief only.
 
     Args:
         log_dir: Directory of the logs.
-        figures_dir: Directory for the newest of each image as a PNG file:
-            `coefficients/cluster_0` is `coefficients-cluster_0.png`. None by
-            default.
+        figures_dir: Directory for the newest version of each image as a PNG
+            file: `coefficients/cluster_0` is `coefficients-cluster_0.png`.
+            None by default.
         refinement: The `keras_superweights.search.Refinement` that the
-            network's allocation is from, if it is from a search.
-        every: Epochs from one image of coefficients to the next. Defaults to
-            1.
+            network's allocation comes from, if any.
+        every: Epochs between two images of coefficients. Defaults to 1.
 
     Raises:
         ValueError: If `every` is not a positive integer.
-        TypeError: When training begins, if the model is no
+        TypeError: When training begins, if the model is not a
             `SuperWeightNetwork`.
 
     Example:
@@ -72,8 +72,7 @@ class SharingInspector(keras.callbacks.Callback):
     ```
 
     References:
-        - Learning to Compose SuperWeights for Neural Parameter Allocation
-          Search (SWN), figure 5, is `allocation/clusters`
+        - SWN, figure 5, is `allocation/clusters`
     """
 
     def __init__(self, log_dir, figures_dir=None, refinement=None, every=1):
@@ -92,18 +91,20 @@ class SharingInspector(keras.callbacks.Callback):
     def on_train_begin(self, logs=None):
         if not hasattr(self.model, "allocation"):
             raise TypeError(
-                "`SharingInspector` shows what a `SuperWeightNetwork` shares. "
+                "`SharingInspector` needs a `SuperWeightNetwork`. "
                 f"Received: a model of type {type(self.model).__name__}."
             )
         self._writers = {}
 
     def on_epoch_begin(self, epoch, logs=None):
-        # Not in `on_train_begin`, which does not know where a run resumes.
+        # Not in `on_train_begin`, which does not know the first epoch.
         if self._writers:
             return
         allocation = self.model.allocation
         with self._writer("figures").as_default(step=epoch):
-            _write_text("allocation/table", str(allocation))
+            # Indented by four, Markdown keeps the columns of a table.
+            table = str(allocation).replace("\n", "\n    ")
+            tf.summary.text("allocation/table", "    " + table)
         self._show(tagged.allocation_figures(allocation), epoch)
         if self.refinement is not None:
             self._show(tagged.search_figures(self.refinement), epoch)
@@ -113,18 +114,24 @@ class SharingInspector(keras.callbacks.Callback):
         done = epoch + 1
         rate = self.model.optimizer.learning_rate
         variables = self.model.trainable_variables
-        scalars = {
-            "optimizer/learning_rate": float(rate),
-            "budget/used": sum(math.prod(v.shape) for v in variables),
-            "budget/allowed": self.model.allocation.budget_params,
+        runs = {
+            "train": {
+                "optimizer/learning_rate": float(rate),
+                "budget/used": sum(math.prod(v.shape) for v in variables),
+                "budget/allowed": self.model.allocation.budget_params,
+            },
+            "validation": {},
         }
-        runs = {"train": scalars, "validation": {}}
         for name, value in logs.items():
             run = "validation" if name.startswith("val_") else "train"
             runs[run][self._tag(name.removeprefix("val_"))] = value
         for run, scalars in runs.items():
-            if scalars:
-                self._write_scalars(run, scalars, done)
+            if not scalars:
+                continue
+            # Leaving `as_default` flushes: no epoch ends unwritten.
+            with self._writer(run).as_default(step=done):
+                for tag, value in scalars.items():
+                    tf.summary.scalar(tag, value)
         if done % self.every == 0 or done == self.params["epochs"]:
             self._show(tagged.coefficient_figures(self.model), done)
 
@@ -134,7 +141,7 @@ class SharingInspector(keras.callbacks.Callback):
         self._writers = {}
 
     def _tag(self, name):
-        """Keras' `member_0_accuracy` as `member_0/accuracy`."""
+        """Turns Keras' `member_0_accuracy` into `member_0/accuracy`."""
         for index in range(len(self.model.members)):
             prefix = f"member_{index}_"
             if name.startswith(prefix):
@@ -145,14 +152,6 @@ class SharingInspector(keras.callbacks.Callback):
         if run not in self._writers:
             self._writers[run] = _create_writer(self.log_dir, run)
         return self._writers[run]
-
-    def _write_scalars(self, run, scalars, step):
-        import tensorflow as tf
-
-        # Whoever leaves `as_default` flushes: no epoch ends unwritten.
-        with self._writer(run).as_default(step=step):
-            for tag, value in scalars.items():
-                tf.summary.scalar(tag, value)
 
     def _show(self, figures, step):
         _write_images(self._writer("figures"), figures, step, self.figures_dir)
@@ -166,19 +165,14 @@ def write_figures(log_dir, figures, step, figures_dir=None):
         figures: Dict from tag, `"evaluation/anytime"`, to
             `matplotlib.figure.Figure`.
         step: The number of epochs done.
-        figures_dir: Directory for the same as PNG files,
+        figures_dir: Directory for the same figures as PNG files, such as
             `evaluation-anytime.png`. None by default.
 
     Example:
 
     ```python
-    from keras_superweights import figures
-
-    write_figures(
-        "logs",
-        {"training/curves": figures.training_curves(history.history)},
-        step=200,
-    )
+    curves = keras_superweights.figures.training_curves(history.history)
+    write_figures("logs", {"training/curves": curves}, step=200)
     ```
     """
     writer = _create_writer(log_dir, "figures")
@@ -187,21 +181,10 @@ def write_figures(log_dir, figures, step, figures_dir=None):
 
 
 def _create_writer(log_dir, run):
-    import tensorflow as tf
-
     return tf.summary.create_file_writer(str(pathlib.Path(log_dir) / run))
 
 
-def _write_text(tag, text):
-    import tensorflow as tf
-
-    # Indented by four, Markdown keeps the columns of a table.
-    tf.summary.text(tag, "    " + text.replace("\n", "\n    "))
-
-
 def _write_images(writer, figures, step, figures_dir):
-    import tensorflow as tf
-
     with writer.as_default(step=step):
         for tag, figure in figures:
             file = io.BytesIO()

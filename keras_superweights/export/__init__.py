@@ -1,4 +1,4 @@
-"""A trained network as files of plain models, which know nothing of it."""
+"""Exports trained networks as files of plain Keras models."""
 
 from keras_superweights.export.exporting import ExportedFile
 from keras_superweights.export.exporting import export_network

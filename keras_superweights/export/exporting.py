@@ -1,8 +1,8 @@
-"""A trained network as files of plain models, which know nothing of it.
+"""Exports a trained network as files of plain Keras models.
 
-A network is exported materialised: kernels are computed once, and what is
-written are its members and, of an ensemble, the whole as one model. They load
-where this library is not installed, and take the room of their parameters.
+The network is exported materialized: kernels are computed once, and its
+members, and for an ensemble the whole as one model, are written. The files
+load where this library is not installed, and are as large as their parameters.
 """
 
 import dataclasses
@@ -25,16 +25,16 @@ _MIB = 2**20
 
 
 def materialize_ensemble(network):
-    """One ordinary Keras model that predicts what a network predicts.
+    """Returns one plain Keras model that predicts what a network predicts.
 
     Args:
         network: A `SuperWeightNetwork`.
 
     Returns:
-        Of an ensemble, a Functional `keras.Model` with the members as layers
-        `member_0`, `member_1`, ... on one input, and the output that its kind
-        predicts, made of operations of Keras. Of a single member, that member
-        as `network.materialize()` returns it.
+        For an ensemble, a Functional `keras.Model` with the members as layers
+        `member_0`, `member_1`, ... on one input, whose output is the
+        prediction of the network's kind, made of Keras operations. For a
+        single member, that member as from `network.materialize()`.
 
     Raises:
         TypeError: If `network` is not a `SuperWeightNetwork`.
@@ -52,16 +52,15 @@ def materialize_ensemble(network):
 
 @dataclasses.dataclass(frozen=True)
 class ExportedFile:
-    """A file, or the directory of a SavedModel, that was exported.
+    """An exported file, or directory of a SavedModel.
 
     Attributes:
-        path: Where it is, a `pathlib.Path`.
+        path: Its place, a `pathlib.Path`.
         format: `"keras"`, `"saved_model"` or `"litert"`.
-        size: Its bytes.
-        parameters: The scalars of the model in it, trained or not; they need
-            four bytes each.
-        difference: Between its predictions and those of the network, the
-            largest in a batch.
+        size: Its size in bytes.
+        parameters: Scalars of its model, trained or not, of four bytes each.
+        difference: The largest difference between its predictions and the
+            network's, for one batch.
     """
 
     path: pathlib.Path
@@ -74,36 +73,36 @@ class ExportedFile:
 def export_network(network, directory, formats=None, inputs=None):
     """Exports the members of a network, and the ensemble, as plain models.
 
-    Of an ensemble, `member_0`, `member_1`, ... and `ensemble` are written; a
-    network of one member is `model`. None gets its name before all have been
-    read back and compared with the network, so a file of that name is whole,
-    whatever happens; when anything fails until then, nothing is left.
+    For an ensemble, writes `member_0`, `member_1`, ... and `ensemble`; for a
+    network of one member, `model`. A file gets its name only after all have
+    been read back and compared with the network, so a file of that name is
+    complete. If anything fails before that, nothing is left behind.
 
     A SavedModel has the signatures `serve` and `serving_default`, and any batch
     size. It holds each variable once; `keras.Model.export` writes them twice.
 
     Args:
         network: A trained `SuperWeightNetwork`.
-        directory: Where to; made if it is not there. Files in it stay as they
-            are.
+        directory: Directory of the files, created if missing. Its other files
+            stay as they are.
         formats: One or a list of `"keras"` (`.keras`), `"saved_model"` (a
             directory `.saved_model`) and `"litert"` (`.tflite`). Defaults to
-            all that the installed TensorFlow can write; a model of which
-            LiteRT has not all operations is then written in the others, with
-            a warning.
-        inputs: A batch on which to compare predictions, as the network takes
-            it. Defaults to eight examples: normal numbers, or zeros where an
-            input is not of floats.
+            all that the installed TensorFlow can write; a model with
+            operations that LiteRT lacks is then written in the other formats,
+            with a warning.
+        inputs: A batch of the network's inputs, on which to compare
+            predictions. Defaults to eight examples: normal numbers, or zeros
+            for inputs that are not floats.
 
     Returns:
-        A list of `ExportedFile`, which `format_exported` makes a table of.
+        A list of `ExportedFile`; `format_exported` formats it as a table.
 
     Raises:
         TypeError: If `network` is not a `SuperWeightNetwork`.
         ValueError: If a format is unknown or cannot be written here, a file
-            to be written is there already, an input has unknown dimensions
-            and no batch is given, or `formats` names LiteRT, which has not
-            all operations of a model.
+            exists already, an input has unknown dimensions and no batch is
+            given, or `formats` names LiteRT, which lacks operations of a
+            model.
 
     Example:
 
@@ -124,10 +123,12 @@ def export_network(network, directory, formats=None, inputs=None):
     }
     place = _free_place(directory, targets.values())
     inputs = _batch(network.members[0], inputs)
-    expected = _predictions(network, inputs)
+    whole = network(inputs, training=False)
+    alone = [] if "model" in models else network.member_outputs(inputs)
+    expected = dict(zip(models, [*alone, whole], strict=True))
 
     exported, left_out = [], []
-    # On the same file system, so that to rename is all that is left to do.
+    # On the same file system, so that only renaming remains to be done.
     with tempfile.TemporaryDirectory("", "unfinished-", place) as unfinished:
         for (name, key), target in targets.items():
             path = pathlib.Path(unfinished, target.name)
@@ -142,11 +143,11 @@ def export_network(network, directory, formats=None, inputs=None):
             found = FORMATS[key].predict(path, models[name], inputs)
             exported.append(
                 ExportedFile(
-                    target,
-                    key,
-                    _size(path),
-                    models[name].count_params(),
-                    _largest_difference(expected[name], found),
+                    path=target,
+                    format=key,
+                    size=_size(path),
+                    parameters=models[name].count_params(),
+                    difference=_largest_difference(expected[name], found),
                 )
             )
         directory.mkdir(parents=True, exist_ok=True)
@@ -160,11 +161,7 @@ def export_network(network, directory, formats=None, inputs=None):
 
 
 def format_exported(files):
-    """A table of exported files, as text.
-
-    Args:
-        files: What `export_network` returned.
-    """
+    """Formats the files that `export_network` returned as a table."""
     width = max(len(str(file.path)) for file in files)
     header = (
         f"{'':{width}}       MiB   parameters  they need  largest difference"
@@ -180,7 +177,7 @@ def format_exported(files):
 
 
 def _materialized(network) -> dict[str, keras.Model]:
-    """The plain models by the names of their files; the last is the whole."""
+    """Returns plain models by their files' names; the last is the whole."""
     if not isinstance(network, SuperWeightNetwork):
         raise TypeError(
             "`network` must be a `SuperWeightNetwork`; other Keras models are "
@@ -192,7 +189,7 @@ def _materialized(network) -> dict[str, keras.Model]:
     if front is not None:
         return {"model": front}
     for index, member in enumerate(members):
-        # Members may have equal names, the layers of a model may not.
+        # Members may have equal names; layers of a model may not.
         member.name = f"member_{index}"
     first = members[0].inputs[0]
     inputs = keras.Input(
@@ -203,36 +200,26 @@ def _materialized(network) -> dict[str, keras.Model]:
     return {**{member.name: member for member in members}, "ensemble": ensemble}
 
 
-def _predictions(network, inputs):
-    """What the network itself predicts, by the names of the files."""
-    whole = network(inputs, training=False)
-    if network.ensemble.front(network.members) is not None:
-        return {"model": whole}
-    members = network.member_outputs(inputs)
-    names = [f"member_{index}" for index in range(len(members))]
-    return {**dict(zip(names, members, strict=True)), "ensemble": whole}
-
-
 def _free_place(directory, targets):
-    """The directory, or what there is of the way to it, checked."""
+    """Checks the directory, and returns it or its nearest existing parent."""
     taken = [str(target) for target in targets if target.exists()]
     if taken:
         raise ValueError(
-            "`directory` must not have the files that are to be written. "
-            f"Received: directory={str(directory)!r}, and there are "
+            "`directory` must not have any of the files to be written. "
+            f"Received: directory={str(directory)!r}, which has "
             f"{', '.join(taken)}. Choose another directory, or delete them."
         )
     place = next(p for p in (directory, *directory.parents) if p.exists())
     if not place.is_dir():
         raise ValueError(
-            "`directory` must be a directory, or one that can be made. "
+            "`directory` must be a directory, or a path where one can be made. "
             f"Received: directory={str(directory)!r}, and {place} is a file."
         )
     return place
 
 
 def _batch(member, inputs):
-    """The batch to compare predictions on, as tensors."""
+    """Returns the batch on which to compare predictions, as tensors."""
     structure = input_structure(member)
     if inputs is not None:
         try:
@@ -245,7 +232,7 @@ def _batch(member, inputs):
             )
         except (TypeError, ValueError) as error:
             raise ValueError(
-                "`inputs` must be a batch as the network takes it. Received: "
+                "`inputs` must be a batch of the network's inputs. Received: "
                 f"inputs={inputs!r}, expected: {structure}."
             ) from error
     random = np.random.default_rng(0)
@@ -254,9 +241,9 @@ def _batch(member, inputs):
         shape = (8, *tensor.shape[1:])
         if None in shape:
             raise ValueError(
-                "`inputs` must be a batch on which to compare predictions, if "
-                "an input has unknown dimensions. Received: inputs=None, and "
-                f"the input '{tensor.name}' has the shape {tensor.shape}."
+                "`inputs` must be a batch if an input has unknown dimensions, "
+                "to compare predictions. Received: inputs=None, and the input "
+                f"'{tensor.name}' has the shape {tensor.shape}."
             )
         if keras.backend.is_float_dtype(tensor.dtype):
             return tf.constant(random.normal(size=shape), tensor.dtype)
@@ -274,7 +261,7 @@ def _largest_difference(expected, found):
 
 
 def _by_name(outputs):
-    """Outputs by the names that signatures give them."""
+    """Returns outputs by their names in signatures."""
     if isinstance(outputs, dict):
         return outputs
     flat = keras.tree.flatten(outputs)

@@ -9,6 +9,8 @@ import warnings
 import keras
 import tensorflow as tf
 
+from keras_superweights.keras_internals import flat_layers
+
 
 def _write_keras(model, path):
     model.save(path)
@@ -24,7 +26,7 @@ def _write_saved_model(model, path):
     # An endpoint alone tracks the latter but no lookup tables, which belong to
     # layers without variables.
     archive = keras.export.ExportArchive()
-    for layer in model._flatten_layers(include_self=False):
+    for layer in flat_layers(model)[1:]:
         if not layer.variables:
             archive.track(layer)
     archive.add_endpoint(

@@ -1,4 +1,4 @@
-"""What a trained ensemble is measured by: NumPy in, plain numbers out."""
+"""Metrics of trained ensembles: NumPy in, plain numbers out."""
 
 from keras_superweights.metrics.calibration import calibration_bins
 from keras_superweights.metrics.calibration import expected_calibration_error

@@ -2,8 +2,7 @@
 
 import numpy as np
 
-from keras_superweights.metrics.inputs import checked_labels
-from keras_superweights.metrics.inputs import checked_probabilities
+from keras_superweights.metrics.inputs import checked_predictions
 
 
 def expected_calibration_error(probabilities, labels, num_bins=15):
@@ -22,9 +21,7 @@ def expected_calibration_error(probabilities, labels, num_bins=15):
         A float in [0, 1]; 0 is perfect calibration.
 
     Raises:
-        TypeError: If the labels are not integers.
-        ValueError: If a row is not a distribution, the shapes do not agree,
-            or `num_bins` is not positive.
+        TypeError, ValueError: As `calibration_bins`.
 
     Example:
 
@@ -68,8 +65,7 @@ def calibration_bins(probabilities, labels, num_bins=15):
         raise ValueError(
             f"`num_bins` must be at least 1. Received: num_bins={num_bins}."
         )
-    probabilities = checked_probabilities(probabilities)
-    labels = checked_labels(labels, *probabilities.shape)
+    probabilities, labels = checked_predictions(probabilities, labels)
     confidences = probabilities.max(axis=1)
     correct = probabilities.argmax(axis=1) == labels
 

@@ -2,8 +2,7 @@
 
 import numpy as np
 
-from keras_superweights.metrics.inputs import checked_labels
-from keras_superweights.metrics.inputs import checked_probabilities
+from keras_superweights.metrics.inputs import checked_predictions
 
 
 def accuracy(probabilities, labels):
@@ -27,8 +26,7 @@ def accuracy(probabilities, labels):
     >>> accuracy([[0.9, 0.1], [0.4, 0.6]], [0, 0])
     0.5
     """
-    probabilities = checked_probabilities(probabilities)
-    labels = checked_labels(labels, *probabilities.shape)
+    probabilities, labels = checked_predictions(probabilities, labels)
     return float(np.mean(probabilities.argmax(axis=1) == labels))
 
 
@@ -46,16 +44,14 @@ def negative_log_likelihood(probabilities, labels):
         A float, at least 0.
 
     Raises:
-        TypeError: If the labels are not integers.
-        ValueError: If a row is not a distribution, or the shapes do not agree.
+        TypeError, ValueError: As `accuracy`.
 
     Example:
 
     >>> round(negative_log_likelihood([[0.25, 0.75], [0.5, 0.5]], [0, 1]), 4)
     1.0397
     """
-    probabilities = checked_probabilities(probabilities)
-    labels = checked_labels(labels, *probabilities.shape)
+    probabilities, labels = checked_predictions(probabilities, labels)
     of_labels = probabilities[np.arange(len(labels)), labels]
     clipped = np.maximum(of_labels, np.finfo(np.float64).tiny)
     return float(-np.mean(np.log(clipped)))

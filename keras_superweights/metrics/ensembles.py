@@ -38,7 +38,10 @@ def member_softmaxes(member_logits):
         for index, values in enumerate(member_logits)
     ]
     _check_same_shapes("member_logits", logits)
-    return [_softmax(values) for values in logits]
+    exponentials = [
+        np.exp(values - values.max(axis=1, keepdims=True)) for values in logits
+    ]
+    return [each / each.sum(axis=1, keepdims=True) for each in exponentials]
 
 
 def diversity(member_probabilities, labels):
@@ -84,15 +87,8 @@ def diversity(member_probabilities, labels):
 def disagreement_ratios(member_probabilities, labels):
     """Returns `d(i, j) / e(j)` for every pair of members; see `diversity`.
 
-    Args:
-        member_probabilities, labels: As for `diversity`.
-
-    Returns:
-        An array `(num_members, num_members)`. It is NaN on the diagonal, and
-        in the columns of members without any error.
-
-    Raises:
-        TypeError, ValueError: As `diversity`.
+    The array `(num_members, num_members)` is NaN on the diagonal, and in the
+    columns of members without any error.
     """
     members = [
         checked_probabilities(values, f"member_probabilities[{index}]")
@@ -114,11 +110,6 @@ def mean_ratio(ratios):
     """Returns the mean of all ratios but NaN, or `None` if there are none."""
     defined = ratios[~np.isnan(ratios)]
     return float(defined.mean()) if defined.size else None
-
-
-def _softmax(logits):
-    exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return exponentials / exponentials.sum(axis=1, keepdims=True)
 
 
 def _check_same_shapes(argument, arrays):

@@ -79,12 +79,7 @@ def evaluate_members(member_logits, labels, flops, milliseconds=None):
 def evaluate_probabilities(probabilities, labels):
     """Returns `{"accuracy", "nll", "ece"}`: a fraction, nats, 15 bins.
 
-    Args:
-        probabilities: Array-like `(num_examples, num_classes)`.
-        labels: Integer array-like `(num_examples,)`.
-
-    Raises:
-        TypeError, ValueError: As `accuracy`.
+    Takes the arguments of `accuracy`, and raises its errors.
     """
     return {
         "accuracy": accuracy(probabilities, labels),
@@ -138,10 +133,9 @@ def best_within(points, cost, quality):
     """Returns the points that are better than any that costs no more.
 
     Args:
-        points: List of dicts.
+        points: List of dicts with the keys `cost` and `quality`.
         cost: Key of the cost.
-        quality: Key of the quality: `"accuracy"`, or one that is better when
-            it is lower, such as `"nll"`.
+        quality: `"accuracy"`, or a key of which less is better, like `"nll"`.
 
     Returns:
         Some of the dicts, by ascending cost. The last one within a limit is

@@ -6,24 +6,14 @@ import warnings
 
 import keras
 
-_CONVOLUTIONS = (
-    keras.layers.Conv1D,
-    keras.layers.Conv2D,
-    keras.layers.Conv3D,
-)
-_TRANSPOSED_CONVOLUTIONS = (
+_CONVOLUTIONS = (keras.layers.Conv1D, keras.layers.Conv2D, keras.layers.Conv3D)
+_TRANSPOSED = (
     keras.layers.Conv1DTranspose,
     keras.layers.Conv2DTranspose,
     keras.layers.Conv3DTranspose,
 )
-_DEPTHWISE_CONVOLUTIONS = (
-    keras.layers.DepthwiseConv1D,
-    keras.layers.DepthwiseConv2D,
-)
-_SEPARABLE_CONVOLUTIONS = (
-    keras.layers.SeparableConv1D,
-    keras.layers.SeparableConv2D,
-)
+_DEPTHWISE = (keras.layers.DepthwiseConv1D, keras.layers.DepthwiseConv2D)
+_SEPARABLE = (keras.layers.SeparableConv1D, keras.layers.SeparableConv2D)
 # Their matrices are not multiplied: a lookup table, and slopes.
 _WITHOUT_KERNELS = (keras.layers.Embedding, keras.layers.PReLU)
 
@@ -104,22 +94,28 @@ def _node_flops(node):
     if isinstance(layer, keras.layers.Dense):
         inputs = node.input_tensors[0].shape
         return 2 * _product(inputs[1:], layer) * layer.units
-    if isinstance(layer, _CONVOLUTIONS):
-        channels, positions = _channels_and_positions(node)
-        weights = channels // layer.groups * layer.filters
+    of_input = isinstance(layer, _TRANSPOSED)
+    if isinstance(layer, _CONVOLUTIONS) or of_input:
+        channels, positions = _channels_and_positions(node, of_input)
+        groups = 1 if of_input else layer.groups
+        weights = channels // groups * layer.filters
         return 2 * positions * math.prod(layer.kernel_size) * weights
-    if isinstance(layer, _TRANSPOSED_CONVOLUTIONS):
-        channels, positions = _channels_and_positions(node, of_input=True)
-        weights = channels * layer.filters
-        return 2 * positions * math.prod(layer.kernel_size) * weights
-    if isinstance(layer, _DEPTHWISE_CONVOLUTIONS + _SEPARABLE_CONVOLUTIONS):
+    if isinstance(layer, _DEPTHWISE + _SEPARABLE):
         channels, positions = _channels_and_positions(node)
         intermediate = channels * layer.depth_multiplier
         weights = math.prod(layer.kernel_size) * intermediate
-        if isinstance(layer, _SEPARABLE_CONVOLUTIONS):
+        if isinstance(layer, _SEPARABLE):
             weights += intermediate * layer.filters
         return 2 * positions * weights
-    _warn_if_not_counted(layer)
+    is_layer = isinstance(layer, keras.Layer)
+    weights = layer.trainable_variables if is_layer else []
+    is_matrix = any(len(variable.shape) >= 2 for variable in weights)
+    if is_matrix and not isinstance(layer, _WITHOUT_KERNELS):
+        warnings.warn(
+            f"FLOPs of layer '{layer.name}' ({type(layer).__name__}) are not "
+            "counted: only convolutions and dense layers are.",
+            stacklevel=2,
+        )
     return 0
 
 
@@ -142,16 +138,3 @@ def _product(sizes, layer):
             f"{tuple(sizes)}. Build the model with a full input shape."
         )
     return math.prod(sizes)
-
-
-def _warn_if_not_counted(layer):
-    if not isinstance(layer, keras.Layer) or isinstance(
-        layer, _WITHOUT_KERNELS
-    ):
-        return
-    if any(len(variable.shape) >= 2 for variable in layer.trainable_variables):
-        warnings.warn(
-            f"FLOPs of layer '{layer.name}' ({type(layer).__name__}) are not "
-            "counted: only convolutions and dense layers are.",
-            stacklevel=2,
-        )

@@ -3,19 +3,18 @@
 import numpy as np
 
 
+def checked_predictions(probabilities, labels):
+    """Returns probabilities in float64, and integer labels for them."""
+    probabilities = checked_probabilities(probabilities)
+    return probabilities, checked_labels(labels, *probabilities.shape)
+
+
 def checked_probabilities(probabilities, argument="probabilities"):
     """Returns `(num_examples, num_classes)` probabilities in float64.
 
-    Args:
-        probabilities: Array-like, `(num_examples, num_classes)`. The sum of a
-            row may differ from 1 by 0.01, for softmaxes in half precision.
-        argument: Name of the argument in error messages.
-
-    Raises:
-        ValueError: If the array is empty or of another rank, or a row is not
-            a distribution.
+    The sum of a row may differ from 1 by 0.01, for softmaxes in half precision.
     """
-    array = _checked_matrix(probabilities, argument)
+    array = checked_logits(probabilities, argument)
     sums = array.sum(axis=1)
     if array.min() < 0 or not np.allclose(sums, 1.0, rtol=0.0, atol=0.01):
         raise ValueError(
@@ -27,19 +26,8 @@ def checked_probabilities(probabilities, argument="probabilities"):
     return array
 
 
-def checked_logits(logits, argument="logits"):
-    """Returns finite `(num_examples, num_classes)` logits in float64."""
-    return _checked_matrix(logits, argument)
-
-
 def checked_labels(labels, num_examples, num_classes):
-    """Returns labels as integers of shape `(num_examples,)`.
-
-    Raises:
-        TypeError: If the labels are not integers.
-        ValueError: If there is not exactly one label per example, or a label
-            is not in `[0, num_classes)`.
-    """
+    """Returns labels as integers of shape `(num_examples,)`."""
     array = np.asarray(labels)
     if array.shape != (num_examples,):
         raise ValueError(
@@ -59,8 +47,9 @@ def checked_labels(labels, num_examples, num_classes):
     return array
 
 
-def _checked_matrix(values, argument):
-    array = np.asarray(values, dtype=np.float64)
+def checked_logits(logits, argument="logits"):
+    """Returns finite `(num_examples, num_classes)` logits in float64."""
+    array = np.asarray(logits, dtype=np.float64)
     if array.ndim != 2 or array.size == 0:
         raise ValueError(
             f"`{argument}` must have the shape (num_examples, num_classes), "

@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 
+from keras_superweights.keras_internals import flat_layers
 from keras_superweights.layers.generated import GeneratedKernel
 from keras_superweights.metrics.classification import accuracy
 from keras_superweights.metrics.classification import negative_log_likelihood
@@ -55,8 +56,7 @@ def interpolate_members(first, second, data, num_points=11):
     ```
 
     References:
-        - Learning to Compose SuperWeights for Neural Parameter Allocation
-          Search (SWN), supplement, section 3.4 and figure 3
+        - SWN, supplement, section 3.4 and figure 3
     """
     for argument, model in (("first", first), ("second", second)):
         _check_plain(argument, model)
@@ -65,7 +65,16 @@ def interpolate_members(first, second, data, num_points=11):
             "`num_points` must be at least 2, for the members themselves. "
             f"Received: num_points={num_points}."
         )
-    _check_same_architecture(first, second)
+    if not same_architecture(first, second):
+        received = ", ".join(
+            f"'{model.name}' with {len(model.layers)} layers and "
+            f"{model.count_params():,} parameters"
+            for model in (first, second)
+        )
+        raise ValueError(
+            "`first` and `second` must have the same architecture, layer by "
+            f"layer: weights are paired in order. Received: {received}."
+        )
     between = keras.models.clone_model(
         first, clone_function=_with_batch_statistics, recursive=True
     )
@@ -115,14 +124,13 @@ def _with_batch_statistics(layer):
 
 
 def _check_plain(argument, model):
-    if not isinstance(model, keras.Model) or not getattr(
-        model, "outputs", None
-    ):
+    is_model = isinstance(model, keras.Model)
+    if not is_model or not getattr(model, "outputs", None):
         raise TypeError(
             f"`{argument}` must be a Functional or built Sequential "
             f"keras.Model. Received: {model!r} of type {type(model)}."
         )
-    if any(isinstance(x, GeneratedKernel) for x in model._flatten_layers()):
+    if any(isinstance(x, GeneratedKernel) for x in flat_layers(model)):
         raise TypeError(
             f"`{argument}` must be a plain model, but the kernels of "
             f"'{model.name}' come from banks. Pass two of "
@@ -130,24 +138,9 @@ def _check_plain(argument, model):
         )
 
 
-def _check_same_architecture(first, second):
-    if same_architecture(first, second):
-        return
-    shapes = [
-        (f"{len(model.layers)} layers", f"{model.count_params():,} parameters")
-        for model in (first, second)
-    ]
-    raise ValueError(
-        "`first` and `second` must have the same architecture, layer by "
-        f"layer: weights are paired in order. Received: '{first.name}' with "
-        f"{' and '.join(shapes[0])}, '{second.name}' with "
-        f"{' and '.join(shapes[1])}."
-    )
-
-
 def _architecture(model):
     """Returns the config of a model without names, initializers and seeds."""
-    layers = model._flatten_layers()
+    layers = flat_layers(model)
     places = {layer.name: index for index, layer in enumerate(layers)}
 
     def anonymous(value, key=""):

@@ -32,15 +32,14 @@ def member_predictor(network):
 
     Uses XLA if the network was compiled with `jit_compile`.
     """
-    if hasattr(network, "member_outputs"):
-        forward = network.member_outputs
-    else:
 
-        def forward(inputs):
-            return [network(inputs, training=False)]
+    def single(inputs):
+        return [network(inputs, training=False)]
 
     traced = tf.function(
-        forward, reduce_retracing=True, jit_compile=network.jit_compile
+        getattr(network, "member_outputs", single),
+        reduce_retracing=True,
+        jit_compile=network.jit_compile,
     )
 
     def predict(batches):
@@ -49,9 +48,8 @@ def member_predictor(network):
             logits.append([each.numpy() for each in traced(inputs)])
             targets = np.asarray(targets)
             labels.append(targets.argmax(1) if targets.ndim == 2 else targets)
-        of_members = zip(*logits, strict=True)
         # Without any batch, there are no logits of any member either.
         labels = np.concatenate(labels) if labels else np.zeros(0, int)
-        return list(map(np.concatenate, of_members)), labels
+        return list(map(np.concatenate, zip(*logits, strict=True))), labels
 
     return predict

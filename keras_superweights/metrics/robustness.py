@@ -20,7 +20,7 @@ def evaluate_corrupted(
     Args:
         network: A `SuperWeightNetwork` or another `keras.Model` that returns
             logits or log-probabilities `(batch, classes)`.
-        pipeline: The `ImagePipeline` of the training, whose test split is
+        pipeline: The `ImagePipeline` of the training; its test split is
             corrupted.
         corruptions: Names of corruptions for `corrupted_test`. Defaults to all
             that need no download.
@@ -49,8 +49,7 @@ def evaluate_corrupted(
         - Hendrycks & Dietterich, Benchmarking Neural Network Robustness to
           Common Corruptions and Perturbations (ICLR 2019):
           https://arxiv.org/abs/1903.12261
-        - Learning to Compose SuperWeights for Neural Parameter Allocation
-          Search (SWN), supplement, section 3.3 and table 1
+        - SWN, supplement, section 3.3 and table 1
     """
     # Open all sets first: a wrong name should fail before hours of work.
     sets = [
@@ -77,7 +76,7 @@ def evaluate_corrupted(
 
 
 def _evaluate(logits, labels):
-    # The softmax of log-probabilities are the probabilities.
+    # The softmax of log-probabilities is the probabilities again.
     measured = evaluate_probabilities(ensemble_probabilities(logits), labels)
     if len(logits) > 1:
         measured["members"] = [

@@ -1,20 +1,18 @@
-"""Checks of arguments that several models have in common."""
+"""Checks of arguments that several models share."""
 
 
-def check_positive_integer(argument, value):
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise TypeError(
-            f"`{argument}` must be an integer. Received: {argument}={value!r}."
-        )
-    if value < 1:
-        raise ValueError(
-            f"`{argument}` must be at least 1. Received: {argument}={value}."
-        )
+def check_positive_integers(**arguments):
+    for argument, value in arguments.items():
+        received = f"Received: {argument}={value!r}."
+        if not isinstance(value, int) or isinstance(value, bool):
+            raise TypeError(f"`{argument}` must be an integer. {received}")
+        if value < 1:
+            raise ValueError(f"`{argument}` must be at least 1. {received}")
 
 
 def check_depth(depth):
     """Checks the depth of a network with three equal stages."""
-    check_positive_integer("depth", depth)
+    check_positive_integers(depth=depth)
     if depth >= 10 and depth % 6 == 4:
         return
     below = (depth - 4) // 6 * 6 + 4
@@ -27,14 +25,10 @@ def check_depth(depth):
 
 
 def checked_image_shape(input_shape, smallest):
-    """Returns `input_shape` as a tuple `(height, width, channels)`.
+    """Returns `input_shape` as a tuple; height and width may be `None`.
 
-    Args:
-        input_shape: The argument; height and width may be `None`.
-        smallest: The smallest height and width allowed, in pixels.
-
-    Raises:
-        ValueError: If it is not the shape of such an image.
+    Raises a `ValueError` if they are below `smallest` pixels, or it is not the
+    shape of an image.
     """
     shape = tuple(input_shape)
     if (

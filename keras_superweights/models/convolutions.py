@@ -1,9 +1,4 @@
-"""The layers that the convolutional models have in common.
-
-Convolutions have no bias and start He-normal. Batch normalization has momentum
-0.9 and epsilon 1e-5, the defaults of Torch, in which the networks were
-published (Torch writes that momentum as 0.1).
-"""
+"""Layers that the convolutional models share."""
 
 import keras
 

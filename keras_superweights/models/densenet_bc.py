@@ -3,7 +3,7 @@
 import keras
 
 from keras_superweights.models.arguments import check_depth
-from keras_superweights.models.arguments import check_positive_integer
+from keras_superweights.models.arguments import check_positive_integers
 from keras_superweights.models.arguments import checked_image_shape
 from keras_superweights.models.convolutions import convolution
 from keras_superweights.models.convolutions import normalized_relu
@@ -11,11 +11,7 @@ from keras_superweights.models.convolutions import pooled_logits
 
 
 def densenet_bc(
-    depth,
-    growth,
-    num_classes=10,
-    input_shape=(32, 32, 3),
-    name=None,
+    depth, growth, num_classes=10, input_shape=(32, 32, 3), name=None
 ):
     """Builds the CIFAR network DenseNet-BC with `depth` layers.
 
@@ -34,30 +30,27 @@ def densenet_bc(
           250      24   15,324,406   15.3M
           190      40   25,624,430   25.6M
 
-    The model consists of Keras' own layers only. Convolutions have no bias and
-    start He-normal; batch normalization has momentum 0.9 and epsilon 1e-5.
-    There is no dropout, as in the paper's runs with augmented data. The last
-    layer computes in float32 under any dtype policy.
+    There is no dropout, as in the paper's runs with augmented data. See
+    `keras_superweights.models` for what all models have in common.
 
     Args:
-        depth: Integer `6 * n + 4` with `n >= 1`: 10, 16, ..., 100, 190, ...
-        growth: Positive integer, the number of channels that a layer appends
-            (`k` in the paper).
-        num_classes: Positive integer, the number of logits. Defaults to 10.
-        input_shape: `(height, width, channels)` of one image. Height and width
-            are at least 4 pixels, or `None` if they vary. Defaults to CIFAR's
+        depth: `6 * n + 4` with `n >= 1`: 10, 16, ..., 100, 190, ...
+        growth: Number of channels that a layer appends, `k` in the paper.
+        num_classes: Number of logits. Defaults to 10.
+        input_shape: `(height, width, channels)` of an image of at least 4x4
+            pixels, with `None` for sizes that vary. Defaults to CIFAR's
             `(32, 32, 3)`.
         name: Name of the model. Defaults to `"densenet_bc_{depth}_{growth}"`.
 
     Returns:
         A Functional `keras.Model` from images `(batch, *input_shape)` to
-        logits `(batch, num_classes)`. Its layers are named after their place:
-        `"stem"`, `"block1_layer0_conv1"`, `"transition1_conv"`, `"head"`, ...
+        logits `(batch, num_classes)`, with layers such as `"stem"`,
+        `"block1_layer0_conv1"`, `"transition1_conv"` and `"head"`.
 
     Raises:
-        TypeError: If `depth`, `growth` or `num_classes` is not an integer.
-        ValueError: If the depth is not `6 * n + 4`, a number is not positive,
-            or `input_shape` is not an image of at least 4x4 pixels.
+        TypeError: If a number is not an integer.
+        ValueError: If the depth is not `6 * n + 4`, another number is not
+            positive, or `input_shape` does not fit.
 
     Example:
 
@@ -70,8 +63,7 @@ def densenet_bc(
           section 3 and table 2: https://arxiv.org/abs/1608.06993
     """
     check_depth(depth)
-    check_positive_integer("growth", growth)
-    check_positive_integer("num_classes", num_classes)
+    check_positive_integers(growth=growth, num_classes=num_classes)
     input_shape = checked_image_shape(input_shape, smallest=4)
 
     inputs = keras.Input(input_shape, name="images")
@@ -83,8 +75,7 @@ def densenet_bc(
             x = _layer(x, growth, name=f"block{block}_layer{layer}")
     x = normalized_relu(x, norm_name="final_norm", relu_name="final_relu")
     outputs = pooled_logits(x, num_classes)
-    if name is None:
-        name = f"densenet_bc_{depth}_{growth}"
+    name = name or f"densenet_bc_{depth}_{growth}"
     return keras.Model(inputs, outputs, name=name)
 
 

@@ -2,7 +2,7 @@
 
 import keras
 
-from keras_superweights.models.arguments import check_positive_integer
+from keras_superweights.models.arguments import check_positive_integers
 
 
 def gru_sentence_encoder(
@@ -23,20 +23,15 @@ def gru_sentence_encoder(
     With the defaults, taken from the paper's code, the GRUs have 9,990,144
     trainable parameters: 10M of the 14M of ADAPT-T2I, as NPAS (section 4.3)
     counts them. There, half of each word vector is pretrained and frozen;
-    here, word vectors start at random.
-
-    The model consists of Keras' own layers only. Its last layer computes in
-    float32 under any dtype policy.
+    here, word vectors start at random. See `keras_superweights.models` for
+    what all models have in common.
 
     Args:
-        vocabulary_size: Integer of at least 2, the number of ids, padding
-            included.
-        units: Positive integer, the size of the state of either GRU. Defaults
-            to 1024.
-        word_size: Positive integer, the size of a word's vector. Defaults to
-            600.
-        embedding_size: Positive integer, the size of a final dense layer
-            without activation. Defaults to `None`, no such layer.
+        vocabulary_size: Number of ids, padding included, at least 2.
+        units: Size of the state of either GRU. Defaults to 1024.
+        word_size: Size of a word's vector. Defaults to 600.
+        embedding_size: Size of a final dense layer without activation.
+            Defaults to `None`, no such layer.
         name: Name of the model. Defaults to `"gru_sentence_encoder"`.
 
     Returns:
@@ -62,11 +57,12 @@ def gru_sentence_encoder(
           Alignment (AAAI 2020); sizes and the mean of both directions from
           its code: https://github.com/jwehrmann/retrieval.pytorch
     """
-    check_positive_integer("vocabulary_size", vocabulary_size)
-    check_positive_integer("units", units)
-    check_positive_integer("word_size", word_size)
-    if embedding_size is not None:
-        check_positive_integer("embedding_size", embedding_size)
+    check_positive_integers(
+        vocabulary_size=vocabulary_size,
+        units=units,
+        word_size=word_size,
+        embedding_size=1 if embedding_size is None else embedding_size,
+    )
     if vocabulary_size < 2:
         raise ValueError(
             "`vocabulary_size` must be at least 2, since the id 0 is padding. "

@@ -2,16 +2,11 @@
 
 import keras
 
-from keras_superweights.models.arguments import check_positive_integer
+from keras_superweights.models.arguments import check_positive_integers
 
 
 def transformer(
-    num_layers,
-    width,
-    num_heads,
-    vocabulary_size,
-    context=1024,
-    name=None,
+    num_layers, width, num_heads, vocabulary_size, context=1024, name=None
 ):
     """Builds a GPT-like language model, which predicts the next token.
 
@@ -28,26 +23,21 @@ def transformer(
             12    768     12       50257     1024       163,037,184   124M
             96  12288     96       50257     2048   175,221,817,344   175B
 
-    The model consists of Keras' own layers only. Its last layer computes in
-    float32 under any dtype policy. There is no dropout.
+    See `keras_superweights.models` for what all models have in common.
 
     Args:
-        num_layers: Positive integer, the number of layers.
-        width: Positive integer, the size of a token's vector, a multiple of
-            `num_heads`.
-        num_heads: Positive integer, the number of heads of each attention.
-        vocabulary_size: Positive integer, the number of tokens.
-        context: Positive integer, the number of tokens in a text. Defaults to
-            1024.
-        name: Name of the model. Defaults to
-            `"transformer_{num_layers}_{width}"`.
+        num_layers: Number of layers.
+        width: Size of a token's vector, a multiple of `num_heads`.
+        num_heads: Number of heads of each attention.
+        vocabulary_size: Number of tokens.
+        context: Number of tokens in a text. Defaults to 1024.
+        name: Defaults to `"transformer_{num_layers}_{width}"`.
 
     Returns:
         A Functional `keras.Model` from token ids `(batch, context)`, integers
         below `vocabulary_size`, to logits `(batch, context,
-        vocabulary_size)`, which do not depend on later tokens. Its layers are
-        named after their place: `"token_vectors"`,
-        `"layer0_attention"`, `"layer0_dense1"`, `"head"`, ...
+        vocabulary_size)`, which do not depend on later tokens, with layers
+        such as `"token_vectors"`, `"layer0_attention"` and `"head"`.
 
     Raises:
         TypeError: If a size is not an integer.
@@ -66,14 +56,13 @@ def transformer(
         - Brown et al., Language Models are Few-Shot Learners (NeurIPS 2020),
           table 2.1: https://arxiv.org/abs/2005.14165
     """
-    for argument, value in (
-        ("num_layers", num_layers),
-        ("width", width),
-        ("num_heads", num_heads),
-        ("vocabulary_size", vocabulary_size),
-        ("context", context),
-    ):
-        check_positive_integer(argument, value)
+    check_positive_integers(
+        num_layers=num_layers,
+        width=width,
+        num_heads=num_heads,
+        vocabulary_size=vocabulary_size,
+        context=context,
+    )
     if width % num_heads:
         raise ValueError(
             "`width` must be a multiple of `num_heads`. "
@@ -98,8 +87,7 @@ def transformer(
     outputs = keras.layers.Dense(
         vocabulary_size, use_bias=False, dtype="float32", name="head"
     )(x)
-    if name is None:
-        name = f"transformer_{num_layers}_{width}"
+    name = name or f"transformer_{num_layers}_{width}"
     return keras.Model(tokens, outputs, name=name)
 
 

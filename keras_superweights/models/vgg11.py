@@ -2,7 +2,7 @@
 
 import keras
 
-from keras_superweights.models.arguments import check_positive_integer
+from keras_superweights.models.arguments import check_positive_integers
 from keras_superweights.models.arguments import checked_image_shape
 from keras_superweights.models.convolutions import convolution
 from keras_superweights.models.convolutions import normalized_relu
@@ -21,27 +21,23 @@ def vgg11(num_classes=10, input_shape=(32, 32, 3), name="vgg11"):
 
     It has 9,228,362 trainable parameters with 10 classes. Versions with biases
     in the convolutions, which have no effect before batch normalization, have
-    2,752 more.
-
-    The model consists of Keras' own layers only. Convolutions start He-normal;
-    batch normalization has momentum 0.9 and epsilon 1e-5. The last layer
-    computes in float32 under any dtype policy.
+    2,752 more. See `keras_superweights.models` for what all models have in
+    common.
 
     Args:
-        num_classes: Positive integer, the number of logits. Defaults to 10.
-        input_shape: `(height, width, channels)` of one image; height and width
-            are `None` if they vary. Defaults to CIFAR's `(32, 32, 3)`.
+        num_classes: Number of logits. Defaults to 10.
+        input_shape: `(height, width, channels)` of one image, with `None` for
+            sizes that vary. Defaults to CIFAR's `(32, 32, 3)`.
         name: Name of the model. Defaults to `"vgg11"`.
 
     Returns:
         A Functional `keras.Model` from images `(batch, *input_shape)` to
-        logits `(batch, num_classes)`. Its layers are named after their place:
-        `"stage1_conv1"`, `"stage3_conv2"`, `"head"`, ...
+        logits `(batch, num_classes)`, with layers such as `"stage1_conv1"`,
+        `"stage3_conv2"` and `"head"`.
 
     Raises:
         TypeError: If `num_classes` is not an integer.
-        ValueError: If it is not positive, or `input_shape` is not an
-            image.
+        ValueError: If it is not positive, or `input_shape` is not an image.
 
     Example:
 
@@ -54,7 +50,7 @@ def vgg11(num_classes=10, input_shape=(32, 32, 3), name="vgg11"):
           Large-Scale Image Recognition (ICLR 2015), table 1, column A:
           https://arxiv.org/abs/1409.1556
     """
-    check_positive_integer("num_classes", num_classes)
+    check_positive_integers(num_classes=num_classes)
     input_shape = checked_image_shape(input_shape, smallest=1)
 
     inputs = keras.Input(input_shape, name="images")
@@ -67,8 +63,7 @@ def vgg11(num_classes=10, input_shape=(32, 32, 3), name="vgg11"):
             x = normalized_relu(
                 x, f"{place}_norm{index}", f"{place}_relu{index}"
             )
-        x = keras.layers.MaxPooling2D(
-            2, padding="same", name=f"stage{stage}_pool"
-        )(x)
+        pool = f"{place}_pool"
+        x = keras.layers.MaxPooling2D(2, padding="same", name=pool)(x)
     outputs = pooled_logits(x, num_classes)
     return keras.Model(inputs, outputs, name=name)

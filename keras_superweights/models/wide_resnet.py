@@ -3,7 +3,7 @@
 import keras
 
 from keras_superweights.models.arguments import check_depth
-from keras_superweights.models.arguments import check_positive_integer
+from keras_superweights.models.arguments import check_positive_integers
 from keras_superweights.models.arguments import checked_image_shape
 from keras_superweights.models.convolutions import convolution
 from keras_superweights.models.convolutions import normalized_relu
@@ -11,11 +11,7 @@ from keras_superweights.models.convolutions import pooled_logits
 
 
 def wide_resnet(
-    depth,
-    width,
-    num_classes=10,
-    input_shape=(32, 32, 3),
-    name=None,
+    depth, width, num_classes=10, input_shape=(32, 32, 3), name=None
 ):
     """Builds the CIFAR wide residual network WRN-`depth`-`width`.
 
@@ -24,34 +20,27 @@ def wide_resnet(
     and 2, where `depth = 6 * n + 4`. A block is BN-ReLU-conv twice, added to
     its input. Where the shape changes, the shortcut is a 1x1 convolution of
     the block's first BN-ReLU. The network ends with BN-ReLU, global average
-    pooling and one dense layer without activation.
-
-    The model consists of Keras' own layers only. Convolutions have no bias and
-    start He-normal. Batch normalization has momentum 0.9 and epsilon 1e-5, the
-    values of the paper's code (Torch writes that momentum as 0.1). Strided
-    convolutions use Keras' `"same"` padding, which at even sizes adds its row
-    and column of zeros at the end, where Torch adds them at the beginning. The
-    last layer computes in float32 under any dtype policy.
+    pooling and one dense layer without activation. See
+    `keras_superweights.models` for what all models have in common.
 
     Args:
-        depth: Integer `6 * n + 4` with `n >= 1`: 10, 16, 22, 28, ...
-        width: Positive integer, the factor for the number of channels.
-        num_classes: Positive integer, the number of logits. Defaults to 10.
-        input_shape: `(height, width, channels)` of one image. Height and width
-            are at least 4 pixels, or `None` if they vary. Defaults to CIFAR's
+        depth: `6 * n + 4` with `n >= 1`: 10, 16, 22, 28, ...
+        width: Factor of the number of channels.
+        num_classes: Number of logits. Defaults to 10.
+        input_shape: `(height, width, channels)` of an image of at least 4x4
+            pixels, with `None` for sizes that vary. Defaults to CIFAR's
             `(32, 32, 3)`.
         name: Name of the model. Defaults to `"wide_resnet_{depth}_{width}"`.
 
     Returns:
         A Functional `keras.Model` from images `(batch, *input_shape)` to
-        logits `(batch, num_classes)`. Its layers are named after their place:
-        `"stem"`, `"stage1_block0_conv1"`, `"stage2_block0_shortcut"`,
-        `"head"`, ...
+        logits `(batch, num_classes)`, with layers such as `"stem"`,
+        `"stage1_block0_conv1"`, `"stage2_block0_shortcut"` and `"head"`.
 
     Raises:
-        TypeError: If `depth`, `width` or `num_classes` is not an integer.
-        ValueError: If the depth is not `6 * n + 4`, a number is not positive,
-            or `input_shape` is not an image of at least 4x4 pixels.
+        TypeError: If a number is not an integer.
+        ValueError: If the depth is not `6 * n + 4`, another number is not
+            positive, or `input_shape` does not fit.
 
     Example:
 
@@ -64,8 +53,7 @@ def wide_resnet(
           and section 2: https://arxiv.org/abs/1605.07146
     """
     check_depth(depth)
-    check_positive_integer("width", width)
-    check_positive_integer("num_classes", num_classes)
+    check_positive_integers(width=width, num_classes=num_classes)
     input_shape = checked_image_shape(input_shape, smallest=4)
 
     inputs = keras.Input(input_shape, name="images")
@@ -77,8 +65,7 @@ def wide_resnet(
             x = _block(x, filters, strides, name=f"stage{stage}_block{block}")
     x = normalized_relu(x, norm_name="final_norm", relu_name="final_relu")
     outputs = pooled_logits(x, num_classes)
-    if name is None:
-        name = f"wide_resnet_{depth}_{width}"
+    name = name or f"wide_resnet_{depth}_{width}"
     return keras.Model(inputs, outputs, name=name)
 
 

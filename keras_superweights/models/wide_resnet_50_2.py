@@ -2,7 +2,7 @@
 
 import keras
 
-from keras_superweights.models.arguments import check_positive_integer
+from keras_superweights.models.arguments import check_positive_integers
 from keras_superweights.models.arguments import checked_image_shape
 from keras_superweights.models.convolutions import convolution
 from keras_superweights.models.convolutions import normalized
@@ -26,31 +26,24 @@ def wide_resnet_50_2(
     ends with global average pooling and one dense layer without activation.
 
     It has 68,883,240 trainable parameters with 1000 classes, and 66,834,240
-    without its head.
-
-    The model consists of Keras' own layers only. Convolutions have no bias and
-    start He-normal; batch normalization has momentum 0.9 and epsilon 1e-5.
-    At even sizes, strided convolutions with Keras' `"same"` padding add more
-    zeros at the end than at the beginning; Torch adds equally many. The last
-    layer computes in float32 under any dtype policy.
+    without its head. See `keras_superweights.models` for what all models have
+    in common.
 
     Args:
-        num_classes: Positive integer, the number of logits. Defaults to 1000.
-        input_shape: `(height, width, channels)` of one image. Height and width
-            are at least 32 pixels, or `None` if they vary. Defaults to
+        num_classes: Number of logits. Defaults to 1000.
+        input_shape: `(height, width, channels)` of an image of at least 32x32
+            pixels, with `None` for sizes that vary. Defaults to
             `(224, 224, 3)`.
         name: Name of the model. Defaults to `"wide_resnet_50_2"`.
 
     Returns:
         A Functional `keras.Model` from images `(batch, *input_shape)` to
-        logits `(batch, num_classes)`. Its layers are named after their place:
-        `"stem"`, `"stage1_block0_conv2"`, `"stage2_block0_shortcut"`,
-        `"head"`, ...
+        logits `(batch, num_classes)`, with layers such as `"stem"`,
+        `"stage1_block0_conv2"`, `"stage2_block0_shortcut"` and `"head"`.
 
     Raises:
         TypeError: If `num_classes` is not an integer.
-        ValueError: If it is not positive, or `input_shape` is not an
-            image of at least 32x32 pixels.
+        ValueError: If it is not positive, or `input_shape` does not fit.
 
     Example:
 
@@ -64,7 +57,7 @@ def wide_resnet_50_2(
         - He et al., Deep Residual Learning for Image Recognition (CVPR 2016),
           table 1: https://arxiv.org/abs/1512.03385
     """
-    check_positive_integer("num_classes", num_classes)
+    check_positive_integers(num_classes=num_classes)
     input_shape = checked_image_shape(input_shape, smallest=32)
 
     inputs = keras.Input(input_shape, name="images")

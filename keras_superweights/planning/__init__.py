@@ -1,4 +1,4 @@
-"""What a training step needs: memory, and bytes that workers exchange."""
+"""Plans a training step: memory, and bytes that workers exchange."""
 
 from keras_superweights.planning.counting import plan_training
 from keras_superweights.planning.memory import TrainingMemory

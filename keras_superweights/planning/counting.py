@@ -1,6 +1,6 @@
-"""What a training step needs, counted from shapes.
+"""Counts what a training step needs, from shapes.
 
-No variable has a value, so that a network of a hundred billion parameters is
+No variable has a value, so a network of a hundred billion parameters is
 planned in seconds.
 """
 
@@ -20,40 +20,40 @@ from keras_superweights.members.skeleton import skeletons
 from keras_superweights.planning.memory import TrainingMemory
 from keras_superweights.planning.memory import TrainingPlan
 from keras_superweights.planning.optimizers import fresh_optimizer
+from keras_superweights.planning.optimizers import inner_optimizer
 from keras_superweights.planning.optimizers import slot_bytes
 from keras_superweights.training.gradients import statistics
 
 
 def plan_training(members, allocation, optimizer="sgd", num_workers=1):
-    """Counts what a training step needs, shared and not; makes no variable.
+    """Counts what a training step needs, shared and not; makes no variables.
 
-    Sharing saves parameters, their gradients, slots of the optimizer, and
-    what workers exchange. It costs the kernels that are generated, and their
-    gradients, which exist besides: with an optimizer without slots a step may
-    need more than without sharing.
+    Sharing saves parameters, their gradients, optimizer slots, and the bytes
+    that workers exchange. It adds the generated kernels and their gradients:
+    with an optimizer without slots, a step may need more than without sharing.
 
-    Not counted are activations, which grow with the batch, metrics, the
-    working memory of single operations (an optimizer's, a few times its
-    largest variable), and what TensorFlow itself takes. Counted is all else
-    as if it existed at once; TensorFlow frees a gradient as soon as it is
-    applied, so that plain Keras models on one device need less than that.
+    Not counted: activations, which grow with the batch, metrics, the working
+    memory of single operations (for an optimizer, a few times its largest
+    variable), and TensorFlow's own memory. Everything else is counted as if it
+    existed at once. TensorFlow frees a gradient as soon as it is applied, so
+    plain Keras models on one device need less.
 
     Args:
-        members: As for `SuperWeightNetwork`; functions cost no memory. Their
-            layers' dtype policies say in which dtypes they compute.
+        members: As for `SuperWeightNetwork`; functions use no memory. The
+            dtype policies of their layers determine the dtypes.
         allocation: An `Allocation` made for them.
         optimizer: A Keras optimizer, or the name of one, with its defaults.
             It is not changed. Defaults to `"sgd"`.
-        num_workers: Workers that train together, each on its part of every
-            batch. Defaults to 1.
+        num_workers: Number of workers, each of which trains on its part of
+            every batch. Defaults to 1.
 
     Returns:
         A `TrainingPlan`.
 
     Raises:
-        TypeError: If an argument is of another kind.
-        ValueError: If the optimizer is not known, there is no worker, or the
-            allocation was made for other members.
+        TypeError: If an argument has the wrong type.
+        ValueError: If the optimizer is unknown, `num_workers` is not positive,
+            or the allocation was made for other members.
 
     Example:
 
@@ -81,14 +81,13 @@ def plan_training(members, allocation, optimizer="sgd", num_workers=1):
             allocation, dtype=generated_dtype(policy.variable_dtype)
         )
     layers = [layer for model in models for _, layer in walk(model)]
-    # By the identity of each variable that is generated, what reads it.
+    kernels = [
+        kernel for model in models for kernel in shareable_kernels(model)
+    ]
+    # By the identity of each generated variable, the layer that reads it.
     readers = {
         id(getattr(layer, weight)): (index, layer)
-        for index, (layer, weight) in enumerate(
-            (layer, weight)
-            for model in models
-            for _, layer, weight in shareable_kernels(model)
-        )
+        for index, (_, layer, weight) in enumerate(kernels)
         if allocation.composition[index]
     }
     trained = [v for model in models for v in model.trainable_variables]
@@ -110,9 +109,7 @@ def plan_training(members, allocation, optimizer="sgd", num_workers=1):
             **_of_variables(trained, untrained, optimizer),
             copies=_copies(layers, trained),
         ),
-        optimizer=type(
-            getattr(optimizer, "inner_optimizer", optimizer)
-        ).__name__,
+        optimizer=type(inner_optimizer(optimizer)).__name__,
         dtypes=tuple(dict.fromkeys(each.dtype_policy.name for each in layers)),
         num_workers=num_workers,
     )
@@ -129,11 +126,11 @@ def _of_variables(trained, untrained, optimizer):
 
 
 def _of_kernels(generator, readers):
-    """What kernels take: the fields of `TrainingMemory` that are theirs."""
+    """Returns the fields of `TrainingMemory` that depend on kernels."""
     allocation = generator.allocation
     kernels = allocation.kernels
     dtype = generator.variable_dtype
-    # Those that only use a template as it is make nothing of it.
+    # A single template, used without mixing, is no copy.
     sizes = [
         each.num_rows * each.size * _itemsize(dtype) if each.mixing.mixes else 0
         for each in allocation.superweights
@@ -150,10 +147,10 @@ def _of_kernels(generator, readers):
             kept.add(first)
         else:
             copies += scalars * _itemsize(read)
-        # As long as what they multiply.
+        # Masks and factors are as long as what they multiply.
         held = sum(transform.num_kept(kernels[index]) for transform in chain)
         copies += held * _itemsize(dtype)
-        # That of the only reader of a template is the gradient of the bank.
+        # For a template's only reader, this is the bank's own gradient.
         is_plain = not superweight.mixing.mixes
         if not (whole and is_plain and len(superweight.kernels) == 1):
             gradients += scalars * _itemsize(dtype)
@@ -167,7 +164,7 @@ def _of_kernels(generator, readers):
 
 
 def _copies(layers, variables):
-    """Bytes of the copies that layers make of variables in another dtype."""
+    """Returns the bytes of copies that layers make in another dtype."""
     counted = {id(variable) for variable in variables}
     return sum(
         math.prod(v.shape) * _itemsize(_read_dtype(layer, v.dtype))
@@ -178,7 +175,7 @@ def _copies(layers, variables):
 
 
 def _read_dtype(layer, dtype):
-    """The dtype in which a layer reads a variable, or a kernel, of a dtype."""
+    """Returns the dtype in which a layer reads a variable of some dtype."""
     casts = layer.autocast and keras.backend.is_float_dtype(layer.compute_dtype)
     return layer.compute_dtype if casts else dtype
 

@@ -1,25 +1,25 @@
-"""The memory of a training step, and the bytes that workers exchange."""
+"""Memory of a training step, and the bytes that workers exchange."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class TrainingMemory:
-    """Bytes of a training step on one device, or one of several workers.
+    """Bytes of a training step on one device or worker.
 
     Attributes:
         parameters: Trained variables.
-        gradients: As many scalars, what workers exchange.
+        gradients: Gradients of `parameters`, which workers exchange.
         slots: All variables of the optimizer.
         untrained: Variables that are not trained: statistics, frozen layers.
-        generated: Pieces of kernels as they are generated, `S`.
-        copies: Kernels and variables as layers read them, where that is a
-            copy: in another dtype, put together of pieces, or upsampled.
-        kernel_gradients: The gradients of generated kernels, from which that
-            of `S` is put together, bank by bank.
-        kept: Of `generated`, what layers read without a copy.
-        largest: The largest piece of `generated`.
-        statistics: Of `untrained`, what is averaged over workers.
+        generated: The vectors that banks generate, `S`.
+        copies: Copies that layers read, of kernels and variables: in another
+            dtype, assembled from several vectors, or upsampled.
+        kernel_gradients: Gradients of generated kernels, from which the
+            gradient of `S` is assembled, bank by bank.
+        kept: The part of `generated` that layers read without a copy.
+        largest: The largest part of `generated`.
+        statistics: The part of `untrained` that is averaged over workers.
     """
 
     parameters: int
@@ -35,25 +35,20 @@ class TrainingMemory:
 
     @property
     def peak(self) -> int:
-        """The most that there is at once, if all gradients are.
+        """The most bytes at once, if all gradients exist together.
 
-        Besides variables and gradients these are, one after the other: `S`
-        and what is copied from it; what layers read, and the gradients of
-        kernels; these gradients, and that of the largest piece.
+        Besides variables and gradients, a step holds one after the other: `S`
+        and its copies; what layers read, and kernel gradients; and these with
+        the gradient of the largest vector.
         """
         forward = self.generated + self.copies
         backward = self.kept + self.copies + self.kernel_gradients
-        put_together = self.kernel_gradients + self.largest
-        return (
-            self.parameters
-            + self.gradients
-            + self.slots
-            + self.untrained
-            + max(forward, backward, put_together)
-        )
+        assembled = self.kernel_gradients + self.largest
+        variables = self.parameters + self.slots + self.untrained
+        return variables + self.gradients + max(forward, backward, assembled)
 
     def exchanged(self, num_workers) -> int:
-        """Bytes that each of some workers sends in a step, and receives.
+        """Returns the bytes that each worker sends, and receives, in a step.
 
         A ring all-reduce of `b` bytes over `n` workers takes each of them
         `2 * (n - 1) / n * b` (Patarasuk and Yuan 2009, section 3).
@@ -64,11 +59,11 @@ class TrainingMemory:
 
 @dataclass(frozen=True)
 class TrainingPlan:
-    """What `plan_training` returns; printed, it is a table.
+    """Result of `plan_training`; prints as a table.
 
     Attributes:
         shared: `TrainingMemory` of the `SuperWeightNetwork`.
-        alone: That of the members when they share nothing: plain Keras models.
+        alone: `TrainingMemory` of plain Keras models that share nothing.
         optimizer: The optimizer's class, by name.
         dtypes: The dtype policies of the members' layers, by name.
         num_workers: Workers that train together.
@@ -81,7 +76,30 @@ class TrainingPlan:
     num_workers: int
 
     def __str__(self):
-        return _table(self)
+        rows = [
+            (label, getattr(self.shared, name), getattr(self.alone, name))
+            for label, name in _ROWS
+        ]
+        last = len(rows) - 1
+        if self.num_workers > 1:
+            label = f"sent by each of {self.num_workers:,} workers"
+            plans = (self.shared, self.alone)
+            rows.append(
+                (label, *(p.exchanged(self.num_workers) for p in plans))
+            )
+        width = max(len(label) for label, *_ in rows)
+        header = f"{'bytes of a step':{width}}      shared  not shared   ratio"
+        line = "-" * len(header)
+        lines = [f"{self.optimizer}; {', '.join(self.dtypes)}", header, line]
+        for place, (label, shared, alone) in enumerate(rows):
+            if place == last:
+                lines.append(line)
+            ratio = f"{shared / alone:.1%}" if alone else ""
+            lines.append(
+                f"{label:{width}}  {_in_units(shared):>10}  "
+                f"{_in_units(alone):>10}  {ratio:>6}".rstrip()
+            )
+        return "\n".join(lines)
 
 
 _ROWS = (
@@ -96,39 +114,8 @@ _ROWS = (
 )
 
 
-def _table(plan):
-    rows = [
-        (label, getattr(plan.shared, name), getattr(plan.alone, name))
-        for label, name in _ROWS
-    ]
-    if plan.num_workers > 1:
-        rows.append(
-            (
-                f"sent by each of {plan.num_workers:,} workers",
-                plan.shared.exchanged(plan.num_workers),
-                plan.alone.exchanged(plan.num_workers),
-            )
-        )
-    width = max(len(label) for label, *_ in rows)
-    header = f"{'bytes of a step':{width}}      shared  not shared   ratio"
-    lines = [
-        f"{plan.optimizer}; {', '.join(plan.dtypes)}",
-        header,
-        "-" * len(header),
-    ]
-    for label, shared, alone in rows:
-        if label == rows[len(_ROWS) - 1][0]:
-            lines.append(lines[2])
-        ratio = f"{shared / alone:.1%}" if alone else ""
-        lines.append(
-            f"{label:{width}}  {_in_units(shared):>10}  {_in_units(alone):>10}"
-            f"  {ratio:>6}".rstrip()
-        )
-    return "\n".join(lines)
-
-
 def _in_units(size):
-    """Bytes in the largest unit of which there is one."""
+    """Formats bytes in the largest unit of which there is at least one."""
     units = ("B", "KiB", "MiB", "GiB", "TiB")
     power = min(max(size.bit_length() - 1, 0) // 10, len(units) - 1)
     decimals = 1 if power else 0

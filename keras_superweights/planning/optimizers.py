@@ -1,4 +1,4 @@
-"""Optimizers, and what they keep for each variable: their slots."""
+"""Optimizers, and their slots: what they keep for each variable."""
 
 import inspect
 import math
@@ -7,32 +7,29 @@ import re
 import keras
 import tensorflow as tf
 
-# By the names under which Keras knows them.
+# By their names in Keras.
 OPTIMIZERS = {
     name.lower(): kind
     for name, kind in inspect.getmembers(keras.optimizers, inspect.isclass)
     if issubclass(kind, keras.optimizers.Optimizer)
     and "learning_rate" in inspect.signature(kind).parameters
 }
-# Sizes of the axes of a stand-in, by which they are told apart.
+# Sizes that identify the axes of stand-in variables.
 _PRIMES = (2, 3, 5, 7, 11, 13, 17, 19)
 
 
 def fresh_optimizer(optimizer, policy):
-    """A fresh optimizer like the one given, which scales the loss if needed."""
+    """Returns a copy of an optimizer that scales the loss if needed."""
+    expected = "`optimizer` must be a Keras optimizer or the name of one"
     if isinstance(optimizer, str):
         if optimizer.lower() not in OPTIMIZERS:
             raise ValueError(
-                "`optimizer` must be a Keras optimizer or the name of one: "
-                f"{', '.join(sorted(OPTIMIZERS))}. Received: "
-                f"optimizer={optimizer!r}."
+                f"{expected}: {', '.join(sorted(OPTIMIZERS))}. "
+                f"Received: optimizer={optimizer!r}."
             )
         optimizer = OPTIMIZERS[optimizer.lower()]()
     if not isinstance(optimizer, keras.optimizers.Optimizer):
-        raise TypeError(
-            "`optimizer` must be a Keras optimizer or the name of one. "
-            f"Received: optimizer={optimizer!r}."
-        )
+        raise TypeError(f"{expected}. Received: optimizer={optimizer!r}.")
     fresh = type(optimizer).from_config(optimizer.get_config())
     is_scaled = isinstance(fresh, keras.optimizers.LossScaleOptimizer)
     if policy.name == "mixed_float16" and not is_scaled:
@@ -40,15 +37,20 @@ def fresh_optimizer(optimizer, policy):
     return fresh
 
 
-def slot_bytes(optimizer, variables):
-    """Bytes of the optimizer's variables, once it has been built for these.
+def inner_optimizer(optimizer):
+    """Returns the optimizer inside of loss scaling, or the optimizer itself."""
+    return getattr(optimizer, "inner_optimizer", optimizer)
 
-    A copy is built for stand-ins of a few scalars, one for all variables that
-    differ in numbers only. Their axes have sizes that tell them apart: a slot
-    has some of the axes of its variable, or all.
+
+def slot_bytes(optimizer, variables):
+    """Returns the bytes of the optimizer's variables, once it is built.
+
+    Builds a copy for stand-ins of a few scalars, one for all variables that
+    differ in numbers only. The sizes of their axes identify them: a slot has
+    some or all axes of its variable.
     """
     optimizer = type(optimizer).from_config(optimizer.get_config())
-    kinds = {}  # of variables; an optimizer may ask for their names, too
+    kinds = {}  # by name too, which an optimizer may ask for
     for variable in variables:
         name = re.sub(r"\d+", "", variable.path).replace("/", "_")
         kind = (len(variable.shape), variable.dtype, name)
@@ -60,9 +62,8 @@ def slot_bytes(optimizer, variables):
         ]
     )
     shapes = list(kinds.values())
-    of_slots = {}  # by identity, the shapes of the variables that have such
-    inner = getattr(optimizer, "inner_optimizer", optimizer)
-    for name, slots in vars(inner).items():
+    of_slots = {}  # by a slot's identity, the shapes of its variables
+    for name, slots in vars(inner_optimizer(optimizer)).items():
         # Slots are lists in the order of the variables, under names that
         # differ from optimizer to optimizer.
         if name in ("_variables", "_trainable_variables"):
@@ -77,6 +78,6 @@ def slot_bytes(optimizer, variables):
 
 
 def _scalars(slot, shape):
-    """Scalars of a slot, whose axes stand for those of a variable."""
+    """Returns the scalars of a slot of a variable of some shape."""
     axes = dict(zip(_PRIMES, shape, strict=False))
     return math.prod(axes.get(size, size) for size in slot)

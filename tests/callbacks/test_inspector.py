@@ -21,48 +21,25 @@ from keras_superweights import figures
 from keras_superweights.callbacks import SharingInspector
 from keras_superweights.callbacks import write_figures
 from keras_superweights.figures.labels import clusters_as_formed
+from tests.callbacks.networks import X
+from tests.callbacks.networks import Y
+from tests.callbacks.networks import compiled
+from tests.callbacks.networks import member
 
-# `eager` below does not reach into `tf.data`, and need not.
+# `eager` does not reach into `tf.data`, and need not.
 pytestmark = pytest.mark.filterwarnings("ignore:Even though the `tf.config")
 
 
-@pytest.fixture
-def eager():
-    """Tiny steps are done long before they would be compiled."""
-    tf.config.run_functions_eagerly(True)
-    yield
-    tf.config.run_functions_eagerly(False)
-
-
-def dense_member(width=4):
-    inputs = keras.Input((5,))
-    x = keras.layers.Dense(width, activation="tanh", name="a")(inputs)
-    for name in "bc":
-        x = keras.layers.Dense(width, activation="tanh", name=name)(x)
-    return keras.Model(inputs, keras.layers.Dense(3, name="head")(x))
-
-
-DRAW = np.random.default_rng(0)
-X = DRAW.normal(size=(16, 5)).astype("float32")
-Y = DRAW.integers(0, 3, 16)
-
-
-def compiled(members, metrics=("accuracy",)):
+def network_of(*members, metrics=("accuracy",)):
     network = ksw.SuperWeightNetwork(
-        members, 0.9, ksw.sharing.SuperWeights(depth_bins=1)
+        list(members), 0.9, ksw.sharing.SuperWeights(depth_bins=1)
     )
-    network.compile(
-        keras.optimizers.SGD(0.05),
-        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-        metrics=list(metrics),
-        jit_compile=False,
-    )
-    return network
+    return compiled(network, metrics=list(metrics))
 
 
-def fit(network, callback, **kwargs):
+def fit(network, *callbacks, **kwargs):
     return network.fit(
-        X, Y, batch_size=8, callbacks=[callback], verbose=0, **kwargs
+        X, Y, batch_size=8, callbacks=callbacks, verbose=0, **kwargs
     ).history
 
 
@@ -88,14 +65,14 @@ def test_nothing_is_written_before_training(tmp_path, eager):
     callback = SharingInspector(directory, tmp_path / "figures")
     callback = copy.deepcopy(callback)  # as a tuner does for each trial
     assert list(tmp_path.iterdir()) == []
-    fit(compiled([dense_member(), dense_member(6)]), callback)
+    fit(network_of(member(), member(6)), callback)
     copy.deepcopy(callback)
     assert {path.name for path in directory.iterdir()} == {"train", "figures"}
     assert (tmp_path / "figures" / "allocation-clusters.png").exists()
 
 
 def test_a_single_network_is_an_ensemble_of_one(tmp_path, eager):
-    network = compiled([dense_member()], ["sparse_categorical_accuracy"])
+    network = network_of(member(), metrics=["sparse_categorical_accuracy"])
     history = fit(network, SharingInspector(tmp_path), epochs=2)
     found = logged(tmp_path)
     for name, values in history.items():
@@ -105,7 +82,7 @@ def test_a_single_network_is_an_ensemble_of_one(tmp_path, eager):
 
 
 def test_coefficients_are_shown_as_often_as_wanted(tmp_path, eager):
-    network = compiled([dense_member(), dense_member(6)])
+    network = network_of(member(), member(6))
     fit(network, SharingInspector(tmp_path, every=3), epochs=5)
     found = logged(tmp_path)
     assert steps(found, "figures", "coefficients/cluster_0") == [0, 3, 5]
@@ -114,7 +91,7 @@ def test_coefficients_are_shown_as_often_as_wanted(tmp_path, eager):
 
 
 def test_a_resumed_run_goes_on_where_it_was(tmp_path, eager):
-    network = compiled([dense_member(), dense_member(6)])
+    network = network_of(member(), member(6))
     callback = SharingInspector(tmp_path)
     fit(network, callback, epochs=2)
     time.sleep(0.01)  # event files are named, and read, in the order of time
@@ -124,23 +101,15 @@ def test_a_resumed_run_goes_on_where_it_was(tmp_path, eager):
     assert sorted(steps(found, "figures", "allocation/clusters")) == [0, 2]
 
 
-def test_what_was_written_is_there_at_the_end_of_each_epoch(tmp_path, eager):
+def test_logs_are_on_disk_after_each_epoch(tmp_path, eager):
     seen = []
 
     class Look(keras.callbacks.Callback):
         def on_epoch_end(self, epoch, logs=None):
             seen.append(steps(logged(tmp_path), "train", "ensemble/loss"))
 
-    # So few scalars an epoch that nothing else would flush them.
-    network = compiled([dense_member()])
-    network.fit(
-        X,
-        Y,
-        batch_size=8,
-        epochs=3,
-        callbacks=[SharingInspector(tmp_path), Look()],
-        verbose=0,
-    )
+    # So few scalars per epoch that nothing else would flush them.
+    fit(network_of(member()), SharingInspector(tmp_path), Look(), epochs=3)
     assert seen == [[1], [1, 2], [1, 2, 3]]
 
 
@@ -148,7 +117,7 @@ def test_wrong_use_is_refused(tmp_path, eager):
     for every in (0, -1, 1.5, None):
         with pytest.raises(ValueError, match="`every` must be a positive"):
             SharingInspector(tmp_path, every=every)
-    plain = dense_member()
+    plain = member()
     plain.compile("sgd", "mse")
     with pytest.raises(TypeError, match="a `SuperWeightNetwork`.*Functional"):
         fit(plain, SharingInspector(tmp_path))
@@ -182,14 +151,8 @@ def digits_run(tmp_path_factory):
         members, 0.9, train, tau=0.1, pretrain_epochs=1, verbose=0
     )
     network = ksw.SuperWeightNetwork(members, allocation=found.allocation)
-    network.compile(
-        keras.optimizers.SGD(
-            keras.optimizers.schedules.CosineDecay(0.1, 16), momentum=0.9
-        ),
-        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-        metrics=["accuracy"],
-        jit_compile=False,
-    )
+    rate = keras.optimizers.schedules.CosineDecay(0.1, 16)
+    compiled(network, keras.optimizers.SGD(rate, momentum=0.9), ["accuracy"])
     directory = tmp_path_factory.mktemp("digits_run")
     logs, drawn = directory / "logs", directory / "figures"
     history = network.fit(

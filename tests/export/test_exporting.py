@@ -1,4 +1,4 @@
-"""What is exported predicts as the network does, and is no larger than it."""
+"""Exported models predict what the network predicts, and are no larger."""
 
 import pathlib
 import subprocess
@@ -15,10 +15,15 @@ from keras_superweights.export import export_network
 from keras_superweights.export import format_exported
 from keras_superweights.export import formats
 from keras_superweights.export import materialize_ensemble
+from tests.export.networks import ALL_OF_ONE
+from tests.export.networks import dense
+from tests.export.networks import names
+from tests.export.networks import randomized
 
 SHAPE = (8, 8, 3)
+NAMES = ("member_0", "member_1", "ensemble")
 
-# Loads files where neither this project nor its classes can be imported.
+# Loads files where neither this library nor its classes can be imported.
 ELSEWHERE = """
 import sys
 sys.modules["keras_superweights"] = None
@@ -29,24 +34,6 @@ for name in ("member_0", "member_1", "ensemble"):
     model = keras.saving.load_model(f"{directory}/{name}.keras")
     np.save(f"{directory}/{name}.npy", model(images))
 """
-
-
-def randomized(network):
-    """Moves every number of a network, batch statistics too."""
-    random = np.random.default_rng(1)
-    for variable in network.variables:
-        if keras.backend.is_float_dtype(variable.dtype):
-            noise = random.uniform(0.9, 1.1, variable.shape)
-            shift = random.uniform(0.0, 0.01, variable.shape)
-            variable.assign(variable * noise + shift)
-    return network
-
-
-def dense(*widths, name="dense"):
-    inner = [layers.Dense(width, "relu") for width in widths]
-    return keras.Sequential(
-        [keras.Input((6,)), *inner, layers.Dense(3)], name=name
-    )
 
 
 def named_inputs():
@@ -92,11 +79,6 @@ def exported(network, tmp_path_factory):
     return directory, export_network(network, directory)
 
 
-@pytest.fixture
-def small():
-    return randomized(ksw.SuperWeightNetwork(dense(8, 8)))
-
-
 def images(count, seed=0):
     random = np.random.default_rng(seed)
     return random.normal(size=(count, *SHAPE)).astype("float32")
@@ -124,35 +106,6 @@ def predict(path, inputs):
     return interpreter.get_tensor(returned["index"])
 
 
-def names(directory):
-    return sorted(path.name for path in directory.iterdir())
-
-
-def test_the_ensemble_averages_probabilities_of_the_plain_members(network):
-    inputs = images(16)
-    total = 0.0
-    for member in network.materialize():
-        logits = np.asarray(member(inputs), "float64")
-        powers = np.exp(logits - logits.max(axis=1, keepdims=True))
-        total += powers / powers.sum(axis=1, keepdims=True)
-    ensemble = materialize_ensemble(network)
-    predicted = ensemble(inputs)
-    np.testing.assert_allclose(predicted, np.log(total / 2), atol=1e-5)
-    np.testing.assert_allclose(
-        predicted, network(inputs, training=False), atol=1e-5
-    )
-
-
-def test_the_ensemble_is_made_of_stock_layers(network):
-    ensemble = materialize_ensemble(network)
-    for layer in ensemble._flatten_layers():
-        assert type(layer).__module__.startswith("keras.src."), layer
-    assert ensemble.name == network.name
-    assert [layer.count_params() for layer in ensemble.layers[1:3]] == [
-        member.count_params() for member in network.materialize()
-    ]
-
-
 def test_a_single_member_is_its_own_ensemble(small):
     whole = materialize_ensemble(small)
     (member,) = small.materialize()
@@ -166,38 +119,26 @@ def test_every_file_predicts_as_the_network(suffix, network, exported):
     directory, _ = exported
     for count in (1, 5):
         inputs = images(count, seed=count)
-        expected = {
-            "member_0": network.member_outputs(inputs)[0],
-            "member_1": network.member_outputs(inputs)[1],
-            "ensemble": network(inputs, training=False),
-        }
-        for name, outputs in expected.items():
-            np.testing.assert_allclose(
-                predict(directory / f"{name}{suffix}", inputs),
-                outputs,
-                atol=1e-4,
-                err_msg=name,
-            )
+        whole = network(inputs, training=False)
+        members = network.member_outputs(inputs)
+        for name, outputs in zip(NAMES, [*members, whole], strict=True):
+            path = directory / f"{name}{suffix}"
+            found = predict(path, inputs)
+            np.testing.assert_allclose(found, outputs, atol=1e-4, err_msg=name)
 
 
-def test_the_files_of_an_ensemble_and_what_is_said_of_them(network, exported):
+def test_files_of_an_ensemble_and_their_table(network, exported):
     directory, files = exported
     assert names(directory) == sorted(file.path.name for file in files)
     assert names(directory.parent.parent) == ["new"]
     first, second = (m.count_params() for m in network.materialize())
-    parameters = {
-        "member_0": first,
-        "member_1": second,
-        "ensemble": first + second,
-    }
+    parameters = dict(zip(NAMES, (first, second, first + second), strict=True))
     assert len(files) == 9
     table = format_exported(files).splitlines()[2:]
     for file, line in zip(files, table, strict=True):
         path = file.path
         inside = path.rglob("*") if path.is_dir() else [path]
-        assert file.size == sum(
-            len(p.read_bytes()) for p in inside if p.is_file()
-        )
+        assert file.size == sum(p.stat().st_size for p in inside if p.is_file())
         assert file.parameters == parameters[path.stem]
         assert 0 <= file.difference < 1e-4
         assert line.split() == [
@@ -209,7 +150,7 @@ def test_the_files_of_an_ensemble_and_what_is_said_of_them(network, exported):
         ]
 
 
-def test_plain_keras_loads_it_where_this_library_is_not(
+def test_plain_keras_loads_files_without_this_library(
     network, exported, tmp_path
 ):
     directory, _ = exported
@@ -217,16 +158,12 @@ def test_plain_keras_loads_it_where_this_library_is_not(
         (tmp_path / file.name).write_bytes(file.read_bytes())
     inputs = images(3)
     np.save(tmp_path / "images.npy", inputs)
-    subprocess.run(
-        [sys.executable, "-c", ELSEWHERE, str(tmp_path)],
-        cwd=tmp_path,
-        check=True,
-    )
-    whole = np.load(tmp_path / "ensemble.npy")
-    np.testing.assert_allclose(whole, network(inputs), atol=1e-5)
-    for index, outputs in enumerate(network.member_outputs(inputs)):
-        member = np.load(tmp_path / f"member_{index}.npy")
-        np.testing.assert_allclose(member, outputs, atol=1e-5)
+    command = [sys.executable, "-c", ELSEWHERE, str(tmp_path)]
+    subprocess.run(command, cwd=tmp_path, check=True)
+    outputs = [*network.member_outputs(inputs), network(inputs)]
+    for name, expected in zip(NAMES, outputs, strict=True):
+        found = np.load(tmp_path / f"{name}.npy")
+        np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
 def test_files_are_as_large_as_their_parameters(tmp_path):
@@ -244,12 +181,12 @@ def test_a_saved_model_stores_every_number_once(exported):
     for file in files:
         if file.format == "saved_model":
             stored = tf.train.list_variables(file.path / "variables/variables")
-            sizes = {
-                name: int(np.prod(shape, dtype=int))
+            sizes = [
+                int(np.prod(shape, dtype=int))
                 for name, shape in stored
                 if name != "_CHECKPOINTABLE_OBJECT_GRAPH"
-            }
-            assert sum(sizes.values()) == file.parameters
+            ]
+            assert sum(sizes) == file.parameters
 
 
 @pytest.mark.parametrize(
@@ -260,11 +197,7 @@ def test_a_saved_model_stores_every_number_once(exported):
 def test_one_member_with_inputs_and_outputs_of_any_kind(member, tmp_path):
     network = randomized(ksw.SuperWeightNetwork(member()))
     files = export_network(network, tmp_path)
-    assert names(tmp_path) == [
-        "model.keras",
-        "model.saved_model",
-        "model.tflite",
-    ]
+    assert names(tmp_path) == ALL_OF_ONE
     for file in files:
         assert file.difference < 1e-4, file
 
@@ -281,7 +214,6 @@ def test_a_batch_may_be_given(small, tmp_path):
     network = ksw.SuperWeightNetwork(member)
     with pytest.raises(ValueError, match=r"`inputs`.*\(None, None, 6\)"):
         export_network(network, tmp_path / "two")
-    assert names(tmp_path) == ["one"]
     with pytest.raises(ValueError, match="`inputs` must be a batch"):
         export_network(network, tmp_path / "two", inputs=[batch, batch])
     assert names(tmp_path) == ["one"]
@@ -290,7 +222,7 @@ def test_a_batch_may_be_given(small, tmp_path):
         assert file.difference < 1e-4
 
 
-def test_a_file_that_predicts_something_else_is_told(
+def test_the_difference_of_a_wrong_file_is_reported(
     small, tmp_path, monkeypatch
 ):
     def save_another(model, path):
@@ -299,7 +231,8 @@ def test_a_file_that_predicts_something_else_is_told(
 
     wrong = formats.FORMATS["keras"]._replace(write=save_another)
     monkeypatch.setitem(formats.FORMATS, "keras", wrong)
-    (file,) = export_network(small, tmp_path, ["keras"])
+    (file,) = export_network(small, tmp_path, "keras")
+    assert names(tmp_path) == ["model.keras"]
     assert file.difference == pytest.approx(0.5, abs=1e-4)
 
 
@@ -316,7 +249,7 @@ def test_half_precision_is_averaged_in_float32(tmp_path):
         assert file.difference < 1e-2
 
 
-def test_files_that_are_there_stay_and_nothing_is_written(small, tmp_path):
+def test_existing_files_stay_and_nothing_is_written(small, tmp_path):
     (tmp_path / "model.tflite").write_text("mine")
     with pytest.raises(ValueError, match=r"model\.tflite.*another directory"):
         export_network(small, tmp_path)
@@ -327,14 +260,10 @@ def test_files_that_are_there_stay_and_nothing_is_written(small, tmp_path):
     with pytest.raises(ValueError, match=r"model\.saved_model"):
         export_network(small, tmp_path, ["saved_model"])
     assert (tmp_path / "model.keras").read_bytes() == before
-    assert names(tmp_path) == [
-        "model.keras",
-        "model.saved_model",
-        "model.tflite",
-    ]
+    assert names(tmp_path) == ALL_OF_ONE
 
 
-def test_no_file_has_its_name_before_all_are_whole(
+def test_no_file_has_its_name_before_all_are_complete(
     network, tmp_path, monkeypatch
 ):
     def interrupted(path, model, inputs):
@@ -352,12 +281,10 @@ def test_no_file_has_its_name_before_all_are_whole(
 
 
 def test_other_models_and_places_are_refused(small, tmp_path):
-    for function in (
-        materialize_ensemble,
-        lambda m: export_network(m, tmp_path),
-    ):
-        with pytest.raises(TypeError, match="`network`.*name=dense"):
-            function(dense(8))
+    with pytest.raises(TypeError, match="`network`.*name=dense"):
+        materialize_ensemble(dense(8))
+    with pytest.raises(TypeError, match="`network`.*name=dense"):
+        export_network(dense(8), tmp_path)
     file = pathlib.Path(tmp_path, "file")
     file.write_text("mine")
     for directory in (file, file / "inside"):

@@ -1,3 +1,5 @@
+"""FLOPs by formulas, by hand, by brute force and by TensorFlow's profiler."""
+
 import math
 
 import keras
@@ -25,15 +27,8 @@ def profiled_flops(model):
         ).total_float_ops
 
 
-@pytest.mark.parametrize("depth", [10, 16])
-@pytest.mark.parametrize("width", [1, 2])
-def test_wide_resnets_cost_what_the_profiler_counts(depth, width):
-    model = wide_resnet(depth, width, input_shape=(16, 16, 3))
-    assert count_flops(model) == profiled_flops(model)
-
-
-def test_depthwise_convolutions_cost_what_the_profiler_counts():
-    model = keras.Sequential(
+def depthwise():
+    return keras.Sequential(
         [
             keras.Input((9, 9, 4)),
             layers.DepthwiseConv2D(3, strides=2, depth_multiplier=2),
@@ -42,6 +37,18 @@ def test_depthwise_convolutions_cost_what_the_profiler_counts():
             layers.Dense(3),
         ]
     )
+
+
+@pytest.mark.parametrize(
+    ("build", "arguments"),
+    [
+        (wide_resnet, (16, 1, 10, (16, 16, 3))),
+        (wide_resnet, (10, 2, 10, (16, 16, 3))),
+        (depthwise, ()),
+    ],
+)
+def test_models_cost_what_the_profiler_counts(build, arguments):
+    model = build(*arguments)
     assert count_flops(model) == profiled_flops(model)
 
 
@@ -50,15 +57,6 @@ def test_published_cost_of_wide_resnets():
     with without_memory():
         model = wide_resnet(28, 10)
     assert round(count_flops(model) / 2 / 1e9, 1) == 5.2
-
-
-def test_by_hand():
-    inputs = keras.Input((8, 8, 3))
-    x = layers.Conv2D(4, 3, padding="same")(inputs)
-    x = layers.BatchNormalization()(x)
-    x = layers.Flatten()(x)
-    model = keras.Model(inputs, layers.Dense(10)(x))
-    assert count_flops(model) == 2 * 64 * 27 * 4 + 2 * 256 * 10
 
 
 def num_products(model):
@@ -84,11 +82,10 @@ def test_random_layers_cost_two_per_product(seed):
         "strides": int(generator.integers(1, 3)),
         "use_bias": False,
     }
-    conv = (layers.Conv1D, layers.Conv2D, layers.Conv3D)[rank - 1]
-    transposed = (
-        layers.Conv1DTranspose,
-        layers.Conv2DTranspose,
-        layers.Conv3DTranspose,
+    conv, transposed = (
+        (layers.Conv1D, layers.Conv1DTranspose),
+        (layers.Conv2D, layers.Conv2DTranspose),
+        (layers.Conv3D, layers.Conv3DTranspose),
     )[rank - 1]
     for layer in (
         conv(**arguments, groups=groups),
@@ -160,7 +157,7 @@ def test_channels_first():
     assert count_flops(model) == 2 * (6 * 4) * 27 * 4
 
 
-def test_what_cannot_be_counted_says_so():
+def test_models_that_cannot_be_counted_warn_or_raise():
     inputs = keras.Input((5, 4))
     model = keras.Model(inputs, layers.LSTM(3, name="memory")(inputs))
     with pytest.warns(UserWarning, match="'memory' \\(LSTM\\)"):

@@ -1,4 +1,4 @@
-"""What a step is said to need is what it needs."""
+"""Counts of a training step equal what networks have."""
 
 import os
 import pathlib
@@ -16,6 +16,7 @@ from keras_superweights.sharing import HardSharing
 from keras_superweights.sharing import MixtureEnsembles
 from keras_superweights.sharing import Shapeshifter
 from keras_superweights.sharing import SuperWeights
+from tests.planning.sizes import num_bytes
 
 ROOT = pathlib.Path(__file__).parents[2]
 
@@ -65,11 +66,12 @@ CASES = {
 }
 
 
-def num_bytes(tensors):
-    return sum(
-        int(np.prod(tensor.shape)) * tf.as_dtype(tensor.dtype).size
-        for tensor in tensors
-    )
+def planned(name, optimizer="sgd"):
+    """The members of a case, their allocation and its plan."""
+    make, dtype, budget, rule = CASES[name]
+    models = make(dtype)
+    allocation = ksw.allocate(models, budget, rule)
+    return models, allocation, plan_training(models, allocation, optimizer)
 
 
 def applied_gradients(network):
@@ -89,12 +91,9 @@ def applied_gradients(network):
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_counts_equal_what_a_network_has(name):
-    make, dtype, budget, rule = CASES[name]
-    models = make(dtype)
-    allocation = ksw.allocate(models, budget, rule)
+def test_counts_equal_those_of_a_network(name):
     optimizer = keras.optimizers.SGD(0.1, momentum=0.9)
-    plan = plan_training(models, allocation, optimizer)
+    models, allocation, plan = planned(name, optimizer)
     assert not optimizer.built
 
     network = ksw.SuperWeightNetwork(models, allocation=allocation)
@@ -134,15 +133,9 @@ def test_counts_equal_what_a_network_has(name):
     assert alone.generated == alone.kernel_gradients == alone.statistics == 0
 
 
-def test_copies_are_what_layers_do_not_read_as_it_is():
-    """In half precision all; else what is put together or upsampled."""
-    found = {}
-    for name, (make, dtype, budget, rule) in CASES.items():
-        models = make(dtype)
-        allocation = ksw.allocate(models, budget, rule)
-        found[name] = models, allocation, plan_training(models, allocation)
-
-    models, allocation, plan = found["mixed"]
+def test_copies_are_counted_where_layers_make_them():
+    """In half precision everything; else what is assembled or upsampled."""
+    models, allocation, plan = planned("mixed")
     cast = [
         v
         for model in models
@@ -152,19 +145,19 @@ def test_copies_are_what_layers_do_not_read_as_it_is():
     assert plan.alone.copies == plan.shared.copies == num_bytes(cast) // 2
     assert plan.shared.kept == 0
 
-    _, allocation, plan = found["nested"]
-    put_together = [
+    _, allocation, plan = planned("nested")
+    assembled = [
         kernel.size
         for kernel, parts in zip(
             allocation.kernels, allocation.composition, strict=True
         )
         if len(parts) > 1
     ]
-    assert plan.shared.copies == 4 * sum(put_together) > 0
+    assert plan.shared.copies == 4 * sum(assembled) > 0
     assert 0 < plan.shared.kept < plan.shared.generated
 
-    # The kernel that is upsampled, and the masks laid over it.
-    _, allocation, plan = found["masks"]
+    # The upsampled kernel, and the masks that it is multiplied by.
+    _, allocation, plan = planned("masks")
     masked = {
         kernel
         for transform in allocation.transforms
@@ -185,9 +178,8 @@ def test_bad_input_is_refused():
         plan_training(models[::-1], allocation)
 
 
-def test_predicted_memory_is_within_a_fifth_of_what_is_measured():
-    # With allocators that give back at once what is freed, so that resident
-    # memory is memory in use.
+def test_predicted_memory_is_within_a_fifth_of_measured_memory():
+    # Allocators return freed memory at once, so that resident memory is in use.
     environment = {
         "TF_ENABLE_ONEDNN_OPTS": "0",
         "MALLOC_MMAP_THRESHOLD_": "65536",

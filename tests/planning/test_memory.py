@@ -1,6 +1,4 @@
-"""What workers send each other, and the table of a plan."""
-
-import dataclasses
+"""Bytes that workers exchange, and the table of a plan."""
 
 import keras
 import numpy as np
@@ -13,7 +11,7 @@ from keras_superweights.sharing import SuperWeights
 
 
 @pytest.mark.parametrize("num_workers", [1, 2, 3, 8])
-def test_exchanged_is_what_a_ring_sends(num_workers):
+def test_exchanged_bytes_equal_those_of_a_ring(num_workers):
     """Chunks go around once to be added up, and once more as sums."""
     scalars = 24 * num_workers
     values = np.random.default_rng(0).normal(size=(num_workers, scalars))
@@ -30,8 +28,9 @@ def test_exchanged_is_what_a_ring_sends(num_workers):
                 chunks[after, chunk] = message + adds * before[after, chunk]
     expected = np.broadcast_to(values.sum(0), values.shape)
     np.testing.assert_allclose(chunks.reshape(values.shape), expected)
-    memory = TrainingMemory(0, 20 * num_workers * 4, 0, 0)
-    memory = dataclasses.replace(memory, statistics=4 * num_workers * 4)
+    memory = TrainingMemory(
+        *(0, 20 * num_workers * 4, 0, 0), statistics=4 * num_workers * 4
+    )
     assert (sent == memory.exchanged(num_workers)).all()
 
 
@@ -61,26 +60,22 @@ def test_the_table_adds_up():
         one, unit, other, other_unit, *_ = rows[label]
         return float(one) * units[unit], float(other) * units[other_unit]
 
-    for label, field in (
-        ("parameters", "parameters"),
-        ("gradients", "gradients"),
-        ("optimizer", "slots"),
-        ("not trained", "untrained"),
-        ("generated kernels", "generated"),
-        ("their gradients", "kernel_gradients"),
-        ("at once, at most", "peak"),
-    ):
+    fields = {
+        "parameters": "parameters",
+        "gradients": "gradients",
+        "optimizer": "slots",
+        "not trained": "untrained",
+        "generated kernels": "generated",
+        "their gradients": "kernel_gradients",
+        "at once, at most": "peak",
+    }
+    for label, field in fields.items():
         expected = [getattr(p, field) for p in (plan.shared, plan.alone)]
         assert both(label) == pytest.approx(expected, rel=0.06), label
-    assert (
-        rows["parameters"][-1]
-        == f"{allocation.num_params / allocation.independent_params:.1%}"
-    )
+    ratio = allocation.num_params / allocation.independent_params
+    assert rows["parameters"][-1] == f"{ratio:.1%}"
     assert both("sent by each of 4 workers")[1] == pytest.approx(
         1.5 * plan.alone.gradients, rel=0.06
     )
-    fixed = sum(
-        both(r)[1]
-        for r in ("parameters", "gradients", "optimizer", "not trained")
-    )
+    fixed = sum(both(row)[1] for row in list(fields)[:4])
     assert both("at once, at most")[1] == pytest.approx(fixed, rel=0.06)

@@ -1,14 +1,13 @@
-"""What each optimizer keeps is counted, whichever it is."""
+"""The slots of every optimizer are counted."""
 
 import keras
-import numpy as np
 import pytest
-import tensorflow as tf
 
 import keras_superweights as ksw
 from keras_superweights.planning import OPTIMIZERS
 from keras_superweights.planning import plan_training
 from keras_superweights.sharing import Shapeshifter
+from tests.planning.sizes import num_bytes
 
 
 def dense_net():
@@ -21,14 +20,7 @@ def dense_net():
     return keras.Model(inputs, keras.layers.Dense(3)(x))
 
 
-def num_bytes(tensors):
-    return sum(
-        int(np.prod(tensor.shape)) * tf.as_dtype(tensor.dtype).size
-        for tensor in tensors
-    )
-
-
-def test_slots_are_those_of_every_optimizer():
+def test_slots_of_every_optimizer_are_counted():
     model = dense_net()
     allocation = ksw.allocate(model, 1.2, Shapeshifter())
     variables = ksw.SuperWeightNetwork(
@@ -68,7 +60,7 @@ def test_half_precision_brings_the_variables_that_scale_the_loss():
     assert slots[0] < slots[1]
 
 
-def test_what_is_no_optimizer_is_refused():
+def test_other_optimizers_are_refused():
     model = dense_net()
     allocation = ksw.allocate(model, 1.2, Shapeshifter())
     with pytest.raises(ValueError, match="`optimizer`.*adamw.*Received.*'sg'"):
