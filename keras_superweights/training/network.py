@@ -48,8 +48,8 @@ class SuperWeightNetwork(FrontOfMember, DistributedFit, keras.Model):
     takes any Keras loss. An ensemble logs `loss`, the sum of the members'
     losses in training and the loss of the prediction in evaluation; each
     member's `member_0_loss`, `member_0_accuracy`, ...; and how members differ,
-    such as `diversity`. Inside another model, the network is its prediction,
-    through which all members are trained.
+    such as `diversity`. Calling the network returns the prediction, also in
+    training, so all members are trained inside another model.
 
     Freeze layers as in any Keras model, before `compile`. A layer frozen in
     the given model keeps its values and shares nothing. One frozen in the

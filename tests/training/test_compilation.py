@@ -14,7 +14,14 @@ from keras_superweights.search import GradientRecorder
 from keras_superweights.sharing import Shapeshifter
 from tests.training.networks import compiled
 from tests.training.networks import shared
-from tests.training.networks import small_net
+
+
+def conv_net(width):
+    inputs = keras.Input((4, 4, 2))
+    x = keras.layers.Conv2D(width, 3, padding="same")(inputs)
+    x = keras.layers.BatchNormalization()(x)
+    x = keras.layers.GlobalAveragePooling2D()(x)
+    return keras.Model(inputs, keras.layers.Dense(3)(x))
 
 
 def sentence_net():
@@ -28,7 +35,7 @@ def sentence_net():
 
 
 def superweights():
-    return shared([small_net(4, 1), small_net(6, 1)], 0.9, weight_decay=1e-3)
+    return shared([conv_net(4), conv_net(6)], 0.9, weight_decay=1e-3)
 
 
 def masked():
