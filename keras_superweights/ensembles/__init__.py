@@ -1,4 +1,4 @@
-"""Kinds of ensembles: what members answer, and how they are trained."""
+"""Kinds of ensembles: predictions, losses and metrics."""
 
 from keras_superweights.ensembles.classifier import Classifier
 from keras_superweights.ensembles.diversity import Diversity

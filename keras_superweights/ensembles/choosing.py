@@ -1,4 +1,4 @@
-"""Which kind of ensemble a network is."""
+"""The choice of an ensemble's kind."""
 
 from keras_superweights.ensembles.classifier import Classifier
 from keras_superweights.ensembles.kind import EnsembleKind
@@ -6,16 +6,13 @@ from keras_superweights.ensembles.single import Single
 
 
 def choose_kind(ensemble, models):
-    """The kind of an ensemble, given or chosen, checked against its members.
+    """Returns the kind of an ensemble, checked against its members.
 
-    Args:
-        ensemble: An `EnsembleKind`; or `None`: `Single()` for one member,
-            `Classifier()` for several.
-        models: The members, as Keras models.
+    Defaults to `Single()` for one member and `Classifier()` for several.
 
     Raises:
-        TypeError: If `ensemble` is something else.
-        ValueError: If the members are no ensemble of that kind.
+        TypeError: If `ensemble` is not an `EnsembleKind` or `None`.
+        ValueError: If the members do not form an ensemble of that kind.
     """
     if ensemble is None:
         ensemble = Single() if len(models) == 1 else Classifier()

@@ -1,4 +1,4 @@
-"""Members that tell classes: of an example, a pixel or a token."""
+"""Ensembles that classify examples, pixels or tokens."""
 
 import math
 
@@ -19,19 +19,19 @@ class Classifier(EnsembleKind):
     """An ensemble that averages the class probabilities of its members.
 
     The default for several members. Members return logits, classes on the last
-    axis: one answer per example, `(batch, classes)`, or dense ones, per pixel
-    `(batch, height, width, classes)` or per token `(batch, length, classes)`.
-    The ensemble answers log-probabilities of the same shape,
+    axis: `(batch, classes)` for examples, `(batch, height, width, classes)`
+    for pixels or `(batch, length, classes)` for tokens. The ensemble answers
+    log-probabilities of the same shape,
 
         log(mean_m softmax(logits_m))                      (ME, section 3.2)
 
-    so that losses and metrics with `from_logits=True` mean what they say. A
-    mask of the members' outputs is one of the prediction.
+    so losses and metrics with `from_logits=True` are correct. The prediction
+    keeps the mask of the members' outputs.
 
     Losses: `CategoricalCrossentropy`, `SparseCategoricalCrossentropy` and
     `CategoricalFocalCrossentropy` with `from_logits=True`. Metrics see
-    log-probabilities, of members too. `diversity` is how often members
-    disagree, over all examples, pixels or tokens: see `Diversity`.
+    log-probabilities, also of members. `diversity` measures how often members
+    disagree: see `Diversity`.
 
     Example:
 
@@ -49,14 +49,11 @@ class Classifier(EnsembleKind):
           Ensembles (ME)
     """
 
-    losses = dict.fromkeys(
-        (
-            keras.losses.categorical_crossentropy,
-            keras.losses.sparse_categorical_crossentropy,
-            keras.losses.categorical_focal_crossentropy,
-        ),
-        "Classifier()",
-    )
+    losses = {
+        keras.losses.categorical_crossentropy: "Classifier()",
+        keras.losses.sparse_categorical_crossentropy: "Classifier()",
+        keras.losses.categorical_focal_crossentropy: "Classifier()",
+    }
 
     def check_output(self, index, model):
         shape = model.outputs[0].shape
@@ -65,9 +62,9 @@ class Classifier(EnsembleKind):
                 "Members of `ensemble=Classifier()` must return logits of "
                 "shape (batch, ..., classes) with two classes or more. "
                 f"Received for member {index} ('{model.name}'): output shape "
-                f"{shape}. If members answer values, make the network with "
+                f"{shape}. If members answer values, pass "
                 "`ensemble=keras_superweights.ensembles.Regression()`; if they "
-                "answer a logit for each label, one for a binary one, with "
+                "answer one logit per label, pass "
                 "`ensemble=keras_superweights.ensembles.MultiLabel()`."
             )
         check_returns_logits(index, model)
@@ -85,10 +82,9 @@ class Classifier(EnsembleKind):
         if metric not in ("accuracy", "acc") and _reads_probabilities(metric):
             raise ValueError(
                 "`metrics` of `ensemble=Classifier()` must take logits: they "
-                "see log-probabilities. Received: a metric with "
-                "from_logits=False, or with thresholds of probabilities, "
-                f"{metric!r}. Pass `from_logits=True` or leave out the "
-                "threshold."
+                f"see log-probabilities. Received: {metric!r}, which has "
+                "from_logits=False or thresholds of probabilities. Pass "
+                "`from_logits=True` or leave out the threshold."
             )
         return metric
 
@@ -102,8 +98,8 @@ class Classifier(EnsembleKind):
 
     def observed(self, answer):
         log_probabilities = ops.log_softmax(stacked([answer])[0], axis=-1)
-        # `F1Score` takes what is nearly 0 for a class that is not predicted,
-        # and so is the logarithm of a probability of one.
+        # `F1Score` reads values near 0, such as the logarithm of a
+        # probability of one, as a class that is not predicted.
         return with_mask_of([answer], ops.minimum(log_probabilities, -1e-8))
 
 

@@ -1,4 +1,4 @@
-"""How often members disagree."""
+"""Disagreement between members, as a Keras metric."""
 
 import math
 
@@ -10,16 +10,15 @@ from keras_superweights.ensembles.tensors import common_mask
 
 @keras.saving.register_keras_serializable(package="keras_superweights")
 class Diversity(keras.metrics.Metric):
-    """How often members disagree, in units of their error.
+    """Disagreement between members, relative to their error.
 
     The mean of `d(i, j) / e(j)` over all ordered pairs of different members
-    with `e(j) > 0`, as `keras_superweights.metrics.diversity` defines it, but
-    batch by batch: `d(i, j)` is the fraction of examples on which members `i`
-    and `j` predict different classes, `e(j)` the error rate of member `j`.
-    Where there is one answer per pixel or token, each counts as an example,
-    unless a Keras mask leaves it out, or its label is no class, as with
-    `ignore_class` of a loss. Its state is sums over examples, so replicas add
-    theirs up. SWN, section 3.4.
+    with `e(j) > 0`: `d(i, j)` is the fraction of examples on which members `i`
+    and `j` predict different classes, `e(j)` the error rate of member `j`
+    (SWN, section 3.4). It is `keras_superweights.metrics.diversity`, computed
+    from sums over batches, which add up over replicas. Each pixel or token is
+    an example, unless it is masked or its label is not a class, as with a
+    loss's `ignore_class`.
 
     Args:
         num_members: Number of members, at least 2.
@@ -42,8 +41,8 @@ class Diversity(keras.metrics.Metric):
         super().__init__(name=name, **kwargs)
         if num_members < 2:
             raise ValueError(
-                "`num_members` must be at least 2: a single member has none "
-                f"to differ from. Received: num_members={num_members}."
+                "`num_members` must be at least 2: a single member cannot "
+                f"disagree. Received: num_members={num_members}."
             )
         self.num_members = num_members
         self._errors = self.add_variable((num_members,), "zeros")
@@ -68,9 +67,9 @@ class Diversity(keras.metrics.Metric):
         )
 
     def decisions(self, y_true, y_pred):
-        """`(labels, decisions of the members, which of them count)`.
+        """Returns labels, the members' decisions, and which examples count.
 
-        Of shapes `(examples,)`, `(members, examples)` and `(examples,)`.
+        Their shapes: `(examples,)`, `(members, examples)` and `(examples,)`.
         """
         y_pred = [ops.convert_to_tensor(each) for each in y_pred]
         num_classes = y_pred[0].shape[-1]
@@ -92,10 +91,10 @@ class Diversity(keras.metrics.Metric):
         return ops.sum(ops.cast(differ, self.dtype), axis=-1)
 
     def result(self):
-        """A scalar; NaN where no member made an error."""
+        """Returns a scalar: NaN if no member made an error."""
         errors = ops.convert_to_tensor(self._errors)
         disagreements = ops.convert_to_tensor(self._disagreements)
-        # Nobody differs from oneself: the diagonal adds nothing to the sum.
+        # The diagonal of the disagreements is zero.
         pairs = ops.cast(errors > 0, self.dtype) * (self.num_members - 1)
         ratios = disagreements / ops.where(errors > 0, errors, math.inf)
         return ops.sum(ratios) / ops.sum(pairs)
@@ -105,7 +104,7 @@ class Diversity(keras.metrics.Metric):
 
 
 def is_one_hot(y_true, y_pred):
-    """Whether labels have a column per class, as predictions have."""
+    """Returns whether labels have a column per class, as predictions do."""
     return (
         len(y_true.shape) == len(y_pred.shape)
         and y_true.shape[-1] == y_pred.shape[-1]

@@ -1,10 +1,10 @@
-"""What the last layer of a member does to its output."""
+"""Checks of the activation at the end of a member."""
 
 import keras
 
 
 def last_activation(model):
-    """`(layer, activation)` of a model's only output.
+    """Returns the layer of a model's only output, and its activation.
 
     The activation is `None` where the layer has none, or is the identity.
     """
@@ -16,16 +16,12 @@ def last_activation(model):
 
 
 def check_returns_logits(index, model):
-    """Refuses a member that ends in probabilities.
-
-    Raises:
-        ValueError: If the last layer is a softmax or a sigmoid.
-    """
+    """Raises a `ValueError` if a member ends in a softmax or sigmoid."""
     layer, activation = last_activation(model)
     if activation in (keras.activations.softmax, keras.activations.sigmoid):
         raise ValueError(
-            "Members of an ensemble must return logits, since their "
-            "probabilities are averaged by the network. Received: member "
+            "Members of an ensemble must return logits, since the network "
+            "averages their probabilities. Received: member "
             f"{index} ('{model.name}') ends in '{layer.name}', which applies "
             "an activation. Leave it out (`classifier_activation=None` in "
             "`keras.applications`)."

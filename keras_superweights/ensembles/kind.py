@@ -1,4 +1,4 @@
-"""What every kind of ensemble answers: one interface for the network."""
+"""The interface between an ensemble's members and its network."""
 
 from keras_superweights.ensembles.losses import is_known
 from keras_superweights.ensembles.losses import loss_identity
@@ -8,28 +8,26 @@ from keras_superweights.ensembles.tensors import with_mask_of
 
 
 class EnsembleKind:
-    """What members answer together, how they are trained and measured.
+    """Base class: ensemble predictions, losses and metrics.
 
-    The base class of all kinds. A kind is one file: it derives from this
-    class, is registered with `keras.saving.register_keras_serializable`, and
-    says at least how answers are combined. The words:
+    A new kind is one subclass, registered with
+    `keras.saving.register_keras_serializable`, that at least combines answers.
+    The words:
 
         output      what one member returns, as its model defines it
         answer      the output as losses take it; by default the same
         prediction  what the ensemble answers, combined from the answers
         observed    an answer or a prediction as metrics take it
 
-    By default every member is called on the same batch and trained with its
-    own loss, the sum of which is minimised; in evaluation the loss is that of
-    the prediction. A kind whose members are not separate calls overrides
-    `outputs`; one whose training draws members, or mixes the batch, overrides
-    `objective`.
+    By default, every member is called on the same batch and training minimises
+    the sum of the members' losses; evaluation reports the loss of the
+    prediction. Override `outputs` if members are not separate calls, and
+    `objective` if training draws members or mixes the batch.
 
     Attributes:
-        losses: A dict of the losses of Keras and of this library that the
-            kind is trained with, as `loss_identity` has them, to the way to
-            write the kind. Functions and classes of the user's own are
-            accepted by every kind.
+        losses: A dict that maps each supported loss, as `loss_identity`
+            returns it, to how this kind is written. Functions and classes of
+            the user's own are accepted by every kind.
 
     Example:
 
@@ -49,10 +47,7 @@ class EnsembleKind:
     losses = {}
 
     def check(self, models):
-        """Refuses members that are no ensemble of this kind.
-
-        Args:
-            models: The members, as Keras models.
+        """Checks that members, as Keras models, form an ensemble of this kind.
 
         Raises:
             ValueError: If a member does not have one input and one output, if
@@ -78,22 +73,21 @@ class EnsembleKind:
                     )
 
     def check_output(self, index, model):
-        """Refuses one member whose output the kind cannot combine."""
+        """Checks that the kind can combine the output of a member."""
 
     def accepts(self, identity):
-        """Whether a loss, as `loss_identity` has it, is one of the kind."""
+        """Returns whether the kind supports a loss, given as its identity."""
         return identity in self.losses
 
     def check_loss(self, loss):
-        """Refuses a loss that the kind cannot be trained with.
+        """Checks that the ensemble can be trained with a loss.
 
         Args:
             loss: As for `keras.Model.compile`.
 
         Raises:
-            ValueError: If there are several losses, or the loss is one of
-                Keras that does not fit the kind; the message names the kind
-                that would fit.
+            ValueError: If there are several losses, or it is a Keras loss that
+                does not fit the kind; the message names the kind that would.
         """
         if isinstance(loss, (dict, list, tuple)):
             raise ValueError(
@@ -123,18 +117,15 @@ class EnsembleKind:
         )
 
     def checked_metrics(self, metrics):
-        """The metrics for the ensemble, checked.
+        """Returns the ensemble's metrics, checked, for Keras.
 
         Args:
-            metrics: `metrics` or `weighted_metrics` of `compile`, a list, or
+            metrics: `metrics` or `weighted_metrics` of `compile`: a list or
                 `None`.
 
-        Returns:
-            What Keras is given in their place.
-
         Raises:
-            ValueError: If they are in a dict, or one of them is wrong on what
-                metrics of the kind see.
+            ValueError: If they are in a dict, or one of them misreads what
+                metrics of the kind observe.
         """
         if isinstance(metrics, dict):
             raise ValueError(
@@ -146,55 +137,55 @@ class EnsembleKind:
         return metrics
 
     def metric(self, metric):
-        """One metric of `compile`, checked, or what stands in its place."""
+        """Returns one metric of `compile`, checked, or its replacement."""
         return metric
 
     def member_metrics(self, num_members, metrics):
-        """The `MemberMetrics` that are reported besides the ensemble's."""
+        """Returns the `MemberMetrics` reported beside the ensemble's."""
         return MemberMetrics(
             num_members, metrics, self.comparisons(num_members)
         )
 
     def comparisons(self, num_members):
-        """Metrics of `(y, what is observed of each member)`, a list."""
+        """Returns a list of metrics of `(y, observed of each member)`."""
         return []
 
     def front(self, members):
-        """The member that the network has inputs, outputs and layers of.
+        """Returns the member whose inputs and outputs the network takes over.
 
-        `None` of a kind that combines several.
+        `None` for kinds that combine several members.
         """
         return None
 
     def outputs(self, members, inputs, training=False, mask=None):
-        """What every member returns for a batch, a list.
+        """Returns a list of all members' outputs for a batch.
 
         Called while kernels are generated for all members.
         """
         return [m(inputs, training=training, mask=mask) for m in members]
 
     def answer(self, output):
-        """The output of one member as losses take it."""
+        """Returns the output of one member as losses take it."""
         return output
 
     def combine(self, answers):
-        """The ensemble's answer, of one per member.
+        """Combines the members' answers into the ensemble's.
 
-        Made of `keras.ops` only, so that it can be exported as plain Keras.
+        Use only `keras.ops`, so that it can be exported as plain Keras.
         """
         raise NotImplementedError
 
     def prediction(self, outputs):
-        """What the ensemble predicts from the outputs of (some) members."""
+        """Predicts from the outputs of all or some members."""
         answers = [self.answer(output) for output in outputs]
         return with_mask_of(outputs, self.combine(answers))
 
     def observed(self, answer):
-        """An answer, or a prediction, as metrics see it: in float32."""
+        """Returns an answer or a prediction as metrics see it, in float32."""
         return at_least_float32(answer)
 
     def objective(self, network, x, y, sample_weight, training):
-        """One batch: what members return, their losses, and the loss.
+        """Computes outputs and losses of one batch.
 
         Called while kernels are generated for all members.
 
@@ -204,9 +195,9 @@ class EnsembleKind:
             training: Whether `loss` is minimised, or only reported.
 
         Returns:
-            `(outputs, losses, loss)`: one output per member, in the order of
-            the rows of `y`; one loss per member; and the loss of all, with
-            that of regularizers.
+            `(outputs, losses, loss)`: one output per member, its rows in the
+            order of `y`; one loss per member; and the total loss, including
+            regularization.
 
         Raises:
             ValueError: If the network was compiled without a loss.
@@ -226,7 +217,7 @@ class EnsembleKind:
         return with_mask_of([output], self.answer(output))
 
     def observed_members(self, outputs):
-        """What metrics see of every member, a list."""
+        """Returns a list of what metrics see of every member."""
         return [self.observed(self._answer(output)) for output in outputs]
 
     def __repr__(self):

@@ -1,4 +1,4 @@
-"""Which loss was given to `compile`, and what it says that it takes."""
+"""Identity of a loss given to `compile`, and whether it takes logits."""
 
 import functools
 import inspect
@@ -7,15 +7,10 @@ import keras
 
 
 def loss_identity(loss):
-    """What a loss computes, however it was given.
+    """Returns the function or class behind a loss of `compile`.
 
-    Args:
-        loss: As for `keras.Model.compile`: a name, a function, a class or an
-            object.
-
-    Returns:
-        The function that a loss of Keras wraps, the class of any other
-        `keras.losses.Loss`, or the function itself.
+    That is the function that a Keras loss wraps, the class of any other
+    `keras.losses.Loss`, or the function itself.
     """
     loss = keras.losses.get(loss)
     if isinstance(loss, keras.losses.Loss):
@@ -26,17 +21,13 @@ def loss_identity(loss):
 
 
 def is_known(identity):
-    """Whether a loss or a class is one of Keras or of this library."""
+    """Returns whether a loss or class comes from Keras or this library."""
     module = getattr(identity, "__module__", None) or ""
     return module.startswith(("keras.", "keras_superweights."))
 
 
 def takes_logits(loss):
-    """Whether a loss or a metric says so, or does not say what it takes.
-
-    Args:
-        loss: A `keras.losses.Loss`, a `keras.metrics.Metric` or a function.
-    """
+    """Returns whether a loss or metric takes logits, or does not say."""
     if hasattr(loss, "get_config"):
         return loss.get_config().get("from_logits", True) is not False
     parameter = inspect.signature(loss).parameters.get("from_logits")
@@ -44,14 +35,9 @@ def takes_logits(loss):
 
 
 def check_takes_logits(loss, remedy):
-    """Refuses a loss of probabilities: on logits it is finite, and wrong.
+    """Refuses a loss of probabilities, which on logits is finite but wrong.
 
-    Args:
-        loss: As for `keras.Model.compile`; `None` passes.
-        remedy: What to write instead.
-
-    Raises:
-        ValueError: If the loss has `from_logits=False`.
+    The `remedy` says what to write instead. The loss may be `None`.
     """
     if loss is not None and not takes_logits(keras.losses.get(loss)):
         raise ValueError(

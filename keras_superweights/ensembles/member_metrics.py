@@ -1,4 +1,4 @@
-"""Losses and metrics that are reported for every member."""
+"""Losses and metrics of each member."""
 
 import keras
 from keras import ops
@@ -7,13 +7,13 @@ from keras_superweights.ensembles.diversity import is_one_hot
 
 
 class MemberMetrics:
-    """The loss and the compiled metrics of each member, and comparisons.
+    """The loss and compiled metrics of each member, and comparisons.
 
     Args:
-        num_members: Number of members that have metrics of their own.
-        metrics: What `compile` was given: a list of names, functions and
-            `keras.metrics.Metric` objects, which are copied for each member.
-        comparisons: Metrics of all members together, such as `Diversity`:
+        num_members: Number of members with metrics of their own.
+        metrics: Those of `compile`: a list of names, functions and
+            `keras.metrics.Metric` objects, copied for each member; or `None`.
+        comparisons: Metrics of all members together, such as `Diversity`,
             updated with the labels and a list of one value per member.
     """
 
@@ -30,30 +30,25 @@ class MemberMetrics:
     @property
     def all(self):
         """All metric objects, member by member, then the comparisons."""
-        of_members = [
-            metric
-            for loss, metrics in zip(self.losses, self.metrics, strict=True)
-            for metric in (loss, *metrics)
-        ]
-        return [*of_members, *self.comparisons]
+        found = []
+        for loss, metrics in zip(self.losses, self.metrics, strict=True):
+            found += [loss, *metrics]
+        return found + self.comparisons
 
     def build(self, y, prediction):
-        """Makes the variables of metrics that wait for shapes, as `F1Score`.
+        """Makes variables that need shapes, such as those of `F1Score`.
 
-        Args:
-            y: Labels.
-            prediction: What metrics see of the ensemble, which has the shape
-                of what they see of a member.
+        `prediction` is the ensemble's, of the same shape as a member's.
         """
         if not self.built:
-            with keras.StatelessScope():  # no value is changed
+            with keras.StatelessScope():  # changes no value
                 self._update(y, [prediction] * len(self.metrics))
             self.built = True
 
     def update(self, y, observed, losses):
-        """Adds one batch: what is observed and losses are one per member.
+        """Adds one batch; `observed` and `losses` have one value per member.
 
-        As in Keras, sample weights are for losses, not for `metrics`.
+        As in Keras, sample weights apply to losses, not to `metrics`.
         """
         for tracker, loss in zip(self.losses, losses, strict=True):
             batch = ops.shape(observed[0])[0]
@@ -70,21 +65,18 @@ class MemberMetrics:
 
 
 def _copy(metric, prefix):
-    if metric in ("accuracy", "acc"):
-        return keras.metrics.MeanMetricWrapper(
-            _accuracy, name=f"{prefix}{metric}"
-        )
-    found = keras.metrics.get(metric)
-    if isinstance(found, keras.metrics.Metric):
-        name = metric if isinstance(metric, str) else found.name
-        config = {**found.get_config(), "name": f"{prefix}{name}"}
-        return type(found).from_config(config)
-    name = metric if isinstance(metric, str) else found.__name__
-    return keras.metrics.MeanMetricWrapper(found, name=f"{prefix}{name}")
+    is_accuracy = metric in ("accuracy", "acc")
+    found = _accuracy if is_accuracy else keras.metrics.get(metric)
+    is_object = isinstance(found, keras.metrics.Metric)
+    name = found.name if is_object else found.__name__
+    name = prefix + (metric if isinstance(metric, str) else name)
+    if is_object:
+        return type(found).from_config({**found.get_config(), "name": name})
+    return keras.metrics.MeanMetricWrapper(found, name=name)
 
 
 def _accuracy(y_true, y_pred):
-    """Accuracy for integer and for one-hot labels, by their shape."""
+    """Computes the accuracy for integer or one-hot labels, by their shape."""
     if is_one_hot(y_true, y_pred):
         return keras.metrics.categorical_accuracy(y_true, y_pred)
     return keras.metrics.sparse_categorical_accuracy(y_true, y_pred)

@@ -1,4 +1,4 @@
-"""Members that tell labels apart, each of which holds or not."""
+"""Ensembles for binary and multi-label classification."""
 
 import keras
 from keras import ops
@@ -14,21 +14,21 @@ from keras_superweights.ensembles.tensors import with_mask_of
 
 @keras.saving.register_keras_serializable(package="keras_superweights")
 class MultiLabel(EnsembleKind):
-    """An ensemble that averages the probability of each label on its own.
+    """An ensemble that averages the probability of each label separately.
 
-    Members return one logit per label, `(batch, ..., labels)`; of a single
-    label, `(batch, 1)`, this is binary classification. Labels are 0 or 1, of
-    the same shape. The ensemble answers logits of the same shape,
+    Members return one logit per label, `(batch, ..., labels)`, or `(batch, 1)`
+    for binary classification. Labels are 0 or 1, of the same shape. The
+    ensemble answers logits of the same shape,
 
         log(p) - log(1 - p)    with    p = mean_m sigmoid(logits_m)
 
-    computed from sums of exponentials, so that they are finite for any logits.
+    computed from log-sum-exps, so they are finite for any logits.
 
     Losses: `BinaryCrossentropy` and `BinaryFocalCrossentropy` with
-    `from_logits=True`. Metrics see probabilities, so that `BinaryAccuracy`,
-    `Precision`, `Recall`, `AUC` and `F1Score(threshold=0.5)` mean what they
-    say; `"accuracy"` is how many labels are right at 0.5. `diversity` is how
-    often members decide differently on a label: see `Diversity`.
+    `from_logits=True`. Metrics see probabilities, so `BinaryAccuracy`,
+    `Precision`, `Recall`, `AUC` and `F1Score(threshold=0.5)` are correct;
+    `"accuracy"` is the fraction of labels that are right at 0.5. `diversity`
+    measures how often members disagree on a label: see `Diversity`.
 
     Example:
 
@@ -45,13 +45,10 @@ class MultiLabel(EnsembleKind):
     ```
     """
 
-    losses = dict.fromkeys(
-        (
-            keras.losses.binary_crossentropy,
-            keras.losses.binary_focal_crossentropy,
-        ),
-        "MultiLabel()",
-    )
+    losses = {
+        keras.losses.binary_crossentropy: "MultiLabel()",
+        keras.losses.binary_focal_crossentropy: "MultiLabel()",
+    }
 
     def check_output(self, index, model):
         check_returns_logits(index, model)
@@ -71,7 +68,7 @@ class MultiLabel(EnsembleKind):
             raise ValueError(
                 "`metrics` of `ensemble=MultiLabel()` must take "
                 "probabilities, which is what they see. Received: "
-                f"{metric!r}, which has from_logits=True. Leave that out."
+                f"{metric!r}, which has from_logits=True. Leave it out."
             )
         return metric
 
@@ -90,18 +87,14 @@ class MultiLabel(EnsembleKind):
 
 @keras.saving.register_keras_serializable(package="keras_superweights")
 class LabelDiversity(Diversity):
-    """How often members decide differently, over all labels of all examples.
-
-    As `Diversity`, of the decisions whether a label's probability is above
-    0.5.
-    """
+    """Disagreement about labels: `Diversity` of `probability > 0.5`."""
 
     def decisions(self, y_true, y_pred):
         found = ops.stack([ops.reshape(each, (-1,)) > 0.5 for each in y_pred])
         labels = ops.reshape(ops.cast(y_true, self.dtype), (-1,)) > 0.5
         counts = ops.ones_like(labels)
         mask = common_mask(y_pred)
-        if mask is not None:  # of positions, each with all labels
+        if mask is not None:  # has one value per position
             mask = ops.broadcast_to(mask[..., None], ops.shape(y_pred[0]))
             counts = ops.reshape(mask, (-1,))
         return labels, found, counts

@@ -1,4 +1,4 @@
-"""Members that answer values, or values and how uncertain they are."""
+"""Ensembles that predict values, or means and variances."""
 
 import math
 
@@ -15,14 +15,14 @@ from keras_superweights.ensembles.tensors import with_mask_of
 class GaussianNLL(keras.losses.Loss):
     """Negative log-likelihood of values under normal distributions.
 
-    For `k` values with means `mu` and variances `v`, the mean over them of
+    For `k` values with means `mu` and variances `v`, the mean over values of
 
         (log(2 pi v) + (y - mu)^2 / v) / 2          (Lakshminarayanan, Eq. 1)
 
     Call arguments:
-        y_true: Values `(..., k)`; for one value also without the last axis.
-        y_pred: Means, then variances, `(..., 2k)`, as
-            `Regression(variance=True)` answers them. Variances are positive.
+        y_true: Values `(..., k)`; the last axis may be missing if `k` is 1.
+        y_pred: Means, then positive variances, `(..., 2k)`, as
+            `Regression(variance=True)` answers them.
 
     Raises:
         ValueError: If the columns of `y_pred` are not twice those of `y_true`.
@@ -62,11 +62,11 @@ class GaussianNLL(keras.losses.Loss):
 
 @keras.saving.register_keras_serializable(package="keras_superweights")
 class Ambiguity(keras.metrics.Mean):
-    """How far members' values lie apart: their variance, averaged.
+    """Variance of the members' values, averaged over values and examples.
 
-    The mean over all values of all examples of `mean_m (mu_m - mu*)^2`, where
-    `mu*` is the mean of the members. It is what averaging gains: the mean
-    squared error of `mu*` is that of the members, on average, minus this.
+    The mean of `mean_m (mu_m - mu*)^2`, where `mu*` is the mean of the
+    members. The mean squared error of `mu*` is the members' average error
+    minus this: it is what averaging gains.
 
     Example:
 
@@ -92,26 +92,25 @@ class Ambiguity(keras.metrics.Mean):
 
 @keras.saving.register_keras_serializable(package="keras_superweights")
 class Regression(EnsembleKind):
-    """An ensemble that averages the values that its members answer.
+    """An ensemble that averages its members' values.
 
     Members return `k` values, `(batch, ..., k)`, and the ensemble answers their
-    mean. With `variance=True` they return `2k` columns: `k` means `mu_m` and
-    `k` raw variances, of which `v_m = softplus(raw) + 1e-6`. The ensemble is
-    the mixture of their normal distributions, and answers its moments, means
-    and then variances,
+    mean. With `variance=True` members return `2k` columns, `k` means `mu_m` and
+    `k` raw variances, with `v_m = softplus(raw) + 1e-6`. The ensemble is the
+    mixture of their normal distributions and answers its means and variances,
 
         mu* = mean_m mu_m
         v*  = mean_m (v_m + mu_m^2) - mu*^2     (Lakshminarayanan, section 2.4)
 
     computed as `mean_m v_m + mean_m (mu_m - mu*)^2`, which is never negative.
 
-    Losses: those of Keras for values, such as `"mse"`, or with
-    `variance=True` only `GaussianNLL`. Metrics see the mean alone, so that
-    `RootMeanSquaredError` and `R2Score` mean what they say. `ambiguity` is how
-    far members' means lie apart: see `Ambiguity`.
+    Losses: Keras' regression losses, such as `"mse"`, or with `variance=True`
+    only `GaussianNLL`. Metrics see the mean alone, so `RootMeanSquaredError`
+    and `R2Score` are correct. `ambiguity` is the variance of the members'
+    means: see `Ambiguity`.
 
     Args:
-        variance: Whether members return raw variances too. Defaults to
+        variance: Whether members also return raw variances. Defaults to
             `False`.
 
     Example:
@@ -131,33 +130,26 @@ class Regression(EnsembleKind):
     ```
 
     References:
-        - [Lakshminarayanan et al., 2017](https://arxiv.org/abs/1612.01474),
-          Simple and Scalable Predictive Uncertainty Estimation using Deep
-          Ensembles
+        - Lakshminarayanan et al., Simple and Scalable Predictive Uncertainty
+          Estimation using Deep Ensembles, 2017
     """
 
     losses = {
-        **dict.fromkeys(
-            (
-                keras.losses.mean_squared_error,
-                keras.losses.mean_absolute_error,
-                keras.losses.mean_absolute_percentage_error,
-                keras.losses.mean_squared_logarithmic_error,
-                keras.losses.huber,
-                keras.losses.log_cosh,
-                keras.losses.poisson,
-                keras.losses.cosine_similarity,
-            ),
-            "Regression()",
-        ),
+        keras.losses.mean_squared_error: "Regression()",
+        keras.losses.mean_absolute_error: "Regression()",
+        keras.losses.mean_absolute_percentage_error: "Regression()",
+        keras.losses.mean_squared_logarithmic_error: "Regression()",
+        keras.losses.huber: "Regression()",
+        keras.losses.log_cosh: "Regression()",
+        keras.losses.poisson: "Regression()",
+        keras.losses.cosine_similarity: "Regression()",
         GaussianNLL: "Regression(variance=True)",
     }
 
     def __init__(self, variance=False):
         if not isinstance(variance, bool):
             raise TypeError(
-                "`variance` must be True or False. "
-                f"Received: variance={variance!r}."
+                f"`variance` must be a bool. Received: variance={variance!r}."
             )
         self.variance = variance
 
@@ -170,8 +162,8 @@ class Regression(EnsembleKind):
             raise ValueError(
                 f"Members of `ensemble={self}` must return means and as many "
                 "raw variances, (batch, ..., 2 * values). Received for member "
-                f"{index} ('{model.name}'): output shape {shape}. Let the last "
-                "layer have twice as many units as there are values."
+                f"{index} ('{model.name}'): output shape {shape}. Give the "
+                "last layer twice as many units as there are values."
             )
         if activation is not None:
             raise ValueError(
@@ -189,8 +181,8 @@ class Regression(EnsembleKind):
     def metric(self, metric):
         if metric in ("accuracy", "acc"):
             raise ValueError(
-                f"`metrics` of `ensemble={self}` must be of values. Received: "
-                f"{metric!r}, which is of classes. Pass "
+                f"`metrics` of `ensemble={self}` must compare values. "
+                f"Received: {metric!r}, which compares classes. Pass "
                 "`keras.metrics.RootMeanSquaredError()` or "
                 "`keras.metrics.R2Score()`."
             )

@@ -1,4 +1,4 @@
-"""One member, whatever it takes and answers."""
+"""A single member with any inputs and outputs."""
 
 import keras
 
@@ -8,12 +8,11 @@ from keras_superweights.ensembles.member_metrics import MemberMetrics
 
 @keras.saving.register_keras_serializable(package="keras_superweights")
 class Single(EnsembleKind):
-    """A network of one member, with the inputs and outputs of that member.
+    """A network of one member, with that member's inputs and outputs.
 
-    The default for one member. It takes any loss, several losses and metrics
-    by the names of outputs, masks and weights of samples, as the member itself
-    would; `get_layer` finds the member's layers. Nothing is reported besides
-    what the member would report.
+    The default for one member. As the member itself would, it takes any loss,
+    dicts of losses and metrics by output name, masks and sample weights, and
+    reports nothing else; `get_layer` finds the member's layers.
 
     Example:
 
@@ -33,7 +32,7 @@ class Single(EnsembleKind):
             )
 
     def check_loss(self, loss):
-        """Nothing: Keras checks the losses of a model."""
+        """Does nothing: Keras checks the losses of a model."""
 
     def checked_metrics(self, metrics):
         return metrics
@@ -50,11 +49,7 @@ class Single(EnsembleKind):
     def objective(self, network, x, y, sample_weight, training):
         outputs = network.member_outputs(x, training=training)
         loss = network.compute_loss(
-            x=x,
-            y=y,
-            y_pred=self.prediction(outputs),
-            sample_weight=sample_weight,
-            training=training,
+            x, y, self.prediction(outputs), sample_weight, training
         )
         return outputs, [], loss
 

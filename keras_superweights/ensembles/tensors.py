@@ -9,17 +9,14 @@ from keras.src.backend import set_keras_mask
 
 
 def common_mask(sources):
-    """The Keras mask of tensors that belong together.
-
-    A position counts if it does in all that have a mask; `None` if none has.
-    """
+    """Returns the intersection of the tensors' Keras masks, or `None`."""
     masks = [get_keras_mask(source) for source in sources]
     masks = [mask for mask in masks if mask is not None]
     return functools.reduce(ops.logical_and, masks) if masks else None
 
 
 def with_mask_of(sources, result):
-    """Gives a tensor the common mask of those that it was computed from."""
+    """Gives a tensor the common mask of the tensors it was computed from."""
     mask = common_mask(sources)
     if mask is not None:
         set_keras_mask(result, mask)
@@ -27,13 +24,9 @@ def with_mask_of(sources, result):
 
 
 def at_least_float32(outputs):
-    """Widens outputs for metrics, which round labels to their dtype.
+    """Casts half-precision tensors of a structure to float32, with masks.
 
-    Args:
-        outputs: What a member returns, a tensor or a structure of them.
-
-    Returns:
-        The same, masks included; float16 and bfloat16 as float32.
+    Keras metrics round labels to the dtype of predictions.
     """
 
     def widened(output):
@@ -45,13 +38,9 @@ def at_least_float32(outputs):
 
 
 def stacked(answers):
-    """The members' answers in one tensor, of float32 or wider.
+    """Stacks one tensor per member along a new first axis.
 
-    Args:
-        answers: One tensor per member, of equal shapes `(...)`.
-
-    Returns:
-        A tensor `(members, ...)`.
+    The result is float32, or wider if the answers are.
     """
     dtype = keras.backend.result_type(answers[0].dtype, "float32")
     return ops.stack([ops.cast(each, dtype) for each in answers])

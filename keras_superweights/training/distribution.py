@@ -1,46 +1,45 @@
-"""What training on several replicas needs of a model besides Keras' own.
+"""Training on several replicas and workers, beyond what Keras supports.
 
-`tf.distribute.MultiWorkerMirroredStrategy` runs one process a worker, and each
-sees only the values of its own replicas. Keras 3 takes some of its answers for
-those of a strategy that sees all replicas.
+`tf.distribute.MultiWorkerMirroredStrategy` runs one process per worker, each of
+which sees only its own replicas' values. Keras 3 assumes a strategy that sees
+all replicas.
 """
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-# Values with a shape and a dtype, or what says so of them.
+# Values, or specs of values, with one shape and dtype.
 _PLAIN = (np.ndarray, tf.Tensor, tf.TensorSpec)
 
 
 class DistributedFit:
     """Lets `fit`, `evaluate` and `predict` run on several replicas and workers.
 
-    For a `keras.Model` whose layers are built when it is made. On one replica
-    it computes what Keras computes, and traces its first step once, where
-    Keras traces it twice.
+    For a `keras.Model` whose layers are built in its constructor. On one
+    replica, results equal those of Keras, but the first step is traced once
+    instead of twice.
     """
 
     def _maybe_symbolic_build(self, iterator=None, data_batch=None):
-        """Makes the variables of the optimizer and of metrics.
+        """Makes the variables of the optimizer and metrics.
 
-        Without a strategy Keras leaves that to the first step. A function that
-        makes variables while it is traced is traced again: of the eleven
-        seconds of the first step of a ResNet50 on a CPU, that took four.
+        Without a strategy Keras makes them in the first step, which is then
+        traced twice: for a ResNet50 on a CPU, 11 seconds instead of 7.
         """
         compiled = (self._compile_loss, self._compile_metrics, self.optimizer)
         if all(each is None or each.built for each in compiled):
             return
         if iterator is not None:
-            # A batch, as Keras takes one under a strategy, would be missing
-            # in training if it came from a generator.
+            # Not a batch, as Keras takes under a strategy: a generator would
+            # lose it for training.
             data_batch = keras.tree.map_structure(
                 _of_first_replica, iterator._distributed_dataset.element_spec
             )
         elif self._distribute_strategy is not None:
             super()._maybe_symbolic_build(iterator, data_batch)
             return
-        # Sparse tensors and eager steps are left to the first step.
+        # With sparse tensors or eager steps, the first step makes them.
         is_plain = all(
             value is None or isinstance(value, _PLAIN)
             for value in keras.tree.flatten(data_batch)
@@ -54,15 +53,15 @@ class DistributedFit:
         if not is_multi_worker(self.distribute_strategy):
             return super()._make_function(step_function)
         if self.steps_per_execution != 1:
-            # TensorFlow cannot have a collective in a loop inside a graph.
+            # TensorFlow does not support collectives in a loop in a graph.
             raise ValueError(
                 "`steps_per_execution` must be 1 under "
                 "`MultiWorkerMirroredStrategy`. Received: "
                 f"steps_per_execution={self.steps_per_execution}."
             )
 
-        # Keras reduces every log on its own, along a first axis that scalars
-        # do not have; in one row they cost one reduction.
+        # Keras reduces each log along a first axis, which scalars do not have;
+        # as one row, all logs need one reduction.
         templates = []
 
         def step(data):
@@ -83,7 +82,7 @@ class DistributedFit:
             self.test_function = self._make_function(self._test_step_of_rows)
 
     def _test_step_of_rows(self, data):
-        """A test step, of a replica that may have no row of the last batch."""
+        """Tests one batch, of which a replica may have no rows."""
         if self.distribute_strategy.num_replicas_in_sync == 1:
             return self.test_step(data)
         rows = tf.shape(keras.tree.flatten(data)[0])[0]
@@ -103,7 +102,7 @@ class DistributedFit:
 
 
 def _of_first_replica(spec):
-    """What a `tf.TypeSpec` says of one replica; None of what is not given."""
+    """Returns one replica's `tf.TypeSpec`; None if it is optional."""
     if issubclass(spec.value_type, tf.distribute.DistributedValues):
         spec = spec._component_specs[0]
     return None if isinstance(spec, tf.OptionalSpec) else spec
@@ -114,13 +113,13 @@ def _shape(value):
 
 
 def _as_row(values):
-    """Values of any shapes as one of shape `(1, scalars)`."""
+    """Concatenates values of any shapes into one of shape `(1, scalars)`."""
     flat = [tf.reshape(tf.cast(v, "float32"), [1, -1]) for v in values]
     return tf.concat(flat, axis=1)
 
 
 def _from_row(row, template):
-    """Undoes `_as_row`, of a row that has lost its first axis."""
+    """Undoes `_as_row`, given the row without its first axis."""
     specs = keras.tree.flatten(template)
     values = tf.split(row, [spec.shape.num_elements() for spec in specs])
     return keras.tree.pack_sequence_as(
@@ -130,12 +129,12 @@ def _from_row(row, template):
 
 
 def _with_a_row(values, missing):
-    """Zeros after the rows there are."""
+    """Appends `missing` rows of zeros."""
     return tf.pad(values, [[0, missing]] + [[0, 0]] * (values.shape.rank - 1))
 
 
 def is_multi_worker(strategy):
-    """Whether a strategy has workers that this process does not see."""
+    """Returns whether a strategy has several workers."""
     return (
         isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy)
         and strategy.extended._in_multi_worker_mode()

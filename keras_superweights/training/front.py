@@ -1,41 +1,36 @@
-"""A network that stands for one member has what that member has."""
+"""Attributes that a network takes from its front member."""
+
+import operator
+
+
+def _of_front(name, read=None):
+    """Makes a property that reads an attribute of the front member."""
+    read = read or operator.attrgetter(name)
+    return property(lambda network: read(network._front(name)))
+
+
+def _names(tensors):
+    return [tensor._keras_history.operation.name for tensor in tensors]
 
 
 class FrontOfMember:
     """Gives a network the inputs, outputs and layers of its front member.
 
-    For a `keras.Model` with `members` and an `ensemble`, whose `front` says
-    which member that is. Losses, metrics and targets are given by these names.
+    For a `keras.Model` with `members` and an `ensemble`, whose `front` chooses
+    the member. Losses, metrics and targets may refer to its output names.
     """
 
-    @property
-    def inputs(self):
-        return self._front("inputs").inputs
-
-    @property
-    def outputs(self):
-        return self._front("outputs").outputs
-
-    @property
-    def input_shape(self):
-        return self._front("input_shape").input_shape
-
-    @property
-    def output_shape(self):
-        return self._front("output_shape").output_shape
-
-    @property
-    def input_names(self):
-        inputs = self._front("input_names").inputs
-        return [tensor._keras_history.operation.name for tensor in inputs]
-
-    @property
-    def output_names(self):
-        outputs = self._front("output_names").outputs
-        return [tensor._keras_history.operation.name for tensor in outputs]
+    inputs = _of_front("inputs")
+    outputs = _of_front("outputs")
+    input_shape = _of_front("input_shape")
+    output_shape = _of_front("output_shape")
+    input_names = _of_front("input_names", lambda front: _names(front.inputs))
+    output_names = _of_front(
+        "output_names", lambda front: _names(front.outputs)
+    )
 
     def get_layer(self, name=None, index=None):
-        """As `keras.Model.get_layer`, of a front member its layers too."""
+        """Finds a layer of the network or of its front member."""
         own = {layer.name for layer in self.layers}
         front = self.ensemble.front(self.members)
         if name is None or name in own or front is None:
@@ -46,7 +41,7 @@ class FrontOfMember:
         front = self.ensemble.front(self.members)
         if front is None:
             raise AttributeError(
-                f"A network of several members has no `{attribute}`. Ask one "
-                f"of them: `network.members[0].{attribute}`."
+                f"A network of several members has no `{attribute}`. Use a "
+                f"member's, such as `network.members[0].{attribute}`."
             )
         return front

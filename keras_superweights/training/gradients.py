@@ -1,4 +1,4 @@
-"""Gradients in two stages, weight decay and averages over replicas."""
+"""Two-stage gradients, weight decay, optimizer slots and replicas."""
 
 import keras
 import tensorflow as tf
@@ -9,23 +9,16 @@ def two_stage_gradients(
 ):
     """Differentiates the loss through generated kernels.
 
-    First with respect to the pieces of all kernels and to all variables that
-    generate nothing; then the pieces' gradients go through the generation,
-    one matrix product a bank.
+    First with respect to the SuperWeights' vectors and to all variables that
+    generate nothing; then the vectors' gradients go through the generation,
+    with one matrix product per bank.
 
-    Args:
-        loss: Scalar, computed under `loss_tape`.
-        variables: The trainable variables of the network.
-        generator: Its `KernelGenerator`.
-        superweights: What `generator.superweights()` returned under
-            `generation_tape`, watched by `loss_tape`.
-        loss_tape: Tape around everything from `superweights` to `loss`.
-        generation_tape: Tape around the generation.
+    `generator.superweights()` returned `superweights` under `generation_tape`;
+    `loss_tape` watched them and recorded everything from them to `loss`.
 
     Returns:
-        The gradients, in the order of `variables`, in which they have to be
-        applied since a loaded model builds its optimizer in it; and those of
-        `superweights`.
+        The gradients in the order of `variables`, in which a loaded model
+        builds its optimizer, and the gradients of `superweights`.
     """
     generating = generator.generating_variables
     known = {id(variable) for variable in generating}
@@ -39,20 +32,17 @@ def two_stage_gradients(
     of_generating = generation_tape.gradient(
         superweights, generating, output_gradients=of_superweights
     )
-    of_generator = [*of_generating, *_or_zeros(of_masks, masks)]
-    gradients = {
-        id(variable): gradient
-        for variable, gradient in zip(
-            [*generating, *masks, *others],
-            [*of_generator, *of_others],
-            strict=True,
-        )
-    }
+    gradients = zip(
+        map(id, [*generating, *masks, *others]),
+        [*of_generating, *_or_zeros(of_masks, masks), *of_others],
+        strict=True,
+    )
+    gradients = dict(gradients)
     return [gradients[id(v)] for v in variables], of_superweights
 
 
 def _or_zeros(gradients, values):
-    """Zeros for what has no path to the loss, as if its layer is frozen."""
+    """Replaces missing gradients, such as those of frozen layers, by zeros."""
     return [
         tf.zeros_like(tf.convert_to_tensor(value)) if g is None else g
         for g, value in zip(gradients, values, strict=True)
@@ -62,22 +52,12 @@ def _or_zeros(gradients, values):
 def add_weight_decay(
     gradients, variables, weight_decay, optimizer, undecayed=()
 ):
-    """Adds `weight_decay * variable` to gradients that will be applied.
+    """Returns gradients plus `weight_decay * variable`, as a list.
 
     Coupled decay, as if `weight_decay / 2 * sum(variable ** 2)` were part of
-    the loss: it goes through momentum, as in the papers' recipes. Gradients
-    are summed over replicas and divided by the loss scale when they are
-    applied, so the decay is divided by the one and multiplied by the other.
-
-    Args:
-        gradients: One gradient, or `None`, per variable.
-        variables: Trainable variables.
-        weight_decay: The decay.
-        optimizer: What will apply the gradients.
-        undecayed: The ids of variables that do not decay.
-
-    Returns:
-        A list of gradients.
+    the loss. Applying gradients sums them over replicas and divides them by
+    the loss scale, so the decay is divided by the number of replicas and
+    multiplied by the loss scale. `undecayed` are ids of variables.
     """
     replicas = tf.distribute.get_strategy().num_replicas_in_sync
     decayed = []
@@ -92,22 +72,17 @@ def add_weight_decay(
 
 
 def loss_scale(optimizer):
-    """What an optimizer multiplies the loss by; `None` if it does not."""
+    """Returns the factor by which an optimizer scales the loss, or `None`."""
     if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
         return optimizer.scale_loss(tf.constant(1.0))
     return None
 
 
 def undecayed_variables(generator, layers, decay_batch_norm):
-    """The ids of variables that weight decay leaves alone.
+    """Returns the ids of variables that weight decay does not apply to.
 
-    They are coefficients, what they are computed from, and masks; and the
-    scales and offsets of batch normalization, if `decay_batch_norm` is false.
-
-    Args:
-        generator: A network's `KernelGenerator`.
-        layers: All layers of the network.
-        decay_batch_norm: Whether batch normalization decays.
+    They are all variables of the generator except its banks' stores, and
+    those of batch normalization among `layers` unless `decay_batch_norm`.
     """
     stores = {id(bank.store) for bank in generator.banks}
     variables = [
@@ -126,7 +101,7 @@ def undecayed_variables(generator, layers, decay_batch_norm):
 def average_over_replicas(variables):
     """Sets variables to their mean over all replicas, in one reduction.
 
-    To be called in a replica. Does nothing where there is only one.
+    Call it in a replica context. Does nothing if there is one replica.
     """
     variables = list(variables)
     replicas = tf.distribute.get_strategy().num_replicas_in_sync
@@ -134,7 +109,7 @@ def average_over_replicas(variables):
         return
     means = tf.distribute.get_replica_context().all_reduce(
         tf.distribute.ReduceOp.MEAN,
-        # The value alone has no device, which a collective has to know.
+        # Collectives need the device, which the bare value does not have.
         [tf.identity(variable) for variable in variables],
     )
     for variable, mean in zip(variables, means, strict=True):
@@ -142,15 +117,7 @@ def average_over_replicas(variables):
 
 
 def statistics(layers, variables):
-    """The variables that layers update themselves, to be averaged so.
-
-    Args:
-        layers: All layers that have them.
-        variables: Variables that are not trained.
-
-    Returns:
-        A list of those that are floats and not of a frozen layer.
-    """
+    """Returns the untrained float `variables` that no frozen layer owns."""
     frozen = {
         id(variable)
         for layer in layers
@@ -166,25 +133,22 @@ def statistics(layers, variables):
 
 
 def move_slot_rows(optimizer, variable, sources):
-    """Sets each row of a variable's optimizer slots to another of its rows.
+    """Copies rows of a variable's slots in a built optimizer.
 
-    Args:
-        optimizer: A built Keras optimizer.
-        variable: The variable whose momentum and the like are moved.
-        sources: For each row, the row that it becomes a copy of.
+    `sources` names, for each row, the row that it becomes a copy of.
     """
     optimizer = getattr(optimizer, "inner_optimizer", optimizer)
     place = optimizer._get_variable_index(variable)
     count = len(optimizer._trainable_variables)
     for slots in vars(optimizer).values():
-        # Slots are lists in the order of the variables, under names that
-        # differ from optimizer to optimizer.
+        # Slots are lists in the order of the variables; their names depend
+        # on the optimizer.
         if not isinstance(slots, list) or len(slots) != count:
             continue
         slot = slots[place]
         if slot is variable or slot is None:
             continue
-        # A slot that is factored by columns (Adafactor) has no rows.
+        # A slot factored by columns (Adafactor) has no rows.
         rows = tuple(slot.shape)
         if rows and rows == tuple(variable.shape[: len(rows)]):
             slot.assign(tf.gather(slot, sources))

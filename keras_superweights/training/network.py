@@ -1,4 +1,4 @@
-"""SuperWeightNetwork: members that are trained together inside a budget."""
+"""SuperWeightNetwork: members trained together inside a budget."""
 
 import keras
 import tensorflow as tf
@@ -11,7 +11,7 @@ from keras_superweights.ensembles.choosing import choose_kind
 from keras_superweights.members import allocating
 from keras_superweights.members import cloning
 from keras_superweights.members import skeleton
-from keras_superweights.members import warm_start as initialization
+from keras_superweights.members import warm_start
 from keras_superweights.members.rebuilding import check_rebuilding
 from keras_superweights.training.distribution import DistributedFit
 from keras_superweights.training.front import FrontOfMember
@@ -23,80 +23,72 @@ from keras_superweights.training.gradients import statistics
 from keras_superweights.training.gradients import two_stage_gradients
 from keras_superweights.training.gradients import undecayed_variables
 
-# Of a network's config. A version that changes it reads all that are lower.
+# Format of a network's config. Newer versions read all lower formats.
 FORMAT = 1
 
 
 @keras.saving.register_keras_serializable(package="keras_superweights")
 class SuperWeightNetwork(FrontOfMember, DistributedFit, keras.Model):
-    """Networks that are trained together inside a number of parameters.
+    """Networks trained together inside a number of parameters.
 
-    Members are ordinary Keras models. Their layers share weights as an
-    `Allocation` says: each shared kernel is put together from SuperWeights,
-    mixtures of templates held in banks. All kernels are generated once per
-    step, and the step differentiates in two stages:
+    Members are ordinary Keras models whose layers share weights as an
+    `Allocation` says: each shared kernel is assembled from SuperWeights,
+    mixtures of templates held in banks. A training step generates all kernels
+    once and differentiates in two stages:
 
-        S = C @ T                     every bank's pieces   (generation tape)
-        loss(outputs of members(S))                               (loss tape)
-        dS    = d loss / d S          the gradient of every kernel's pieces
-        dC, dT = the pieces' gradient times dS
+        S = C @ T                       the vectors of a bank (generation tape)
+        loss = loss(members(S))                                     (loss tape)
+        dS = d loss / d S
+        dC = dS @ T', dT = C' @ dS
 
-    A kind of `keras_superweights.ensembles` says what members answer together
-    and how they are trained. Several members are a `Classifier` by default:
-    each is trained on the same batches with its own loss, and the network
-    answers `log(mean_m softmax(logits_m))`. One member is `Single`: the
-    network has its inputs, outputs and layers, and takes any Keras loss. In
-    the logs of an ensemble, `loss` is the sum of the members' losses in
-    training, and the loss of the prediction in evaluation; `member_0_loss`,
-    `member_0_accuracy`, ... are each member's in both, and a kind adds how
-    much members differ, such as `diversity`.
+    The kind of ensemble defines predictions and training. By default, several
+    members are a `Classifier`: each is trained on the same batches with its
+    own loss, and the network answers `log(mean_m softmax(logits_m))`. One
+    member is `Single`: the network has its inputs, outputs and layers, and
+    takes any Keras loss. An ensemble logs `loss`, the sum of the members'
+    losses in training and the loss of the prediction in evaluation; each
+    member's `member_0_loss`, `member_0_accuracy`, ...; and how members differ,
+    such as `diversity`. Calling the network returns the prediction, also in
+    training, so all members are trained inside another model.
 
-    Calling the network gives the prediction, in training too: inside another
-    model, all members are trained. `member_outputs(x)` has the output of each.
+    Freeze layers as in any Keras model, before `compile`. A layer frozen in
+    the given model keeps its values and shares nothing. One frozen in the
+    network, `network.members[0].get_layer("conv").trainable = False`, teaches
+    its bank nothing, but its kernel follows what other layers teach the bank.
 
-    Layers are frozen as in any Keras model, before `compile`. A layer that was
-    frozen in the model given keeps its values and shares nothing. One frozen
-    in the network, `network.members[0].get_layer("conv").trainable = False`,
-    stops teaching: its kernel passes no gradient to the bank, which goes on
-    learning from the layers that share it, and the kernel follows.
+    Members keep the dtypes of their layers, whatever the global policy. Banks
+    and generated kernels are float32 (float64 for members of float64) and cast
+    where a layer reads them. Ensembles compute losses, predictions and metrics
+    in float32.
 
-    Members compute in the dtypes of their own layers, whatever the global
-    dtype policy is when the network is made. Banks and generated kernels are
-    float32 (float64 for members of float64); a layer casts its kernel where it
-    reads it, as it casts its variables. Losses, predictions and metrics of
-    ensembles are computed in float32.
-
-    Made and compiled in the scope of a `tf.distribute` strategy, it trains on
-    all of its replicas. Each worker of a `MultiWorkerMirroredStrategy` calls
-    `fit` and `evaluate` on the same batches, or on its own rows of each, as
-    `strategy.distribute_datasets_from_function` gives them.
+    To train on several replicas, make and compile the network in the scope of
+    a `tf.distribute` strategy. Workers of a `MultiWorkerMirroredStrategy` call
+    `fit` and `evaluate` on the same batches, or on their own rows of each with
+    `strategy.distribute_datasets_from_function`.
 
     Args:
         members: Functional or Sequential Keras models, or functions that
-            return them, which costs no memory for the models. Members of an
-            ensemble have one input, one output, and equal shapes. They are
-            cloned, not trained. Layers that are not trained (frozen, or
-            adapted to data) keep their values; `initialize` says what else a
-            network starts with.
-        budget_params: The most trainable scalars, an integer, or a float: a
-            fraction of what the members have when they share nothing.
+            return them, which saves the models' memory. Members of an ensemble
+            have one input, one output, and equal shapes. They are cloned, not
+            trained. Untrained layers (frozen, or adapted to data) keep their
+            values.
+        budget_params: Maximum number of trainable scalars: an integer, or a
+            float, as a fraction of what the members have without sharing.
             Defaults to 1.0.
         sharing: A rule of `keras_superweights.sharing`. Defaults to
             `SuperWeights()`.
         allocation: Instead of a budget and a rule, an `Allocation` made for
             the same members.
-        initialize: `"fresh"`: the network starts anew, as a new model does.
-            `"weights"`: it starts from the members' weights. What is not
-            generated is copied. Banks, coefficients and masks are fitted to
-            the members' kernels by least squares of their relative errors,
-            which takes seconds to minutes; `initial_errors` says how well that
-            went, for each kernel of the allocation: 0 where it is met, 1 where
-            nothing of it is. A network that starts far from its members warns.
+        initialize: `"fresh"` initializes the network like a new model.
+            `"weights"` starts from the members' weights: those not generated
+            are copied; banks, coefficients and masks are fitted to kernels by
+            least squares of relative errors, in seconds to minutes. Then
+            `initial_errors` holds each kernel's error, 0 to 1; large ones warn.
         weight_decay: Coupled weight decay: `weight_decay * variable` is added
             to the gradient, and so goes through momentum, as in the papers
-            (5e-4 on CIFAR). Applies to every trainable variable but
-            coefficients, what they are computed from, and masks. Keras
-            optimizers' own `weight_decay` is decoupled. Defaults to 0.
+            (5e-4 on CIFAR). Does not apply to masks, coefficients and what
+            they are computed from. Keras optimizers' own `weight_decay` is
+            decoupled. Defaults to 0.
         decay_batch_norm: Whether weight decay applies to the scales and
             offsets of batch normalization. Defaults to `True` (CIFAR);
             ImageNet's recipe has `False`.
@@ -106,7 +98,7 @@ class SuperWeightNetwork(FrontOfMember, DistributedFit, keras.Model):
         **kwargs: As for `keras.Model`.
 
     Raises:
-        TypeError: If an argument is of another kind.
+        TypeError: If an argument has the wrong type.
         ValueError: If a member cannot be cloned or has nothing to share,
             members do not fit together or their kind, the budget is too
             small, the allocation was made for other members, or there are no
@@ -146,27 +138,27 @@ class SuperWeightNetwork(FrontOfMember, DistributedFit, keras.Model):
     ):
         if not isinstance(weight_decay, (int, float)) or not weight_decay >= 0:
             raise ValueError(
-                "`weight_decay` must be a number and not negative. Received: "
-                f"weight_decay={weight_decay!r}."
+                "`weight_decay` must be a number of at least 0. "
+                f"Received: weight_decay={weight_decay!r}."
             )
         models = skeleton.skeletons(members)
         for index, model in enumerate(models):
             check_rebuilding(index, model)
         ensemble = choose_kind(ensemble, models)
-        initialization.check_initialize(initialize, models)
+        warm_start.check_initialize(initialize, models)
         allocation = allocating.allocation_for(
             models, budget_params, sharing, allocation
         )
         dtype = skeleton.dtype_policy(models)
         super().__init__(name=name, **{"dtype": dtype, **kwargs})
-        # Members convert what they are given, as any Functional model does:
-        # the network's own policy must not round it before.
+        # Members convert their inputs, as any Functional model does; the
+        # network's own policy must not round them first.
         self._convert_input_args = False
         self._allow_non_tensor_positional_args = True
         self.ensemble = ensemble
         self.weight_decay = weight_decay
         self.decay_batch_norm = decay_batch_norm
-        # Text: attributes that are dicts are wrapped by Keras' tracking.
+        # Texts, because Keras' tracking wraps attributes that are dicts.
         self._member_texts = tuple(map(cloning.to_json, models))
         dtype = skeleton.generated_dtype(self.variable_dtype)
         self.generator = KernelGenerator(allocation, dtype=dtype)
@@ -178,28 +170,27 @@ class SuperWeightNetwork(FrontOfMember, DistributedFit, keras.Model):
         )
         self.initial_errors = ()
         if initialize == "weights":
-            self.initial_errors = initialization.begin_with_weights(
+            self.initial_errors = warm_start.begin_with_weights(
                 models, self.members, self.generator
             )
         self.built = True
 
     @property
     def allocation(self):
-        """The `Allocation` that the network is made of, with today's ties."""
+        """The network's `Allocation`, with its current ties."""
         return self.generator.allocation
 
     def set_ties(self, ties):
         """Changes which kernels use the same coefficients.
 
-        Kernels that part keep the function they compute: the row that they
-        shared, and what the optimizer remembers of it, is copied to each new
-        owner. Kernels that are newly tied to others take the row of the first
-        of them, scaled to the root mean square of their norms. No shape and
-        no optimizer slot changes.
+        Kernels that are untied keep their values: the shared row and its
+        optimizer slots are copied to each new owner. Newly tied kernels take
+        the row of the first of them, scaled to the root mean square of their
+        norms. No shape changes.
 
         Args:
             ties: For each SuperWeight of the allocation, the row that each
-                kernel uses, as `SuperWeight.ties`.
+                kernel uses, as in `SuperWeight.ties`.
 
         Raises:
             ValueError: If the ties do not fit the allocation.
@@ -209,21 +200,18 @@ class SuperWeightNetwork(FrontOfMember, DistributedFit, keras.Model):
                 move_slot_rows(self.optimizer, mixture.coefficients, sources)
 
     def record_gradients(self, recorder):
-        """Lets every training step add its gradients to a recorder.
+        """Adds the gradients of every training step to a `GradientRecorder`.
 
-        Args:
-            recorder: A `keras_superweights.search.GradientRecorder`, or `None`
-                to stop. With none, a step does not cost anything more.
+        Pass `None` to stop, after which steps cost nothing extra.
         """
         self._recorder = recorder
         if self.train_function is not None:
             self.make_train_function(force=True)
 
     def member_outputs(self, inputs, training=False, mask=None):
-        """The outputs of every member, a list in the order of `members`.
+        """Returns a list of all members' outputs, in the order of `members`.
 
-        Kernels are generated once for all, unless the call is already inside
-        `generator.using`.
+        Generates kernels once, unless called inside `generator.using`.
         """
         if self.generator.is_in_use:
             return self.ensemble.outputs(self.members, inputs, training, mask)
@@ -243,16 +231,13 @@ class SuperWeightNetwork(FrontOfMember, DistributedFit, keras.Model):
         weighted_metrics=None,
         **kwargs,
     ):
-        """As `keras.Model.compile`; of an ensemble, with these differences.
+        """Configures training, as `keras.Model.compile`.
 
-        It has one output, and so one loss, which fits its kind, and its
-        metrics are in a list. Each of them is reported for the ensemble and
-        for every member.
+        An ensemble takes one loss that fits its kind, and a list of metrics,
+        which are reported for the ensemble and for every member.
 
         Raises:
-            ValueError: If the loss of an ensemble does not fit its kind, or
-                there are several; if its metrics are in a dict, or take what
-                the kind does not answer.
+            ValueError: If the losses or metrics do not fit the ensemble.
         """
         kind = self.ensemble
         kind.check_loss(loss)
@@ -286,9 +271,10 @@ class SuperWeightNetwork(FrontOfMember, DistributedFit, keras.Model):
                     self, x, y, sample_weight, training=True
                 )
             scaled_loss = self.optimizer.scale_loss(results[-1])
+        variables = self.trainable_variables
         gradients, of_superweights = two_stage_gradients(
             scaled_loss,
-            self.trainable_variables,
+            variables,
             self.generator,
             superweights,
             loss_tape,
@@ -297,7 +283,6 @@ class SuperWeightNetwork(FrontOfMember, DistributedFit, keras.Model):
         if self._recorder is not None:
             scale = loss_scale(self.optimizer)
             self._recorder.update(of_superweights, loss_scale=scale)
-        variables = self.trainable_variables
         if self.weight_decay:
             gradients = add_weight_decay(
                 gradients,
@@ -307,8 +292,8 @@ class SuperWeightNetwork(FrontOfMember, DistributedFit, keras.Model):
                 self._undecayed,
             )
         self.optimizer.apply_gradients(zip(gradients, variables, strict=True))
-        # Each replica has updated its own copy of the batch-norm statistics;
-        # apart, a saved model would not be the one that was evaluated.
+        # Each replica has updated its own batch-norm statistics; without
+        # averaging, a saved model would differ from the evaluated one.
         average_over_replicas(self._statistics())
         return self._update_metrics(x, y, sample_weight, *results)
 
@@ -324,9 +309,7 @@ class SuperWeightNetwork(FrontOfMember, DistributedFit, keras.Model):
         return self._update_metrics(x, y, sample_weight, *results)
 
     def data_loss(self, y, y_pred, sample_weight=None):
-        """The compiled loss of one answer, without regularization.
-
-        Scaled for its replica, as is `regularization_loss`.
+        """Computes the compiled loss of one answer, scaled for its replica.
 
         Raises:
             ValueError: If the network was compiled without a loss.
@@ -339,10 +322,7 @@ class SuperWeightNetwork(FrontOfMember, DistributedFit, keras.Model):
         return self._compile_loss(y, y_pred, sample_weight)
 
     def regularization_loss(self):
-        """The sum of what layers add to the loss in this step.
-
-        Inside `generator.using`, since regularizers see generated kernels.
-        """
+        """Sums the losses of layers; call it inside `generator.using`."""
         return sum(map(self._aggregate_additional_loss, self.losses))
 
     def _update_metrics(self, x, y, sample_weight, outputs, of_members, loss):
@@ -365,21 +345,18 @@ class SuperWeightNetwork(FrontOfMember, DistributedFit, keras.Model):
         return super().compute_metrics(x, y, observed, sample_weight)
 
     def materialize(self):
-        """The members as ordinary Keras models, their weights computed once.
+        """Returns a list of the members as plain Keras models.
 
-        Returns:
-            A list of one `keras.Model` per member, of the original classes
-            and with the original names. They know nothing of this library, and
-            load where it is not installed.
+        They have the original classes and names, and load where this library
+        is not installed.
         """
         with self.generator.using(self.generator.superweights()):
-            return list(
-                map(cloning.materialize, self._member_texts, self.members)
-            )
+            pairs = zip(self._member_texts, self.members, strict=True)
+            return [cloning.materialize(*pair) for pair in pairs]
 
     def export(self, *args, **kwargs):
         raise ValueError(
-            "A network whose kernels are generated is not exported as it is. "
+            "A network with generated kernels cannot be exported directly. "
             "Export its plain models with "
             "`keras_superweights.export.export_network(network, directory)`, "
             "or take them from `materialize()`."
@@ -394,7 +371,10 @@ class SuperWeightNetwork(FrontOfMember, DistributedFit, keras.Model):
             "ensemble": keras.saving.serialize_keras_object(self.ensemble),
             "weight_decay": self.weight_decay,
             "decay_batch_norm": self.decay_batch_norm,
-            "frozen": self._frozen(),
+            "frozen": {
+                "generator": not self.generator.trainable,
+                "members": list(map(cloning.frozen_paths, self.members)),
+            },
             "dtype": keras.saving.serialize_keras_object(self.dtype_policy),
         }
 
@@ -417,10 +397,3 @@ class SuperWeightNetwork(FrontOfMember, DistributedFit, keras.Model):
         ):
             cloning.freeze(member, paths)
         return network
-
-    def _frozen(self):
-        """What the user has frozen, for `from_config`."""
-        return {
-            "generator": not self.generator.trainable,
-            "members": list(map(cloning.frozen_paths, self.members)),
-        }

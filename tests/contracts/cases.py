@@ -1,4 +1,4 @@
-"""Small networks, with every layer, part, rule and kind in one of them."""
+"""Small networks that together use every layer, part, rule and kind."""
 
 import keras
 import numpy as np
@@ -12,12 +12,14 @@ from keras_superweights.sharing import MixtureEnsembles
 from keras_superweights.sharing import Shapeshifter
 from keras_superweights.sharing import SoftSharing
 from keras_superweights.sharing import SuperWeights
+from tests.ensembles.cases import mlp
+from tests.ensembles.cases import per_pixel
 
 layers = keras.layers
 
 
 def images(width=4):
-    """Every layer of images; batch norm would differ between replicas."""
+    """Uses every layer for images, without replica-dependent batch norm."""
     inputs = keras.Input((4, 4, 2))
     x = layers.Conv2D(width, 3, padding="same", activation="tanh")(inputs)
     x = layers.Conv2D(width, 3, padding="same", activation="tanh")(x)
@@ -35,7 +37,7 @@ def images(width=4):
 
 
 def words(width=4):
-    """Every layer of words."""
+    """Uses every layer for words."""
     inputs = keras.Input((5,), dtype="int32")
     x = layers.Add()(
         [
@@ -51,7 +53,7 @@ def words(width=4):
 
 
 def convolutions(width=4):
-    """A few kernels of two shapes."""
+    """Has a few kernels of two shapes."""
     inputs = keras.Input((4, 4, 2))
     x = layers.Conv2D(width, 3, padding="same", activation="tanh")(inputs)
     x = layers.Conv2D(width, 3, padding="same", activation="tanh")(x)
@@ -60,112 +62,83 @@ def convolutions(width=4):
     return keras.Model(inputs, layers.Dense(3)(x))
 
 
-def dense(units, width=4):
-    """A perceptron with so many outputs."""
-    inputs = keras.Input((3,))
-    x = layers.Dense(width, activation="tanh")(inputs)
-    x = layers.Dense(width, activation="tanh")(x)
-    return keras.Model(inputs, layers.Dense(units)(x))
-
-
-def pixels(width=4):
-    """A class for every pixel."""
-    inputs = keras.Input((4, 4, 2))
-    x = layers.Conv2D(width, 3, padding="same", activation="tanh")(inputs)
-    x = layers.Conv2D(width, 3, padding="same", activation="tanh")(x)
-    return keras.Model(inputs, layers.Conv2D(3, 1)(x))
-
-
-# By name: the members, the budget, the rule, the kind.
+# By name: the rule, the budget, and what makes the members.
 CASES = {
-    "image layers": ((images,), 0.6, Shapeshifter(), None),
-    "word layers": ((words,), 0.6, Shapeshifter(max_templates=2), None),
+    "image layers": (Shapeshifter(), 0.6, images),
+    "word layers": (Shapeshifter(max_templates=2), 0.6, words),
     "nested": (
-        (convolutions, lambda: convolutions(6)),
-        0.9,
         SuperWeights(depth_bins=1),
-        None,
+        0.9,
+        convolutions,
+        lambda: convolutions(6),
     ),
     "tied": (
-        (convolutions, convolutions),
-        0.9,
         SuperWeights(clusters="position", tied=True),
-        None,
+        0.9,
+        convolutions,
+        convolutions,
     ),
     "mixtures": (
-        (convolutions, convolutions),
-        1.2,
         MixtureEnsembles(max_templates=2),
-        None,
+        1.2,
+        convolutions,
+        convolutions,
     ),
-    "one store": ((convolutions, convolutions), 0.55, MixtureEnsembles(), None),
+    "one store": (MixtureEnsembles(), 0.55, convolutions, convolutions),
     "embeddings": (
-        (convolutions,),
-        0.8,
         Shapeshifter("emb", max_templates=2, upsampling="repeat"),
-        None,
+        0.8,
+        convolutions,
     ),
     "interpolated": (
-        (convolutions,),
-        0.3,
         Shapeshifter("avg", upsampling="bilinear"),
-        None,
+        0.3,
+        convolutions,
     ),
     "rank one": (
-        (convolutions, convolutions),
-        0.9,
         HardSharing(scope="both", transforms=RankOne()),
-        None,
-    ),
-    "masked": ((convolutions,), 0.4, Shapeshifter(), None),
-    "repeated": ((convolutions,), 0.3, Shapeshifter(upsampling="repeat"), None),
-    "soft": ((convolutions,), 1.2, SoftSharing(), None),
-    "independent": ((convolutions, convolutions), 1.0, Independent(), None),
-    "classes of pixels": (
-        (pixels, lambda: pixels(6)),
         0.9,
-        SuperWeights(depth_bins=1),
-        ensembles.Classifier(),
+        convolutions,
+        convolutions,
     ),
-    "labels": (
-        (lambda: dense(2), lambda: dense(2)),
-        0.9,
-        MixtureEnsembles(),
-        ensembles.MultiLabel(),
-    ),
-    "values": (
-        (lambda: dense(1), lambda: dense(1)),
-        0.9,
-        MixtureEnsembles(),
-        ensembles.Regression(),
-    ),
-    "means and variances": (
-        (lambda: dense(2), lambda: dense(2)),
-        0.9,
-        MixtureEnsembles(),
-        ensembles.Regression(variance=True),
-    ),
+    "masked": (Shapeshifter(), 0.4, convolutions),
+    "repeated": (Shapeshifter(upsampling="repeat"), 0.3, convolutions),
+    "soft": (SoftSharing(), 1.2, convolutions),
+    "independent": (Independent(), 1.0, convolutions, convolutions),
+    "pixels": (SuperWeights(depth_bins=1), 0.9, *[lambda: per_pixel(3)] * 2),
+    "labels": (MixtureEnsembles(), 0.9, *[lambda: mlp(2)] * 2),
+    "values": (MixtureEnsembles(), 0.9, *[lambda: mlp(1)] * 2),
+    "variances": (MixtureEnsembles(), 0.9, *[lambda: mlp(2)] * 2),
+}
+KINDS = {
+    "pixels": ensembles.Classifier(),
+    "labels": ensembles.MultiLabel(),
+    "values": ensembles.Regression(),
+    "variances": ensembles.Regression(variance=True),
 }
 
 
 def allocate(name):
-    """The allocation of a case; makes no variable."""
-    builders, budget, rule, _ = CASES[name]
-    return ksw.allocate(list(builders), budget, rule)
+    """Allocates a case without making variables."""
+    rule, budget, *members = CASES[name]
+    return ksw.allocate(members, budget, rule)
 
 
 def build(name, run_eagerly=True):
-    """The network of a case, compiled, from the same start every time."""
+    """Builds and compiles the network of a case, always equal."""
     keras.utils.set_random_seed(0)
-    builders, budget, rule, kind = CASES[name]
+    rule, budget, *members = CASES[name]
     network = ksw.SuperWeightNetwork(
-        [builder() for builder in builders], budget, rule, ensemble=kind
+        [member() for member in members],
+        budget,
+        rule,
+        ensemble=KINDS.get(name),
     )
     return compiled(network, run_eagerly)
 
 
 def compiled(network, run_eagerly=True):
-    """A network compiled as all of them, again after layers are frozen."""
+    """Compiles a network as all cases are compiled."""
     network.compile(
         keras.optimizers.SGD(0.1, momentum=0.9),
         loss(network.ensemble),
@@ -176,7 +149,7 @@ def compiled(network, run_eagerly=True):
 
 
 def loss(kind):
-    """A loss for a kind of ensemble."""
+    """Returns a loss for a kind of ensemble."""
     if isinstance(kind, ensembles.MultiLabel):
         return keras.losses.BinaryCrossentropy(from_logits=True)
     if isinstance(kind, ensembles.Regression):
@@ -185,7 +158,7 @@ def loss(kind):
 
 
 def batch(network, size=8):
-    """Inputs and targets that a network of a case takes."""
+    """Draws inputs and targets for the network of a case."""
     draw = np.random.default_rng(0)
     member = network.members[0]
     shape = (size, *member.input_shape[1:])

@@ -1,13 +1,13 @@
-"""What holds for every layer, part, rule and kind of ensemble.
+"""Contracts of every layer, part, rule and kind of ensemble.
 
 A new one without a case here fails the first test.
 """
 
-import json
+import functools
 import math
-import pathlib
 import subprocess
 import sys
+import types
 
 import keras
 import numpy as np
@@ -22,27 +22,45 @@ from keras_superweights.layers import GENERATED
 from keras_superweights.layers import GeneratedKernel
 from keras_superweights.layers import walk
 from tests.contracts import cases
-
-PROGRAM = pathlib.Path(__file__).with_name("replicas_program.py")
+from tests.training.networks import ROOT
+from tests.training.networks import policy
 
 every_case = pytest.mark.parametrize("name", cases.CASES)
 
 
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """Returns a case's network after two steps, and how it was after each."""
+    directory = tmp_path_factory.mktemp("networks")
+
+    @functools.cache
+    def train(name):
+        network = cases.build(name)
+        x, y = cases.batch(network)
+        case = types.SimpleNamespace(network=network, x=x, y=y)
+        case.outputs, case.weights = [], []
+        case.path = directory / f"{name}.keras"
+        for step in range(2):
+            network.train_on_batch(x, y)
+            case.outputs.append(np.array(network(x)))
+            case.weights.append(network.get_weights())
+            if step == 0:
+                network.save(case.path)
+        return case
+
+    return train
+
+
 def public_classes(module, base):
-    return {
-        each
-        for each in vars(module).values()
-        if isinstance(each, type)
-        and issubclass(each, base)
-        and each is not base
-    }
+    found = [each for each in vars(module).values() if isinstance(each, type)]
+    return {each for each in found if issubclass(each, base)} - {base}
 
 
-def test_everything_has_a_case():
-    networks = [cases.build(name) for name in cases.CASES]
+def test_everything_has_a_case(trained):
+    networks = [trained(name).network for name in cases.CASES]
     made = {type(network.ensemble) for network in networks}
     assert made == public_classes(ensembles, ensembles.EnsembleKind)
-    rules = {type(rule) for _, _, rule, _ in cases.CASES.values()}
+    rules = {type(rule) for rule, *_ in cases.CASES.values()}
     assert rules == public_classes(sharing, sharing.Rule)
     used = set()
     for network in networks:
@@ -56,23 +74,22 @@ def test_everything_has_a_case():
         for network in networks
         for member in network.members
         for _, layer in walk(member)
-        if isinstance(layer, GeneratedKernel)
     }
-    of_keras = {
+    assert layers >= {
         generated
         for layer, generated in GENERATED.items()
         if layer.__module__.startswith("keras.")
     }
-    assert of_keras <= layers
 
 
 @every_case
-def test_the_budget_is_kept_and_the_table_adds_up(name):
+def test_the_budget_is_kept_and_the_table_adds_up(name, trained):
+    network = trained(name).network
     allocation = cases.allocate(name)
-    network = cases.build(name)
     scalars = sum(math.prod(v.shape) for v in network.trainable_variables)
     assert scalars == allocation.num_params <= allocation.budget_params
     assert f"{scalars:,} trainable scalars" in str(allocation)
+    assert network.allocation.superweights == allocation.superweights
 
 
 @every_case
@@ -84,71 +101,65 @@ def test_it_is_written_as_json_and_read_again(name):
 
 
 @every_case
-def test_it_is_saved_and_loaded_and_trains_on_alike(name, tmp_path):
-    network = cases.build(name)
-    x, y = cases.batch(network)
-    network.train_on_batch(x, y)
-    network.save(tmp_path / "network.keras")
-    loaded = keras.models.load_model(tmp_path / "network.keras")
+def test_it_is_saved_and_loaded_and_trains_on_alike(name, trained):
+    case = trained(name)
+    loaded = keras.models.load_model(case.path)
     loaded.run_eagerly = True
-    np.testing.assert_array_equal(loaded(x), network(x))
-    for each in (network, loaded):
-        each.train_on_batch(x, y)
-    np.testing.assert_allclose(loaded(x), network(x), rtol=1e-6, atol=1e-6)
+    kind = case.network.ensemble
+    assert loaded.allocation == case.network.allocation
+    assert type(loaded.ensemble) is type(kind)
+    assert loaded.ensemble.get_config() == kind.get_config()
+    np.testing.assert_array_equal(loaded(case.x), case.outputs[0])
+    loaded.train_on_batch(case.x, case.y)
+    np.testing.assert_allclose(
+        loaded(case.x), case.outputs[1], rtol=1e-6, atol=1e-6
+    )
 
 
 @every_case
-def test_it_becomes_plain_models_that_answer_the_same(name):
-    network = cases.build(name)
-    x, _ = cases.batch(network)
+def test_it_becomes_plain_models_that_answer_the_same(name, trained):
+    case = trained(name)
     for plain, output in zip(
-        network.materialize(), network.member_outputs(x), strict=True
+        case.network.materialize(),
+        case.network.member_outputs(case.x),
+        strict=True,
     ):
         assert not any(isinstance(v, GeneratedKernel) for _, v in walk(plain))
-        np.testing.assert_allclose(plain(x), output, rtol=1e-5, atol=1e-5)
+        np.testing.assert_allclose(plain(case.x), output, rtol=1e-5, atol=1e-5)
 
 
 @every_case
-def test_a_frozen_layer_keeps_what_is_its_own_and_teaches_nothing(name):
+def test_a_frozen_layer_keeps_its_own_weights_and_teaches_nothing(name):
     network = cases.build(name)
     x, y = cases.batch(network)
-    shared = network.members[0].layers[:-1]
-    for layer in shared:
+    frozen = network.members[0].layers[:-1]
+    for layer in frozen:
         layer.trainable = False
     cases.compiled(network)
-    own = [np.array(v) for layer in shared for v in layer.weights]
-    alone = len(network.members) == 1
-    stores = [np.array(bank.store) for bank in network.generator.banks]
+    kept = [v for layer in frozen for v in layer.weights]
+    if len(network.members) == 1:  # no other layer teaches the banks
+        kept += [bank.store for bank in network.generator.banks]
+    before = [np.array(v) for v in kept]
     network.train_on_batch(x, y)
-    for before, variable in zip(
-        own, (v for layer in shared for v in layer.weights), strict=True
-    ):
-        np.testing.assert_array_equal(before, variable)
-    if alone:  # nobody is left to teach the banks
-        for before, bank in zip(stores, network.generator.banks, strict=True):
-            np.testing.assert_array_equal(before, bank.store)
+    for value, variable in zip(before, kept, strict=True):
+        np.testing.assert_array_equal(value, variable)
 
 
 @every_case
-def test_a_traced_step_equals_an_eager_one(name):
-    weights = []
-    for run_eagerly in (True, False):
-        network = cases.build(name, run_eagerly)
-        x, y = cases.batch(network)
-        network.train_on_batch(x, y)
-        weights.append(network.get_weights())
-    for eager, traced in zip(*weights, strict=True):
+def test_a_traced_step_equals_an_eager_one(name, trained):
+    case = trained(name)
+    network = cases.build(name, run_eagerly=False)
+    network.train_on_batch(case.x, case.y)
+    for eager, traced in zip(
+        case.weights[0], network.get_weights(), strict=True
+    ):
         np.testing.assert_allclose(traced, eager, rtol=1e-4, atol=1e-5)
 
 
 @every_case
 def test_members_of_half_precision_share_banks_of_single(name):
-    policy = keras.config.dtype_policy()
-    keras.config.set_dtype_policy("mixed_bfloat16")
-    try:
+    with policy("mixed_bfloat16"):
         network = cases.build(name)
-    finally:
-        keras.config.set_dtype_policy(policy)
     x, y = cases.batch(network)
     before = [np.array(v) for v in network.trainable_variables]
     logs = network.train_on_batch(x, y, return_dict=True)
@@ -165,18 +176,24 @@ def test_members_of_half_precision_share_banks_of_single(name):
 
 
 @pytest.fixture(scope="module")
-def replicas():
-    """For each case, how far two replicas end from one."""
+def replicas(tmp_path_factory):
+    """The weights of each case after a step on two replicas."""
+    path = tmp_path_factory.mktemp("replicas") / "weights.npz"
+    program = "tests.contracts.replicas_program"
     ran = subprocess.run(
-        [sys.executable, PROGRAM],
-        cwd=PROGRAM.parents[2],
+        [sys.executable, "-m", program, path],
+        cwd=ROOT,
         capture_output=True,
         text=True,
     )
     assert ran.returncode == 0, ran.stderr[-2000:]
-    return json.loads(ran.stdout.splitlines()[-1])
+    with np.load(path) as weights:
+        return dict(weights)
 
 
 @every_case
-def test_two_replicas_end_as_one(name, replicas):
-    assert replicas[name] < 1e-5
+def test_two_replicas_end_as_one(name, replicas, trained):
+    for index, value in enumerate(trained(name).weights[0]):
+        np.testing.assert_allclose(
+            replicas[f"{name}/{index}"], value, rtol=0, atol=1e-5
+        )

@@ -1,4 +1,4 @@
-"""One case of every kind of ensemble, and the networks made of it."""
+"""Cases of every kind of ensemble and their networks."""
 
 import dataclasses
 from collections.abc import Callable
@@ -14,7 +14,7 @@ from keras_superweights.sharing import MixtureEnsembles
 
 @dataclasses.dataclass(frozen=True)
 class Case:
-    """What a kind of ensemble is made of, compiled with, and trained on."""
+    """A kind of ensemble with its members, loss, metrics and labels."""
 
     kind: ksw.ensembles.EnsembleKind
     member: Callable
@@ -42,17 +42,29 @@ class Case:
         )
         return network
 
+    def evaluated(self, batch_size=3):
+        """Returns plain members, their inputs and labels, and logs."""
+        network = self.compiled(self.network())
+        x, y = self.batch()
+        logs = network.evaluate(x, y, batch_size, verbose=0, return_dict=True)
+        return network.materialize(), x, y, logs
+
     def batch(self, size=8, seed=0):
         draw = np.random.default_rng(seed)
-        shape = self.member().input_shape[1:]
-        if shape == (4,):
-            x = draw.normal(size=(size, 4)).astype("float32")
-        elif len(shape) == 1:  # words, 0 is none
-            x = draw.integers(0, 6, (size, *shape))
+        (inputs,) = self.member().inputs
+        shape = (size, *inputs.shape[1:])
+        if inputs.dtype == "int32":  # words; 0 is padding
+            x = draw.integers(0, 6, shape)
             x[:, 0] = 1
         else:
-            x = draw.normal(size=(size, *shape)).astype("float32")
+            x = draw.normal(size=shape).astype("float32")
         return x, self.labels(draw, size)
+
+
+def softmax(logits):
+    logits = logits.astype("float64")
+    exponentials = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    return exponentials / exponentials.sum(axis=-1, keepdims=True)
 
 
 def mlp(columns, activation=None):
@@ -84,11 +96,30 @@ def binary_crossentropy():
     return keras.losses.BinaryCrossentropy(from_logits=True)
 
 
+def classes(count, *shape):
+    """Labels that are classes, as integers."""
+    return lambda draw, size: draw.integers(0, count, (size, *shape))
+
+
+def one_hot(draw, size):
+    return np.eye(3, dtype="float32")[draw.integers(0, 3, size)]
+
+
+def binary(*shape):
+    """Labels that are 0 or 1."""
+    return lambda draw, size: draw.integers(0, 2, (size, *shape)).astype("f4")
+
+
+def values(*shape):
+    """Labels that are real numbers."""
+    return lambda draw, size: draw.normal(size=(size, *shape)).astype("f4")
+
+
 CASES = {
     "single": Case(
         ksw.ensembles.Single(),
         lambda: mlp(2),
-        lambda draw, size: draw.normal(size=(size, 2)).astype("float32"),
+        values(2),
         lambda: "mse",
         metrics=lambda: ["mae", keras.metrics.R2Score()],
         comparisons=(),
@@ -97,16 +128,14 @@ CASES = {
     "classifier": Case(
         ksw.ensembles.Classifier(),
         lambda: mlp(3),
-        lambda draw, size: np.eye(3, dtype="float32")[
-            draw.integers(0, 3, size)
-        ],
+        one_hot,
         lambda: keras.losses.CategoricalCrossentropy(from_logits=True),
         metrics=lambda: ["accuracy", keras.metrics.F1Score("macro")],
     ),
     "classifier of pixels": Case(
         ksw.ensembles.Classifier(),
         lambda: per_pixel(3),
-        lambda draw, size: draw.integers(0, 3, (size, 3, 2)),
+        classes(3, 3, 2),
         sparse_crossentropy,
         metrics=lambda: [
             "accuracy",
@@ -116,13 +145,13 @@ CASES = {
     "classifier of tokens": Case(
         ksw.ensembles.Classifier(),
         lambda: per_token(3),
-        lambda draw, size: draw.integers(0, 3, (size, 5)),
+        classes(3, 5),
         sparse_crossentropy,
     ),
     "classifier of one member": Case(
         ksw.ensembles.Classifier(),
         lambda: mlp(3),
-        lambda draw, size: draw.integers(0, 3, size),
+        classes(3),
         sparse_crossentropy,
         comparisons=(),
         num_members=1,
@@ -130,20 +159,20 @@ CASES = {
     "binary": Case(
         ksw.ensembles.MultiLabel(),
         lambda: mlp(1),
-        lambda draw, size: draw.integers(0, 2, (size, 1)).astype("float32"),
+        binary(1),
         binary_crossentropy,
         metrics=lambda: ["accuracy", keras.metrics.AUC(name="auc")],
     ),
     "labels of pixels": Case(
         ksw.ensembles.MultiLabel(),
         lambda: per_pixel(2),
-        lambda draw, size: draw.integers(0, 2, (size, 3, 2, 2)).astype("f4"),
+        binary(3, 2, 2),
         binary_crossentropy,
     ),
     "multi-label": Case(
         ksw.ensembles.MultiLabel(),
         lambda: mlp(3),
-        lambda draw, size: draw.integers(0, 2, (size, 3)).astype("float32"),
+        binary(3),
         binary_crossentropy,
         metrics=lambda: [
             "accuracy",
@@ -154,7 +183,7 @@ CASES = {
     "values": Case(
         ksw.ensembles.Regression(),
         lambda: mlp(2),
-        lambda draw, size: draw.normal(size=(size, 2)).astype("float32"),
+        values(2),
         lambda: "mse",
         metrics=lambda: ["mae", keras.metrics.R2Score()],
         comparisons=("ambiguity",),
@@ -162,7 +191,7 @@ CASES = {
     "mean and variance": Case(
         ksw.ensembles.Regression(variance=True),
         lambda: mlp(4),
-        lambda draw, size: draw.normal(size=(size, 2)).astype("float32"),
+        values(2),
         ksw.ensembles.GaussianNLL,
         metrics=lambda: [
             keras.metrics.RootMeanSquaredError("rmse"),
@@ -174,7 +203,7 @@ CASES = {
     "mean and variance of one member": Case(
         ksw.ensembles.Regression(variance=True),
         lambda: mlp(4),
-        lambda draw, size: draw.normal(size=(size, 2)).astype("float32"),
+        values(2),
         ksw.ensembles.GaussianNLL,
         metrics=lambda: ["mae"],
         comparisons=(),
@@ -183,8 +212,8 @@ CASES = {
     "values of pixels": Case(
         ksw.ensembles.Regression(),
         lambda: per_pixel(1),
-        lambda draw, size: draw.normal(size=(size, 3, 2, 1)).astype("f4"),
-        lambda: keras.losses.Huber(),
+        values(3, 2, 1),
+        keras.losses.Huber,
         metrics=lambda: [],
         comparisons=("ambiguity",),
     ),

@@ -1,4 +1,4 @@
-"""Diversity of members against the NumPy of the library's report."""
+"""The metric `Diversity` against the library's NumPy function."""
 
 import keras
 import numpy as np
@@ -6,16 +6,11 @@ import pytest
 
 from keras_superweights import metrics as numpy_metrics
 from keras_superweights.ensembles import Diversity
-
-
-def softmax(logits):
-    logits = logits.astype("float64")
-    exponentials = np.exp(logits - logits.max(axis=-1, keepdims=True))
-    return exponentials / exponentials.sum(axis=-1, keepdims=True)
+from tests.ensembles.cases import softmax
 
 
 def random_batches(draw):
-    """Batches of `(labels, logits of each member)` of one random case."""
+    """Draws batches of `(labels, logits of each member)`."""
     members, classes = draw.integers(2, 5), draw.integers(2, 4)
     return [
         (

@@ -1,4 +1,4 @@
-"""The contracts that every kind of ensemble keeps."""
+"""Contracts of every kind of ensemble."""
 
 import inspect
 
@@ -9,6 +9,7 @@ import pytest
 import keras_superweights as ksw
 from tests.ensembles.cases import CASES
 from tests.ensembles.cases import mlp
+from tests.training.networks import policy
 
 
 @pytest.fixture(params=CASES.values(), ids=CASES)
@@ -17,7 +18,7 @@ def case(request):
 
 
 def names_of(case):
-    """The names in the logs of a case."""
+    """Returns the names in the logs of a case."""
     of_network = ["loss"]
     for metric in case.metrics():
         of_network.append(metric if isinstance(metric, str) else metric.name)
@@ -62,7 +63,7 @@ def test_a_compiled_step_equals_an_eager_one(name):
 
 
 def test_its_metrics_are_made_before_the_first_step_is_traced(case):
-    """By Keras' look at the shapes of a batch, which changes no value."""
+    """By a symbolic build, which changes no value."""
     network = case.compiled(case.network(), jit_compile=False)
     traces = []
     step = network.test_step
@@ -73,21 +74,6 @@ def test_its_metrics_are_made_before_the_first_step_is_traced(case):
     case.compiled(network)
     expected = network.evaluate(x, y, verbose=0, return_dict=True)
     assert logs == pytest.approx(expected, abs=1e-5, nan_ok=True)
-
-
-def test_it_is_saved_and_loaded(case, tmp_path):
-    network = case.compiled(case.network())
-    x, y = case.batch()
-    network.train_on_batch(x, y)
-    network.save(tmp_path / "network.keras")
-    loaded = keras.models.load_model(tmp_path / "network.keras")
-    loaded.run_eagerly = True
-    assert type(loaded.ensemble) is type(case.kind)
-    assert loaded.ensemble.get_config() == case.kind.get_config()
-    np.testing.assert_array_equal(loaded(x), network(x))
-    assert loaded.evaluate(x, y, verbose=0, return_dict=True) == pytest.approx(
-        network.evaluate(x, y, verbose=0, return_dict=True), nan_ok=True
-    )
 
 
 def test_its_config_is_its_arguments(case):
@@ -116,33 +102,27 @@ def test_inside_another_model_all_members_learn(case):
 
 
 def test_members_are_measured_as_if_they_were_alone(case):
-    """In two batches, the second of which is smaller."""
-    network = case.compiled(case.network())
-    x, y = case.batch()
-    logs = network.evaluate(x, y, batch_size=5, verbose=0, return_dict=True)
+    """In two batches, of which the second is smaller."""
     if isinstance(case.kind, ksw.ensembles.Single):
         return
+    network = case.compiled(case.network())
+    x, y = case.batch()
+    settings = {"batch_size": 5, "verbose": 0, "return_dict": True}
+    logs = network.evaluate(x, y, **settings)
     for index, plain in enumerate(network.materialize()):
         alone = ksw.SuperWeightNetwork(
             plain, ensemble=case.kind, initialize="weights"
         )
-        expected = case.compiled(alone).evaluate(
-            x, y, batch_size=5, verbose=0, return_dict=True
-        )
-        for name in ("loss", *names_of(case)):
-            if name in expected and f"member_{index}_{name}" in logs:
-                assert logs[f"member_{index}_{name}"] == pytest.approx(
-                    expected[name], abs=1e-5
-                ), name
+        expected = case.compiled(alone).evaluate(x, y, **settings)
+        for name in names_of(case) & set(expected):
+            if f"member_{index}_{name}" in logs:
+                found = logs[f"member_{index}_{name}"]
+                assert found == pytest.approx(expected[name], abs=1e-5), name
 
 
 def test_narrow_members_are_combined_and_measured_in_float32(case):
-    before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy("mixed_bfloat16")
-    try:
+    with policy("mixed_bfloat16"):
         network = case.compiled(case.network())
-    finally:
-        keras.config.set_dtype_policy(before)
     x, y = case.batch()
     logs = network.fit(x, y, verbose=0).history
     assert np.isfinite(logs["loss"]).all()
@@ -185,6 +165,36 @@ def test_losses_of_the_users_own_are_accepted(case):
         case.kind.check_loss(loss)
 
 
+CLASSIFIER = ksw.ensembles.Classifier()
+MULTI_LABEL = ksw.ensembles.MultiLabel()
+REGRESSION = ksw.ensembles.Regression()
+VARIANCE = ksw.ensembles.Regression(variance=True)
+FITTING = {
+    keras.losses.SparseCategoricalCrossentropy(from_logits=True): CLASSIFIER,
+    keras.losses.CategoricalCrossentropy(from_logits=True): CLASSIFIER,
+    keras.losses.BinaryCrossentropy(from_logits=True): MULTI_LABEL,
+    keras.losses.BinaryFocalCrossentropy(from_logits=True): MULTI_LABEL,
+    "mse": REGRESSION,
+    "MeanAbsoluteError": REGRESSION,
+    keras.losses.Huber(): REGRESSION,
+    keras.losses.LogCosh(): REGRESSION,
+    "poisson": REGRESSION,
+    ksw.ensembles.GaussianNLL(): VARIANCE,
+}
+
+
+@pytest.mark.parametrize(("loss", "fitting"), FITTING.items())
+def test_a_loss_that_does_not_fit_names_the_kind_that_does(loss, fitting):
+    fitting.check_loss(loss)
+    name = type(fitting).__name__ + r"\("
+    name += r"variance=True\)" if fitting is VARIANCE else r"\)"
+    for kind in (CLASSIFIER, MULTI_LABEL, REGRESSION, VARIANCE):
+        if kind is not fitting:
+            message = f"fit the kind of ensemble.*ensembles.{name}`"
+            with pytest.raises(ValueError, match=message):
+                kind.check_loss(loss)
+
+
 def test_losses_that_fit_no_kind_say_so():
     for kind in (ksw.ensembles.Classifier(), ksw.ensembles.MultiLabel()):
         for loss in ("hinge", keras.losses.Dice(), "kl_divergence"):
@@ -212,6 +222,6 @@ def test_a_kind_of_the_users_own_is_one_class():
         (dict, "ensemble=<class 'dict'>"),
     ],
 )
-def test_what_is_no_kind_is_refused(ensemble, message):
+def test_other_objects_are_refused_as_kinds(ensemble, message):
     with pytest.raises(TypeError, match=message):
         ksw.SuperWeightNetwork(mlp(3), ensemble=ensemble)

@@ -64,6 +64,16 @@ def test_a_metric_may_be_a_name_a_function_or_an_object(metric):
     assert metrics.all[1].name.startswith("member_0_")
 
 
+@pytest.mark.parametrize("labels", ["sparse", "column", "one-hot"])
+def test_accuracy_fits_the_labels(labels):
+    y = np.array([0, 1, 2, 2])
+    given = {"sparse": y, "column": y[:, None], "one-hot": np.eye(3)[y]}
+    metrics = metrics_of(2, ["accuracy"])
+    half = np.eye(3)[[0, 1, 0, 0]]
+    metrics.update(given[labels], [half, half], [0.0, 0.0])
+    assert float(metrics.all[1].result()) == 0.5
+
+
 @pytest.mark.parametrize("name", ["mae", "MeanAbsoluteError"])
 def test_a_metric_given_by_name_is_reported_by_it(name):
     assert metrics_of(2, [name]).all[1].name == f"member_0_{name}"

@@ -1,4 +1,4 @@
-"""Which members are an ensemble, and of which kind."""
+"""Checks of members, and the choice of their kind."""
 
 import keras
 import pytest
@@ -48,7 +48,7 @@ BAD = {
 
 
 @pytest.mark.parametrize(("members", "message"), BAD.values(), ids=BAD)
-def test_members_that_are_no_classifier_are_refused(members, message):
+def test_members_that_do_not_classify_are_refused(members, message):
     with pytest.raises(ValueError, match=message):
         choose_kind(None, members)
 

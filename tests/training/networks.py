@@ -1,5 +1,8 @@
 """Small networks that the tests of training start from."""
 
+import contextlib
+import pathlib
+
 import keras
 import numpy as np
 
@@ -9,10 +12,13 @@ from keras_superweights.sharing import MixtureEnsembles
 from keras_superweights.sharing import Shapeshifter
 from keras_superweights.sharing import SuperWeights
 
+ROOT = pathlib.Path(__file__).parents[2]
 CLASSES = 3
 
 
-def small_net(width=4, depth=3, hidden=6, name=None, regularizer=None):
+def small_net(
+    width=4, depth=3, hidden=6, name=None, regularizer=None, batch_norm=True
+):
     """Convolutions of several shapes, batch norm, a dense layer, a head."""
     inputs = keras.Input((6, 6, 2))
     x = inputs
@@ -25,7 +31,8 @@ def small_net(width=4, depth=3, hidden=6, name=None, regularizer=None):
             kernel_regularizer=regularizer,
             name=f"conv{index}",
         )(x)
-        x = keras.layers.BatchNormalization(name=f"norm{index}")(x)
+        if batch_norm:
+            x = keras.layers.BatchNormalization(name=f"norm{index}")(x)
         x = keras.layers.Activation("tanh")(x)
     x = keras.layers.GlobalAveragePooling2D()(x)
     x = keras.layers.Dense(hidden, activation="tanh", name="hidden")(x)
@@ -78,6 +85,12 @@ def shared(members, budget_params=0.8, **kwargs):
     )
 
 
-def softmax(logits):
-    exponentials = np.exp(logits - logits.max(axis=-1, keepdims=True))
-    return exponentials / exponentials.sum(axis=-1, keepdims=True)
+@contextlib.contextmanager
+def policy(name):
+    """Sets the global dtype policy."""
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(name)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)

@@ -1,12 +1,11 @@
-"""Trains with and without batch norm; on two replicas, if it is a program.
+"""Trains on two replicas, with and without batch norm.
 
-    python replicas_program.py DIRECTORY
+    python -m tests.training.replicas_program DIRECTORY
 
 TensorFlow splits the CPU before it starts, and a process should hold one
 MirroredStrategy, so these replicas are a process of their own.
 """
 
-import contextlib
 import json
 import pathlib
 import sys
@@ -15,30 +14,17 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-import keras_superweights as ksw
-
-
-def member(width, batch_norm):
-    inputs = keras.Input((6, 6, 2))
-    x = inputs
-    for _ in range(3):
-        x = keras.layers.Conv2D(
-            width, 3, padding="same", kernel_regularizer="l2"
-        )(x)
-        if batch_norm:
-            x = keras.layers.BatchNormalization(momentum=0.5)(x)
-        x = keras.layers.Activation("tanh")(x)
-    x = keras.layers.GlobalAveragePooling2D()(x)
-    return keras.Model(inputs, keras.layers.Dense(3)(x))
+from tests.training.networks import CLASSES
+from tests.training.networks import batch_of
+from tests.training.networks import shared
+from tests.training.networks import small_net
 
 
 def build(batch_norm):
-    network = ksw.SuperWeightNetwork(
-        [lambda: member(4, batch_norm), lambda: member(6, batch_norm)],
-        0.8,
-        ksw.sharing.SuperWeights(depth_bins=1),
-        weight_decay=0.01,
-    )
+    def member(width):
+        return small_net(width, regularizer="l2", batch_norm=batch_norm)
+
+    network = shared([member(4), member(6)], weight_decay=0.01)
     network.compile(
         keras.optimizers.SGD(0.1, momentum=0.9),
         keras.losses.CategoricalCrossentropy(from_logits=True),
@@ -49,22 +35,17 @@ def build(batch_norm):
     return network
 
 
-def differ(one, other):
-    return float(np.abs(one.numpy() - other.numpy()).max())
-
-
 def measure(strategy, batch_norm, directory):
-    """Writes what training under a strategy, or none, leads to."""
+    """Trains under a strategy and writes results to a directory."""
     keras.utils.set_random_seed(0)
-    with strategy.scope() if strategy else contextlib.nullcontext():
+    with strategy.scope():
         network = build(batch_norm)
-    draw = np.random.default_rng(0)
-    x = draw.normal(size=(24, 6, 6, 2)).astype("float32")
-    y = np.eye(3, dtype="float32")[draw.integers(0, 3, 24)]
-    weight = draw.uniform(0.5, 2.0, 24).astype("float32")
+    x, labels = batch_of(24)
+    y = np.eye(CLASSES, dtype="float32")[labels]
+    weight = np.random.default_rng(0).uniform(0.5, 2.0, 24).astype("float32")
 
     def generator():
-        # Not one batch more than is trained on: none may be lost.
+        # As many batches as are trained on: none may be lost.
         for start in (0, 8, 16) * 2:
             batch = slice(start, start + 8)
             yield x[batch], y[batch], weight[batch]
@@ -78,11 +59,11 @@ def measure(strategy, batch_norm, directory):
         return_dict=True,
     )
     apart = 0.0
-    if strategy:
-        for variable in network.weights:
-            copies = strategy.experimental_local_results(variable.value)
-            assert len(copies) == 2
-            apart = max(apart, differ(*copies))
+    for variable in network.weights:
+        copies = strategy.experimental_local_results(variable.value)
+        assert len(copies) == strategy.num_replicas_in_sync
+        difference = copies[0].numpy() - copies[-1].numpy()
+        apart = max(apart, float(np.abs(difference).max()))
     directory.mkdir(parents=True)
     network.save(directory / "network.keras")
     results = {"history": history, "evaluated": evaluated, "apart": apart}

@@ -1,13 +1,16 @@
-"""Gradients of a network as one tape gives them, without the library."""
+"""Loss and gradients of a network from one tape, without the library."""
 
 import math
 
 import numpy as np
 import tensorflow as tf
 
+from keras_superweights import parts
+from tests.builders import paint
+
 
 def generated_by_gathering(network):
-    """Every generated kernel as plain TensorFlow, without the library's code.
+    """Maps `(member, layer)` to its kernel, generated in plain TensorFlow.
 
     Paints which scalar of which SuperWeight lies where, then gathers.
     """
@@ -15,70 +18,62 @@ def generated_by_gathering(network):
     kernels = {}
     for index, spec in enumerate(allocation.kernels):
         vectors = []
-        places = np.full(spec.shape, -1)
+        places = np.full(spec.shape, np.nan)
         begin = 0
-        for number, piece in enumerate(allocation.superweights):
-            if index not in piece.kernels:
+        for number, superweight in enumerate(allocation.superweights):
+            if index not in superweight.kernels:
                 continue
-            store = network.generator.banks[piece.bank].store.value
-            row = piece.kernels.index(index)
-            size = piece.size
-            stored = store.shape[0] // size
-            templates = [
-                store[t * size : (t + 1) * size]
-                for t in (piece.first + np.arange(piece.num_templates)) % stored
-            ]
-            if piece.mixing == "avg":
-                served = [
-                    allocation.kernels[k].variance
-                    for reader in allocation.readers[piece.bank]
-                    for k in reader.kernels
-                ]
-                scale = math.sqrt(spec.variance / np.mean(served))
-                scale /= math.sqrt(piece.num_templates)
-                vectors.append(scale * tf.add_n(templates))
-            elif piece.ties:
-                used = piece.ties[row]
-                mixture = network.generator.mixtures[number].coefficients.value
-                chosen = (
-                    piece.choices[used]
-                    if piece.choices
-                    else range(piece.num_templates)
-                )
-                vectors.append(
-                    tf.add_n(
-                        [
-                            mixture[used, i] * templates[t]
-                            for i, t in enumerate(chosen)
-                        ]
-                    )
-                )
+            vectors.append(mixed(network, number, index))
+            size = superweight.size
+            scalars = np.arange(begin, begin + size)
+            begin += size
+            if isinstance(superweight.geometry, parts.Flat):
+                places = scalars.reshape(spec.shape)
             else:
-                vectors.append(templates[0])
-            if piece.length:  # of any shape: the scalars, one after the other
-                places = np.arange(size).reshape(spec.shape)
-            for a, b, c, d in piece.region:
-                block = np.arange(begin, begin + size)
-                length = math.prod(piece.window) * (b - a) * (d - c)
-                block = block[:length].reshape(*piece.window, b - a, d - c)
-                begin += length
-                inputs, outputs = spec.shape[-2:]
-                inside = block[..., : max(inputs - a, 0), : max(outputs - c, 0)]
-                places[..., a:b, c:d][
-                    ..., : inside.shape[-2], : inside.shape[-1]
-                ] = inside
+                paint(places, superweight.geometry, scalars)
         if vectors:
-            assert (places >= 0).all()
+            assert not np.isnan(places).any()
             kernels[spec.member, spec.layer] = tf.gather(
-                tf.concat(vectors, axis=0), places
+                tf.concat(vectors, axis=0), places.astype(int)
             )
     return kernels
 
 
-def single_tape_gradients(network, x, y, sample_weight=None, frozen=()):
-    """Loss and gradients as one tape over plain Keras models gives them.
+def mixed(network, number, index):
+    """Mixes the vector of SuperWeight `number` for kernel `index`."""
+    allocation = network.allocation
+    superweight = allocation.superweights[number]
+    store = network.generator.banks[superweight.bank].store.value
+    size, count = superweight.size, superweight.num_templates
+    templates = [
+        store[t * size : (t + 1) * size]
+        for t in (superweight.first + np.arange(count))
+        % (store.shape[0] // size)
+    ]
+    mixing = superweight.mixing
+    if isinstance(mixing, parts.Plain):
+        return templates[0]
+    if isinstance(mixing, parts.Average):
+        served = [
+            allocation.kernels[k].variance
+            for reader in allocation.readers[superweight.bank]
+            for k in reader.kernels
+        ]
+        ratio = allocation.kernels[index].variance / np.mean(served)
+        return math.sqrt(ratio / count) * tf.add_n(templates)
+    assert isinstance(mixing, parts.WeightedSum)
+    row = mixing.ties[superweight.kernels.index(index)]
+    coefficients = network.generator.mixtures[number].coefficients.value[row]
+    chosen = mixing.choices[row] if mixing.choices else range(count)
+    return tf.add_n(
+        [coefficients[i] * templates[t] for i, t in enumerate(chosen)]
+    )
 
-    Kernels in `frozen`, `(member, layer)`, are constants.
+
+def single_tape_gradients(network, x, y, sample_weight=None, frozen=()):
+    """Differentiates the loss of plain Keras models under one tape.
+
+    Kernels in `frozen`, pairs `(member, layer)`, are constants.
     """
     plain = network.materialize()
     variables = [v.value for v in network.trainable_variables]
@@ -112,14 +107,14 @@ def single_tape_gradients(network, x, y, sample_weight=None, frozen=()):
             if sample_weight is not None:
                 losses = losses * sample_weight
             total += tf.reduce_mean(losses)
-    # Of a bank whose readers are all frozen there is none.
+    # A bank whose readers are all frozen has no gradient.
     unconnected = "zero" if frozen else "none"
     gradients = tape.gradient(total, variables, None, unconnected)
     return float(total), [np.array(g) for g in gradients]
 
 
 def step(network, x, y, sample_weight=None):
-    """What one step of SGD of rate 1 takes off every variable, and its logs."""
+    """Returns the logs of a step of SGD(1.0), and each variable's decrease."""
     before = [np.array(v) for v in network.trainable_variables]
     logs = network.train_on_batch(x, y, sample_weight, return_dict=True)
     after = [np.array(v) for v in network.trainable_variables]

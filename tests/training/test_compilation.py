@@ -1,4 +1,4 @@
-"""Steps compiled by XLA do what uncompiled ones do, whatever is generated."""
+"""Steps compiled by XLA equal uncompiled ones for all generated kernels."""
 
 import keras
 import numpy as np
@@ -6,14 +6,14 @@ import pytest
 import tensorflow as tf
 
 import keras_superweights as ksw
+from keras_superweights import parts
 from keras_superweights.members.allocating import describe
 from keras_superweights.members.skeleton import skeletons
 from keras_superweights.metrics import predict_members
 from keras_superweights.search import GradientRecorder
 from keras_superweights.sharing import Shapeshifter
-from keras_superweights.sharing import SuperWeights
-
-LOSS = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+from tests.training.networks import compiled
+from tests.training.networks import shared
 
 
 def conv_net(width):
@@ -35,18 +35,16 @@ def sentence_net():
 
 
 def superweights():
-    return ksw.SuperWeightNetwork(
-        [conv_net(4), conv_net(6)], 0.9, SuperWeights(depth_bins=1)
-    )
+    return shared([conv_net(4), conv_net(6)], 0.9, weight_decay=1e-3)
 
 
 def masked():
-    """One kernel is larger than the store, the others mix by embeddings."""
+    """Masks one kernel larger than the store; the others mix embeddings."""
     return ksw.share(sentence_net(), 400, Shapeshifter(mixing="emb"))
 
 
 def interpolated():
-    """What stores are learned with: four templates, resized to all shapes."""
+    """Resizes four templates to all shapes, as learning stores does."""
     models = skeletons(sentence_net())
     return ksw.SuperWeightNetwork(
         models,
@@ -65,14 +63,11 @@ def batch_of(network):
 
 
 def trained(make, jit_compile, recorder=None, optimizer=None):
-    """The network after three steps, and their losses."""
+    """Returns the network after three steps, their losses, and the recorder."""
     keras.utils.set_random_seed(1)
     network = make()
-    network.compile(
-        optimizer or keras.optimizers.SGD(0.1, momentum=0.9),
-        LOSS,
-        jit_compile=jit_compile,
-    )
+    optimizer = optimizer or keras.optimizers.SGD(0.1, momentum=0.9)
+    compiled(network, optimizer, jit_compile=jit_compile)
     assert network.jit_compile == jit_compile
     if recorder:
         recorder = recorder(network.generator)
@@ -88,25 +83,29 @@ def trained(make, jit_compile, recorder=None, optimizer=None):
 @pytest.mark.parametrize("make", [masked, interpolated])
 def test_compiled_steps_equal_uncompiled_ones(make):
     plain, expected, _ = trained(make, False)
-    compiled, losses, _ = trained(make, True)
+    fast, losses, _ = trained(make, True)
     np.testing.assert_allclose(losses, expected, atol=1e-4)
-    for one, other in zip(
-        plain.get_weights(), compiled.get_weights(), strict=True
-    ):
+    for one, other in zip(plain.get_weights(), fast.get_weights(), strict=True):
         np.testing.assert_allclose(other, one, atol=1e-4)
     assert np.ptp(expected) > 1e-3
 
 
 def test_the_cases_upsample_and_mix_in_every_way():
-    ways = [
-        {(p.mixing, p.upsampling) for p in make().allocation.superweights}
-        for make in (masked, interpolated)
+    used = []
+    for make in (masked, interpolated):
+        allocation = make().allocation
+        used.append({type(s.mixing) for s in allocation.superweights})
+        used.append({type(each) for each in allocation.transforms})
+    assert used == [
+        {parts.Average, parts.Embedded},
+        {parts.Mask},
+        {parts.WeightedSum},
+        {parts.Bilinear},
     ]
-    assert ways == [{("avg", "mask"), ("emb", "")}, {("wavg", "bilinear")}]
 
 
 def test_compiled_recording_evaluation_and_prediction_equal_uncompiled_ones():
-    """With the condition on overflows that scaling the loss brings along."""
+    """Also with the condition on overflows of loss scaling."""
     found = []
     for jit_compile in (False, True):
         network, losses, recorder = trained(
@@ -119,11 +118,9 @@ def test_compiled_recording_evaluation_and_prediction_equal_uncompiled_ones():
         )
         x, y = batch_of(network)
         data = tf.data.Dataset.from_tensors((x, y))
-        (logits, _), other = (
-            predict_members(network, data),
-            network.evaluate(x, y, verbose=0),
-        )
-        found.append([losses, other, *logits, *network.get_weights()])
+        logits, _ = predict_members(network, data)
+        logs = network.evaluate(x, y, verbose=0)
+        found.append([losses, logs, *logits, *network.get_weights()])
         found[-1] += [g for grams in recorder.grams() for g in grams.values()]
         found[-1] += recorder.coefficient_gradients()
     for one, other in zip(*found, strict=True):

@@ -1,4 +1,4 @@
-"""Rows of optimizer slots that follow the rows of their variable."""
+"""Optimizer slots whose rows are copied."""
 
 import keras
 import numpy as np
@@ -11,7 +11,7 @@ SOURCES = [2, 0, 0, 3]
 
 
 def built(optimizer):
-    """An optimizer after a step, and a matrix among its variables."""
+    """Applies an optimizer to variables, of which two are matrices."""
     draw = np.random.default_rng(0)
     shapes = [(5,), (ROWS, COLUMNS), (ROWS, COLUMNS), ()]
     variables = [keras.Variable(draw.normal(size=s)) for s in shapes]
@@ -62,22 +62,11 @@ def test_rows_move_in_every_slot_of_the_variable_and_nowhere_else(name):
     values = [variable.numpy() for variable in variables]
     move_slot_rows(optimizer, variables[1], SOURCES)
     after = slots_of(optimizer)
-    changed = [
-        (one, other)
-        for one, other in zip(before, after, strict=True)
-        if (one != other).any()
-    ]
-    assert len(changed) == num_slots
-    for one, other in changed:
-        np.testing.assert_array_equal(other, one[SOURCES])
+    changed = 0
+    for one, other in zip(before, after, strict=True):
+        if (one != other).any():
+            np.testing.assert_array_equal(other, one[SOURCES])
+            changed += 1
+    assert changed == num_slots
     for variable, value in zip(variables, values, strict=True):
         np.testing.assert_array_equal(variable, value)
-
-
-def test_rows_in_their_place_change_nothing():
-    optimizer = make("Adam")
-    variables = built(optimizer)
-    before = slots_of(optimizer)
-    move_slot_rows(optimizer, variables[2], range(ROWS))
-    for one, other in zip(before, slots_of(optimizer), strict=True):
-        np.testing.assert_array_equal(one, other)

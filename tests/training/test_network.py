@@ -1,4 +1,4 @@
-"""The face of a network: arguments, inputs, outputs, layers."""
+"""Arguments, inputs, outputs and layers of a network."""
 
 import math
 
@@ -31,14 +31,13 @@ def several_inputs_and_outputs():
 
 def test_a_single_network_keeps_its_inputs_outputs_and_losses():
     network = shared(several_inputs_and_outputs(), budget_params=1.2)
-    losses = {"label": crossentropy(), "size": "mse"}
-    network.compile(
-        keras.optimizers.SGD(0.05),
-        losses,
-        loss_weights={"label": 1.0, "size": 0.5},
-        metrics={"label": ["accuracy"], "size": ["mae"]},
-        run_eagerly=True,
-    )
+    settings = {
+        "loss": {"label": crossentropy(), "size": "mse"},
+        "loss_weights": {"label": 1.0, "size": 0.5},
+        "metrics": {"label": ["accuracy"], "size": ["mae"]},
+        "run_eagerly": True,
+    }
+    network.compile(keras.optimizers.SGD(0.05), **settings)
     images, labels = batch_of(12)
     x = {"images": images, "numbers": np.ones((12, 3), "float32")}
     y = {"label": labels, "size": images.mean(axis=(1, 2, 3))[:, None]}
@@ -50,18 +49,12 @@ def test_a_single_network_keeps_its_inputs_outputs_and_losses():
     assert set(predicted) == {"label", "size"}
     for key, value in expected.items():
         np.testing.assert_allclose(predicted[key], value, atol=1e-5)
-    plain.compile(
-        loss=losses,
-        loss_weights={"label": 1.0, "size": 0.5},
-        metrics={"label": ["accuracy"], "size": ["mae"]},
-        run_eagerly=True,
+    plain.compile(**settings)
+    found, expected = (
+        model.evaluate(x, y, batch_size=5, verbose=0, return_dict=True)
+        for model in (network, plain)
     )
-    assert network.evaluate(
-        x, y, batch_size=5, verbose=0, return_dict=True
-    ) == pytest.approx(
-        plain.evaluate(x, y, batch_size=5, verbose=0, return_dict=True),
-        abs=1e-5,
-    )
+    assert found == pytest.approx(expected, abs=1e-5)
 
 
 def test_outputs_in_a_list_are_kept():
@@ -101,22 +94,12 @@ def test_an_ensemble_without_a_loss_is_refused():
         network.train_on_batch(*batch_of())
 
 
-@pytest.mark.parametrize(
-    "loss",
-    [
-        "sparse_categorical_crossentropy",
-        keras.losses.SparseCategoricalCrossentropy(),
-        {"head": "mse"},
-        ["mse", "mse"],
-    ],
-)
-def test_losses_of_probabilities_or_several_are_refused_of_ensembles(loss):
+def test_several_losses_are_refused_of_ensembles():
     network = shared([small_net(), small_net(6)])
-    with pytest.raises(ValueError, match="`loss` must"):
-        network.compile("sgd", loss)
+    with pytest.raises(ValueError, match="`loss` must be one"):
+        network.compile("sgd", {"head": "mse"})
     assert not network.compiled
-    if not isinstance(loss, list):  # of which plain Keras wants one an output
-        shared(small_net()).compile("sgd", loss)
+    shared(small_net()).compile("sgd", {"head": "mse"})
 
 
 def test_a_network_says_how_it_is_exported(tmp_path):
@@ -130,11 +113,7 @@ def test_a_network_says_how_it_is_exported(tmp_path):
     [
         ({"weight_decay": -1e-4}, ValueError, "weight_decay=-0.0001"),
         ({"weight_decay": math.nan}, ValueError, "weight_decay=nan"),
-        ({"budget_params": -5}, ValueError, "budget_params=-5"),
-        ({"budget_params": math.nan}, ValueError, "budget_params=nan"),
-        ({"budget_params": True}, TypeError, "budget_params=True"),
         ({"budget_params": "1M"}, TypeError, "budget_params='1M'"),
-        ({"budget_params": 1e7}, ValueError, "pass an integer: 10000000"),
         ({"budget_params": 3}, ValueError, "smallest budget that works is"),
         ({"sharing": "superweights"}, TypeError, "sharing='superweights'"),
         ({"sharing": SuperWeights}, TypeError, r"Write `SuperWeights\(\)`"),

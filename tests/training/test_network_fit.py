@@ -1,59 +1,16 @@
-"""Ways to train: precision, compilation, callbacks, resuming."""
+"""Training with callbacks, resuming, logs and kernels of a network."""
 
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 import keras_superweights as ksw
 from tests.training.networks import batch_of
 from tests.training.networks import compiled
+from tests.training.networks import crossentropy
 from tests.training.networks import shared
 from tests.training.networks import small_net
-
-
-@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
-def test_mixed_precision_trains_and_predicts(policy):
-    before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(policy)
-    try:
-        network = shared([small_net(), small_net(6)], weight_decay=1e-3)
-        compiled(network, keras.optimizers.SGD(0.1), jit_compile=False)
-        x, y = batch_of()
-        assert all(v.dtype == "float32" for v in network.trainable_variables)
-        first = network.generator.get_weights()
-        history = network.fit(x, y, epochs=2, verbose=0).history
-        assert np.isfinite(history["loss"]).all()
-        moved = [
-            np.abs(a - b).max()
-            for a, b in zip(first, network.generator.get_weights(), strict=True)
-        ]
-        assert 0 < max(moved) < 1
-        assert np.isfinite(network.predict(x, verbose=0)).all()
-        conv = network.members[0].get_layer("conv1")
-        assert keras.backend.standardize_dtype(conv.kernel.dtype) == (
-            policy.removeprefix("mixed_")
-        )
-    finally:
-        keras.config.set_dtype_policy(before)
-
-
-@pytest.mark.parametrize(
-    "how", [{"jit_compile": True}, {"run_eagerly": True}], ids=str
-)
-def test_compiled_and_eager_steps_equal_the_traced_one(how):
-    x, y = batch_of()
-    results = []
-    for kwargs in ({"jit_compile": False}, how):
-        keras.utils.set_random_seed(1)
-        network = shared([small_net(), small_net(6)], weight_decay=1e-3)
-        compiled(network, keras.optimizers.SGD(0.1, momentum=0.9), **kwargs)
-        logs = [
-            network.train_on_batch(x, y, return_dict=True)["loss"]
-            for _ in range(2)
-        ]
-        results.append([np.array(logs), *network.get_weights()])
-    for one, other in zip(*results, strict=True):
-        np.testing.assert_allclose(one, other, atol=1e-4)
 
 
 def test_callbacks_of_keras_run(tmp_path):
@@ -128,3 +85,78 @@ def test_statistics_of_frozen_layers_are_not_averaged():
         id(moving.moving_mean),
         id(moving.moving_variance),
     }
+
+
+@pytest.fixture(scope="module")
+def trained():
+    """Two members, fitted on uneven batches, and the history."""
+    keras.utils.set_random_seed(0)
+    network = shared([small_net(name="a"), small_net(6, name="b")])
+    compiled(network, keras.optimizers.SGD(0.1), jit_compile=False)
+    x, y = batch_of(20)
+    history = network.fit(
+        x, y, batch_size=8, epochs=2, validation_data=(x, y), verbose=0
+    )
+    return network, history.history
+
+
+def test_weighted_evaluation_equals_that_of_plain_keras(trained):
+    network, _ = trained
+    x, y = batch_of(20, seed=1)
+    weight = np.linspace(0, 3, 20).astype("float32")
+    settings = {"sample_weight": weight, "batch_size": 8, "verbose": 0}
+    logs = network.evaluate(x, y, return_dict=True, **settings)
+    for index, model in enumerate(network.materialize()):
+        plain = compiled(model).evaluate(x, y, return_dict=True, **settings)
+        for key, value in plain.items():
+            name = f"member_{index}_{key}"
+            assert logs[name] == pytest.approx(value, abs=1e-5), key
+
+
+def test_the_loss_of_training_is_the_sum_of_the_members(trained):
+    _, history = trained
+    np.testing.assert_allclose(
+        np.add(history["member_0_loss"], history["member_1_loss"]),
+        history["loss"],
+        rtol=1e-5,
+    )
+
+
+def test_layers_used_outside_the_network_see_the_same_kernels(trained):
+    network, _ = trained
+    x, _ = batch_of()
+    for member, plain in zip(
+        network.members, network.materialize(), strict=True
+    ):
+        np.testing.assert_allclose(member(x), plain(x), atol=1e-5)
+        layer = member.get_layer("conv1")
+        np.testing.assert_allclose(
+            layer.kernel, plain.get_layer("conv1").kernel, atol=1e-6
+        )
+
+
+def test_training_one_member_alone_moves_the_others_kernels():
+    network = compiled(shared([small_net(), small_net(6)]))
+    x, y = batch_of()
+    before = np.array(network.members[1].get_layer("conv1").kernel)
+    with tf.GradientTape() as tape:
+        loss = crossentropy()(y, network.members[0](x, training=True))
+    variables = network.generator.trainable_variables
+    for variable, gradient in zip(
+        variables,
+        tape.gradient(loss, [v.value for v in variables]),
+        strict=True,
+    ):
+        if gradient is not None:
+            variable.assign(variable - gradient)
+    after = np.array(network.members[1].get_layer("conv1").kernel)
+    assert np.abs(after - before).max() > 1e-4
+
+
+def test_the_summary_names_members_and_parameters(trained):
+    network, _ = trained
+    lines = []
+    network.summary(print_fn=lines.append, expand_nested=True)
+    text = "\n".join(map(str, lines))
+    assert f"{network.allocation.num_params:,}" in text
+    assert "conv1" in text

@@ -1,35 +1,28 @@
-"""Two replicas under MirroredStrategy against one, in a process apart."""
+"""Two replicas under MirroredStrategy against one, in a separate process."""
 
 import json
-import os
-import pathlib
-import runpy
 import subprocess
 import sys
 
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
-import keras_superweights as ksw
-
-PROGRAM = pathlib.Path(__file__).with_name("replicas_program.py")
+from tests.training.networks import ROOT
+from tests.training.replicas_program import measure
 
 
 @pytest.fixture(scope="module")
 def replicas(tmp_path_factory):
-    """The directory of what two replicas have led to."""
+    """The directory of the results of two replicas."""
     directory = tmp_path_factory.mktemp("replicas")
+    program = "tests.training.replicas_program"
     done = subprocess.run(
-        [sys.executable, PROGRAM, directory],
-        env={
-            **os.environ,
-            "TF_CPP_MIN_LOG_LEVEL": "3",
-            "PYTHONPATH": str(pathlib.Path(ksw.__file__).parents[1]),
-        },
+        [sys.executable, "-m", program, directory],
+        cwd=ROOT,
         capture_output=True,
         text=True,
-        check=False,
     )
     assert done.returncode == 0, done.stderr[-3000:]
     return directory
@@ -42,8 +35,7 @@ def read(directory):
 
 
 def test_two_replicas_equal_one_without_batch_norm(replicas, tmp_path):
-    program = runpy.run_path(str(PROGRAM))
-    program["measure"](None, False, tmp_path / "one")
+    measure(tf.distribute.get_strategy(), False, tmp_path / "one")
     one, one_arrays = read(tmp_path / "one")
     two, two_arrays = read(replicas / "plain")
     assert two["history"].keys() == one["history"].keys()

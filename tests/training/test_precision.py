@@ -1,6 +1,4 @@
-"""Dtypes: whose policy counts, and what stays in float32."""
-
-import contextlib
+"""Dtype policies of members, and what stays in float32."""
 
 import keras
 import numpy as np
@@ -14,22 +12,14 @@ from keras_superweights.export import export_network
 from keras_superweights.search import GradientRecorder
 from keras_superweights.sharing import Shapeshifter
 from keras_superweights.sharing import SuperWeights
+from tests.training.networks import compiled
+from tests.training.networks import policy
 
 POLICIES = ("float32", "mixed_bfloat16", "mixed_float16", "bfloat16")
 
 
-@contextlib.contextmanager
-def policy(name):
-    before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(name)
-    try:
-        yield
-    finally:
-        keras.config.set_dtype_policy(before)
-
-
 def dense_net(width=8, num_inputs=5, classes=3):
-    """Its first layer sees more digits than half precision has."""
+    """Its first layer needs more digits than half precision has."""
     inputs = keras.Input((num_inputs,))
     x = keras.layers.Rescaling(100.0, -100.0, dtype="float32")(inputs)
     for name in ("one", "two"):
@@ -44,22 +34,12 @@ def batch_of(count=16):
 
 
 def network_of(*policies, sharing=None):
-    """A network of one member for each policy, none of them global now."""
+    """Makes a network of one member per policy, none of which is global."""
     members = []
     for name in policies:
         with policy(name):
             members.append(dense_net())
     return ksw.SuperWeightNetwork(members, 0.9, sharing or Shapeshifter())
-
-
-def compiled(network, metrics=("accuracy",), **kwargs):
-    network.compile(
-        keras.optimizers.SGD(0.01),
-        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-        metrics=list(metrics),
-        **kwargs,
-    )
-    return network
 
 
 def float32(values):
@@ -68,7 +48,7 @@ def float32(values):
 
 @pytest.mark.parametrize("now", ["float32", "mixed_bfloat16", "bfloat16"])
 @pytest.mark.parametrize("own", POLICIES)
-def test_members_keep_their_policies_whatever_the_global_one_is(own, now):
+def test_members_keep_their_policies_under_any_global_one(own, now):
     with policy(now):
         network = network_of(own)
         (plain,) = network.materialize()
@@ -83,16 +63,14 @@ def test_members_keep_their_policies_whatever_the_global_one_is(own, now):
     np.testing.assert_array_equal(float32(network(x)), float32(plain(x)))
     with policy(now):
         network.compile("sgd", "mse")
-    is_scaled = isinstance(
-        network.optimizer, keras.optimizers.LossScaleOptimizer
-    )
-    assert is_scaled == (own == "mixed_float16")
+    scaled = keras.optimizers.LossScaleOptimizer
+    assert isinstance(network.optimizer, scaled) == (own == "mixed_float16")
 
 
 def test_members_may_have_different_policies():
     network = network_of("float32", "mixed_float16", "bfloat16")
     x, y = batch_of()
-    compiled(network, run_eagerly=True)
+    compiled(network, keras.optimizers.SGD(0.01))
     assert isinstance(network.optimizer, keras.optimizers.LossScaleOptimizer)
     logits = network.member_outputs(x)
     assert [each.dtype for each in logits] == ["float32", "float16", "bfloat16"]
@@ -103,8 +81,8 @@ def test_members_may_have_different_policies():
 
 def test_kernels_are_generated_in_float32_and_read_in_the_compute_dtype():
     network = network_of("mixed_bfloat16")
-    pieces = network.generator.superweights()
-    assert {piece.dtype for piece in pieces} == {tf.float32}
+    vectors = network.generator.superweights()
+    assert {vector.dtype for vector in vectors} == {tf.float32}
     layer = network.members[0].get_layer("two")
     exact = layer.sources["kernel"]()
     assert exact.dtype == "float32" and layer.kernel.dtype == "bfloat16"
@@ -112,7 +90,7 @@ def test_kernels_are_generated_in_float32_and_read_in_the_compute_dtype():
 
 
 def casts_in_a_step(num_uses):
-    """Casts to bfloat16 in a step, after TensorFlow has optimized it."""
+    """Counts casts to bfloat16 in a step that TensorFlow has optimized."""
     with policy("mixed_bfloat16"):
         inputs = keras.Input((4,))
         layer, x = keras.layers.Dense(4, use_bias=False), inputs
@@ -142,7 +120,7 @@ def test_a_kernel_is_cast_once_a_step_however_often_it_is_read():
 
 @pytest.mark.parametrize("num_members", [1, 2])
 def test_metrics_are_computed_in_float32(num_members):
-    """Keras' own round labels to the dtype of predictions."""
+    """Keras' metrics round labels to the dtype of predictions."""
     network = network_of(*["bfloat16"] * num_members)
     x, _ = batch_of()
     y = np.eye(3, dtype="float32")[np.arange(16) % 3] * 1.001
@@ -165,16 +143,14 @@ def test_metrics_are_computed_in_float32(num_members):
         expected = np.mean((log_softmax(output) - y) ** 2)
         assert found[name] == pytest.approx(expected, rel=1e-5)
         expected = np.mean((output - y) ** 2)
-        assert found[name.replace("mse", "loss")] == pytest.approx(
-            expected, rel=1e-5
-        )
+        name = name.replace("mse", "loss")
+        assert found[name] == pytest.approx(expected, rel=1e-5)
 
 
 def test_similarities_are_recorded_in_float32():
     network = compiled(network_of("mixed_bfloat16", "bfloat16", "float64"))
     recorder = GradientRecorder(network.generator)
     network.record_gradients(recorder)
-    network.run_eagerly = True
     network.train_on_batch(*batch_of())
     accumulators = [each for each in recorder._whole if each is not None]
     assert accumulators
@@ -208,7 +184,7 @@ def test_what_is_saved_and_exported_has_the_dtypes_of_the_members(
 
 
 def test_in_bfloat16_digits_are_learned_as_well_as_in_float32():
-    """Ensembles of the same start, data and order: within a point."""
+    """Within a point, from the same start, data and order."""
     images, labels = sklearn.datasets.load_digits(return_X_y=True)
     images = (images / 16).astype("float32")
 
@@ -225,11 +201,8 @@ def test_in_bfloat16_digits_are_learned_as_well_as_in_float32():
             network = ksw.SuperWeightNetwork(
                 [mlp(48), mlp(32)], 0.7, SuperWeights(depth_bins=1)
             )
-        network.compile(
-            keras.optimizers.SGD(0.1, momentum=0.9),
-            keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-            metrics=["accuracy"],
-        )
+        optimizer = keras.optimizers.SGD(0.1, momentum=0.9)
+        compiled(network, optimizer, jit_compile="auto")
         network.fit(images[500:], labels[500:], 64, epochs=12, verbose=0)
         accuracies[name] = network.evaluate(
             images[:500], labels[:500], 500, verbose=0, return_dict=True

@@ -1,9 +1,9 @@
-"""Trains on one of several workers; a program of its own, run by the test.
+"""Trains on one of several workers, as a program run by the test.
 
-    TF_CONFIG=... python workers_program.py FILE
+    TF_CONFIG=... python -m tests.training.workers_program FILE
 
-Writes to FILE (.npz) what `measure` returns. The workers begin with different
-seeds: what they have in common they have from one another.
+Writes what `measure` returns to FILE (.npz). Workers begin with different
+seeds: what they have in common comes from each other.
 """
 
 import json
@@ -15,20 +15,22 @@ import numpy as np
 import tensorflow as tf
 
 import keras_superweights as ksw
+from tests.training.networks import compiled
+from tests.training.networks import crossentropy
+from tests.training.networks import shared
+from tests.training.networks import small_net
 
 
-def member(width):
-    inputs = keras.Input((5, 5, 1))
-    x = inputs
-    for _ in range(3):
-        x = keras.layers.Conv2D(width, 3, padding="same", activation="tanh")(x)
-    x = keras.layers.GlobalAveragePooling2D()(x)
-    return keras.Model(inputs, keras.layers.Dense(3)(x))
+def members():
+    return [
+        lambda: small_net(4, batch_norm=False),
+        lambda: small_net(6, batch_norm=False),
+    ]
 
 
 def batches(rows, size, weighted=False):
     draw = np.random.default_rng(rows)
-    x = draw.normal(size=(rows, 5, 5, 1)).astype("float32")
+    x = draw.normal(size=(rows, 6, 6, 2)).astype("float32")
     y = draw.integers(0, 3, rows)
     weight = draw.uniform(0.5, 2.0, rows).astype("float32")
     data = (x, y, weight) if weighted else (x, y)
@@ -36,7 +38,7 @@ def batches(rows, size, weighted=False):
 
 
 def rows_of(data, context):
-    """Of batches of 8, the rows that a worker computes itself."""
+    """Keeps a worker's own rows of batches of 8."""
     rows = 8 // context.num_input_pipelines
     start = rows * context.input_pipeline_id
     return data.map(
@@ -45,20 +47,11 @@ def rows_of(data, context):
 
 
 def measure(strategy):
-    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    """Trains, evaluates, predicts and searches under a strategy."""
     with strategy.scope():
-        network = ksw.SuperWeightNetwork(
-            [lambda: member(4), lambda: member(6)],
-            0.8,
-            ksw.sharing.SuperWeights(depth_bins=1),
-            weight_decay=0.01,
-        )
-        network.compile(
-            keras.optimizers.SGD(0.1, momentum=0.9),
-            loss,
-            metrics=["accuracy"],
-            jit_compile=False,
-        )
+        network = shared(members(), weight_decay=0.01)
+        optimizer = keras.optimizers.SGD(0.1, momentum=0.9)
+        compiled(network, optimizer, jit_compile=False)
     history = network.fit(
         batches(22, 8, weighted=True),
         epochs=2,
@@ -67,13 +60,13 @@ def measure(strategy):
         verbose=0,
     ).history
     results = {f"history {k}": v for k, v in history.items()}
-    # The last batch is one row, so that a second worker has none.
+    # The last batch has one row, so the second worker has none.
     test = batches(17, 8)
     results |= network.evaluate(test, verbose=0, return_dict=True)
     results["predictions"] = network.predict(test, verbose=0)
     results |= {f"weight {i}": w for i, w in enumerate(network.get_weights())}
     results["ties"] = np.concatenate(
-        [piece.ties for piece in network.allocation.superweights]
+        [each.ties for each in network.allocation.superweights]
     )
 
     train = batches(16, 8)
@@ -82,7 +75,7 @@ def measure(strategy):
     )
     with strategy.scope():
         found = ksw.search.find_clusters(
-            [lambda: member(4), lambda: member(6)],
+            members(),
             0.8,
             own,
             pretrain_epochs=1,
@@ -92,13 +85,13 @@ def measure(strategy):
         )
         learned = ksw.search.learn_stores(
             keras.Sequential(
-                [keras.Input((5, 5, 1)), keras.layers.Flatten()]
+                [keras.Input((6, 6, 2)), keras.layers.Flatten()]
                 + [keras.layers.Dense(width) for width in (8, 6, 4, 3)]
             ),
             0.7,
             own,
             ksw.sharing.Shapeshifter(num_stores=2),
-            loss=loss,
+            loss=crossentropy(),
             pretrain_epochs=1,
             optimizer=keras.optimizers.SGD(0.05),
             verbose=0,
@@ -112,23 +105,23 @@ def measure(strategy):
 
 
 def batch_norm_statistics(strategy, x, y):
-    """Mean and variance of the inputs after one step on one batch."""
+    """Returns the moving mean and variance after one step on one batch."""
     with strategy.scope():
         network = ksw.share(
             keras.Sequential(
-                [keras.Input((4,)), keras.layers.BatchNormalization(momentum=0)]
-                + [keras.layers.Dense(4) for _ in range(2)]
+                [
+                    keras.Input((4,)),
+                    keras.layers.BatchNormalization(momentum=0, name="norm"),
+                    keras.layers.Dense(4),
+                    keras.layers.Dense(4),
+                ]
             ),
             1.0,
         )
         network.compile("sgd", "mse", jit_compile=False)
     data = tf.data.Dataset.from_tensor_slices((x, y)).batch(len(x))
     network.fit(data, verbose=0)
-    (layer,) = [
-        each
-        for each in network.members[0].layers
-        if isinstance(each, keras.layers.BatchNormalization)
-    ]
+    layer = network.members[0].get_layer("norm")
     return {
         "inputs": x,
         "moving mean": layer.moving_mean.numpy(),
