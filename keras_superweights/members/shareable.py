@@ -14,39 +14,30 @@ from keras_superweights.layers import why_not
 
 
 class _Kernel(NamedTuple):
-    """A trained weight of two axes or more, outside of the heads.
+    """A trained weight of two axes or more, outside of the heads."""
 
-    Attributes:
-        path: Path of its layer.
-        layer: The first layer that holds it.
-        weight: Its name there.
-        variable: The weight.
-        obstacle: Why it cannot be generated; empty if it can.
-    """
-
-    path: str
-    layer: keras.layers.Layer
-    weight: str
+    path: str  # of its layer
+    layer: keras.layers.Layer  # the first that holds it
+    weight: str  # its name there
     variable: keras.Variable
-    obstacle: str
+    obstacle: str  # why it cannot be generated; empty if it can
 
 
 def shareable_kernels(model) -> list[tuple[str, keras.layers.Layer, str]]:
     """Finds the kernels of a model that may be generated, in order of depth.
 
-    These are the kernels of all layers whose class is registered (see
-    `keras_superweights.layers.register`), wherever in the model they are: in
-    models inside of it, in wrappers, in layers of the user's own. Every member
-    keeps to itself its heads, what is frozen, kernels with a constraint, and
-    kernels that another layer holds as well (`SpectralNormalization` assigns
-    to that of its layer).
+    These are the kernels of all registered layers (see
+    `keras_superweights.layers.register`), also in inner models, wrappers and
+    the user's own layers. Heads, frozen layers, kernels with a constraint, and
+    kernels that another layer holds as well stay private
+    (`SpectralNormalization` assigns to its layer's kernel).
 
     Returns:
-        For each kernel the path of its layer, the layer, and its own name.
+        A tuple per kernel: the path of its layer, the layer, its own name.
 
     Raises:
-        ValueError: If a layer has not the weights that its class was
-            registered with.
+        ValueError: If a layer lacks a weight that its class was registered
+            with.
     """
     return [
         (kernel.path, kernel.layer, kernel.weight)
@@ -58,19 +49,12 @@ def shareable_kernels(model) -> list[tuple[str, keras.layers.Layer, str]]:
 def unshared_kernels(model) -> tuple[UnsharedKernel, ...]:
     """Finds the kernels of a model that no rule can share, in order of depth.
 
-    These are all other trained weights of two axes or more, whatever their
-    layer does with them. What is private by intention is not among them:
-    heads, and what is frozen.
+    These are all other trained weights of two axes or more, except heads.
     """
     return tuple(
-        UnsharedKernel(
-            layer=kernel.path,
-            weight=kernel.weight,
-            shape=tuple(kernel.variable.shape),
-            reason=kernel.obstacle,
-        )
-        for kernel in _kernels(model)
-        if kernel.obstacle
+        UnsharedKernel(k.path, k.weight, tuple(k.variable.shape), k.obstacle)
+        for k in _kernels(model)
+        if k.obstacle
     )
 
 
@@ -86,7 +70,7 @@ def _kernels(model) -> list[_Kernel]:
     kernels = []
     for path, layer in layers.items():
         for weight, variable in _candidates(path, layer):
-            # Of a variable that several layers hold, the first.
+            # A variable that several layers hold counts for the first.
             if id(variable) in left and len(variable.shape) > 1:
                 left.remove(id(variable))
                 obstacle = _obstacle(layer, variable, holders[id(variable)])
@@ -95,15 +79,15 @@ def _kernels(model) -> list[_Kernel]:
 
 
 def _candidates(path, layer):
-    """Lists names and variables that may be kernels; biases may have 2 axes."""
+    """Lists names and variables that may be kernels."""
     generated = generated_class(type(layer))
     if generated is None:
         return [
             (variable.name, variable)
             for variable in trainable_weights_of(layer)
-            if variable.name != "bias"
+            if variable.name != "bias"  # which may have two axes
         ]
-    if not layer.built:  # inside of its model, but never called
+    if not layer.built:  # part of its model, but never called
         return []
     for name in generated.kinds:
         weight = getattr(layer, name, None)
