@@ -132,9 +132,9 @@ TASKS = {
 }
 
 
-def networks(task):
-    """Returns functions that make a network, one per way to share."""
-    build, kind = task["member"], task["kind"]
+def run(task, seeds, epochs):
+    """Trains all ways on a task; returns `{way: {measure: values}}`."""
+    build = task["member"]
     one = ksw.allocate(build, 1.0, Independent()).independent_params
     members = [build] * NUM_MEMBERS
     ways = {
@@ -142,23 +142,14 @@ def networks(task):
         "shared": (members, one, MixtureEnsembles()),
         "independent": (members, 1.0, Independent()),
     }
-    return {
-        way: lambda given=given: ksw.SuperWeightNetwork(*given, ensemble=kind())
-        for way, given in ways.items()
-    }
-
-
-def run(task, seeds, epochs):
-    """Trains all ways on a task; returns `{way: {measure: values}}`."""
-    results = {}
     num_epochs = max(1, round(epochs * task["epochs"]))
-    for way, make in networks(task).items():
-        results[way] = {"params": []}
+    results = {way: {"params": []} for way in ways}
+    for way, sharing in ways.items():
         for seed in seeds:
             keras.utils.clear_session()
             keras.utils.set_random_seed(seed)
             train, test = task["data"](seed)
-            network = make()
+            network = ksw.SuperWeightNetwork(*sharing, ensemble=task["kind"]())
             steps = num_epochs * math.ceil(len(train[0]) / 32)
             schedule = keras.optimizers.schedules.CosineDecay(
                 task["learning_rate"], steps

@@ -51,31 +51,6 @@ def initialize(model):
             variable._deferred_initialize()
 
 
-@contextlib.contextmanager
-def vocabularies_in_config(model):
-    """Writes the vocabularies of lookup layers into their configs.
-
-    Keras saves what `adapt` has learned beside the config, which alone does not
-    even determine the shapes of such a layer's outputs.
-    """
-    before = {}
-    for layer in filter(is_lookup, flat_layers(model)):
-        before[layer] = (layer.input_vocabulary, layer.input_idf_weights)
-        tokens = layer.get_vocabulary(include_special_tokens=False)
-        layer.input_vocabulary = [
-            token if isinstance(token, str) else int(token) for token in tokens
-        ]
-        if layer.output_mode == "tf_idf":
-            start = layer.vocabulary_size() - len(tokens)
-            weights = layer.idf_weights_const.numpy()[start:]
-            layer.input_idf_weights = weights[: len(tokens)].tolist()
-    try:
-        yield
-    finally:
-        for layer, given in before.items():
-            layer.input_vocabulary, layer.input_idf_weights = given
-
-
 def is_lookup(layer) -> bool:
     """Returns whether a layer looks inputs up in a vocabulary."""
     return isinstance(

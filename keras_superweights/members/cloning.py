@@ -10,7 +10,6 @@ import keras
 from keras_superweights.keras_internals import flat_layers
 from keras_superweights.keras_internals import initialize
 from keras_superweights.keras_internals import is_lookup
-from keras_superweights.keras_internals import vocabularies_in_config
 from keras_superweights.keras_internals import without_memory
 from keras_superweights.layers import GeneratedKernel
 from keras_superweights.layers import generate
@@ -20,25 +19,37 @@ from keras_superweights.layers import walk
 
 
 @contextlib.contextmanager
-def uncompiled(model):
-    """Hides the compile state of a model and its inner models."""
-    models = _compiled(model)
-    for each in models:
-        each.compiled = False
-    try:
+def complete_configs(model):
+    """Writes vocabularies into layers' configs, and hides compile state.
+
+    Keras saves what lookups have learned beside the config, which alone does
+    not even determine the shapes of their outputs.
+    """
+    with contextlib.ExitStack() as stack:
+
+        def change(layer, name, value):
+            stack.callback(setattr, layer, name, getattr(layer, name))
+            setattr(layer, name, value)
+
+        for layer in flat_layers(model):
+            if getattr(layer, "compiled", False):
+                change(layer, "compiled", False)
+            if not is_lookup(layer):
+                continue
+            tokens = layer.get_vocabulary(include_special_tokens=False)
+            words = [t if isinstance(t, str) else int(t) for t in tokens]
+            change(layer, "input_vocabulary", words)
+            if layer.output_mode == "tf_idf":
+                start = layer.vocabulary_size() - len(tokens)
+                weights = layer.idf_weights_const.numpy()[start:]
+                weights = weights[: len(tokens)].tolist()
+                change(layer, "input_idf_weights", weights)
         yield
-    finally:
-        for each in models:
-            each.compiled = True
-
-
-def _compiled(model):
-    return [x for x in flat_layers(model) if getattr(x, "compiled", False)]
 
 
 def to_json(model) -> str:
     """Writes a model's architecture and frozen layers as JSON text."""
-    with uncompiled(model), vocabularies_in_config(model):
+    with complete_configs(model):
         config = keras.saving.serialize_keras_object(model)
     return json.dumps({**config, "frozen": frozen_paths(model)})
 
@@ -111,8 +122,9 @@ def generated_clone(model, sources, keep_draws) -> keras.Model:
     """
     with without_memory():
         clone = from_json(to_json(model))
-    for each in _compiled(clone):  # by its own constructor
-        each.compiled = False
+    for each in flat_layers(clone):
+        if getattr(each, "compiled", False):  # by its own constructor
+            each.compiled = False
     for path, layer, copy in pairs(model, clone):
         if keep_draws:
             _copy_draws(layer, copy)

@@ -1,7 +1,6 @@
 """The kernels of a model: which can be generated, and why others cannot."""
 
 import collections
-from typing import NamedTuple
 
 import keras
 
@@ -11,16 +10,6 @@ from keras_superweights.layers import generated_class
 from keras_superweights.layers import heads
 from keras_superweights.layers import walk
 from keras_superweights.layers import why_not
-
-
-class _Kernel(NamedTuple):
-    """A trained weight of two axes or more, outside of the heads."""
-
-    path: str  # of its layer
-    layer: keras.layers.Layer  # the first that holds it
-    weight: str  # its name there
-    variable: keras.Variable
-    obstacle: str  # why it cannot be generated; empty if it can
 
 
 def shareable_kernels(model) -> list[tuple[str, keras.layers.Layer, str]]:
@@ -40,9 +29,9 @@ def shareable_kernels(model) -> list[tuple[str, keras.layers.Layer, str]]:
             with.
     """
     return [
-        (kernel.path, kernel.layer, kernel.weight)
-        for kernel in _kernels(model)
-        if not kernel.obstacle
+        (path, layer, name)
+        for path, layer, name, _, obstacle in _kernels(model)
+        if not obstacle
     ]
 
 
@@ -52,13 +41,18 @@ def unshared_kernels(model) -> tuple[UnsharedKernel, ...]:
     These are all other trained weights of two axes or more, except heads.
     """
     return tuple(
-        UnsharedKernel(k.path, k.weight, tuple(k.variable.shape), k.obstacle)
-        for k in _kernels(model)
-        if k.obstacle
+        UnsharedKernel(path, name, tuple(variable.shape), obstacle)
+        for path, _, name, variable, obstacle in _kernels(model)
+        if obstacle
     )
 
 
-def _kernels(model) -> list[_Kernel]:
+def _kernels(model):
+    """Yields `(path, layer, name, variable, obstacle)` of each kernel.
+
+    Kernels are trained weights of two axes or more, outside of the heads. The
+    obstacle says why one cannot be generated; it is empty if it can.
+    """
     left = {id(variable) for variable in model.trainable_variables}
     for head in heads(model):
         left -= set(map(id, head.weights))
@@ -67,15 +61,13 @@ def _kernels(model) -> list[_Kernel]:
     for path, layer in layers.items():
         for variable in trainable_weights_of(layer):
             holders[id(variable)].append(path)
-    kernels = []
     for path, layer in layers.items():
-        for weight, variable in _candidates(path, layer):
+        for name, variable in _candidates(path, layer):
             # A variable that several layers hold counts for the first.
             if id(variable) in left and len(variable.shape) > 1:
                 left.remove(id(variable))
                 obstacle = _obstacle(layer, variable, holders[id(variable)])
-                kernels.append(_Kernel(path, layer, weight, variable, obstacle))
-    return kernels
+                yield path, layer, name, variable, obstacle
 
 
 def _candidates(path, layer):
