@@ -1,10 +1,10 @@
-"""Seconds and memory of allocating, for networks of any size.
+"""Time and memory that allocating takes, for networks of any size.
 
     python benchmarks/allocation.py
 
 Plans WRN-76-12 for 100 classes (164M parameters) inside 21M, and allocates
 10,000 kernels, of a few shapes as in a network and of 576 different ones, by
-every rule. Seconds count after imports; memory is what the process grew by.
+several rules. Seconds exclude imports; memory is what the process grew by.
 """
 
 import os
@@ -25,11 +25,9 @@ def resident_mib():
 
 def kernels(sides, count=10_000):
     draw = random.Random(0)
+    boxes = [(draw.choice(sides), draw.choice(sides)) for _ in range(count)]
     return tuple(
-        KernelSpec(
-            0, f"layer{i}", (3, 3, draw.choice(sides), draw.choice(sides))
-        )
-        for i in range(count)
+        KernelSpec(0, f"layer{i}", (3, 3, *box)) for i, box in enumerate(boxes)
     )
 
 

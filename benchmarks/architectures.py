@@ -1,19 +1,18 @@
-"""Any architecture inside any budget: networks of keras.applications.
+"""Any architecture inside any budget: the networks of keras.applications.
 
     python benchmarks/architectures.py [--names VGG16 ...] [--budgets 0.1 ...]
 
-Shares each network by `ksw.share`, at every budget, and checks that
+Shares each network with `ksw.share`, at every budget, and checks that
 
-- the trainable scalars that are really there are within the budget;
+- its trainable scalars are within the budget;
 - a training step runs and its loss is finite;
-- the network predicts the same after it is saved and loaded;
+- the saved and loaded network predicts the same;
 - the plain model that it materializes into predicts the same.
 
-Prints a table: the parameters, how far the loaded and the plain model are from
-the network, as the largest difference of a logit, and seconds. Where the fixed
-costs of a network, batch normalization and biases and heads, exceed a budget,
-the table says which budget is the smallest that works, and that one is tried.
-Exits with an error if a check fails.
+Prints a table of parameters, seconds, and the largest difference of a logit
+between the network and the loaded and the plain model. Where the fixed costs of
+a network (batch normalization, biases, heads) exceed a budget, the smallest
+budget that works is used and marked. Exits with an error if a check fails.
 """
 
 import argparse
@@ -48,7 +47,7 @@ TOLERANCE = 1e-4
 
 
 def build(name):
-    """A network for ten classes that returns logits."""
+    """Builds a network that returns logits of ten classes."""
     return getattr(keras.applications, name)(
         weights=None,
         input_shape=(SIDES[name], SIDES[name], 3),
@@ -58,7 +57,7 @@ def build(name):
 
 
 def share(name, budget):
-    """`(network, whether a larger budget than asked for was needed)`."""
+    """Returns `(network, whether it needed more than the budget)`."""
     model = build(name)
     try:
         return ksw.share(model, budget), False
@@ -70,7 +69,7 @@ def share(name, budget):
 
 
 def check(name, budget):
-    """One row of the table."""
+    """Prints one row of the table; returns whether all checks passed."""
     keras.utils.clear_session()
     keras.utils.set_random_seed(0)
     start = time.perf_counter()

@@ -1,18 +1,18 @@
-"""Kills runs at random moments; they must end like one never killed.
+"""Kills runs at random moments; they must end like one that was not killed.
 
     python benchmarks/kills.py --kills 20
 
-A tiny run of `trainers.train` with all its phases (search, training with
-decoupling, evaluation), in deterministic mode, on one replica and on two
-(MirroredStrategy on logical CPUs). One is never killed. Another one is sent
-SIGKILL again and again, each time after a random part of the time that a whole
-run takes, and started again by the same command; one that ends before its time
-is up is compared, and a new one begun. The moments are spread evenly over the
-time that a run takes, in random order.
+Runs `trainers.train` on a tiny config with all phases (search, training with
+decoupling, evaluation), deterministically, on one replica and on two
+(MirroredStrategy on logical CPUs). One run is never killed. Others are killed
+(SIGKILL) and continued by the same command, each time after a random part of
+the time that a whole run takes; when one ends before that, it is compared and
+the next one starts. The moments are spread evenly over the time of a run, in
+random order.
 
-Compared, exactly: weights and optimizer slots, the allocation with its ties,
-similarities, and what was measured but for times. Prints a table and writes
-everything to --json.
+Compares exactly: weights and optimizer slots, the allocation with its ties,
+similarities, and all metrics except times. Prints a table and writes everything
+to --json.
 """
 
 import argparse
@@ -51,7 +51,7 @@ TIMES = ("seconds", "milliseconds")
 
 
 def start(arguments, workdir):
-    """Starts the run, or continues it."""
+    """Starts or continues the run."""
     return subprocess.Popen(
         [sys.executable, "-m", "trainers.train", *arguments]
         + [f"--workdir={workdir}"],
@@ -63,14 +63,14 @@ def start(arguments, workdir):
 
 
 def finish(process):
-    """Waits for a run that must succeed."""
+    """Waits for a run, which must succeed."""
     _, errors = process.communicate()
     if process.returncode:
         raise RuntimeError(f"The run failed:\n{errors}")
 
 
 def phase(workdir):
-    """What a run was at, from the files it has."""
+    """Tells from its files what a run was doing."""
     trained = [p.name for p in workdir.glob("backup/epoch-*")]
     pretrained = [p.name for p in workdir.glob("search/backup/epoch-*")]
     if not (workdir / "config.json").exists():
@@ -83,17 +83,16 @@ def phase(workdir):
 
 
 def outcome(workdir):
-    """Everything that must be equal: dict from a name to an array or value."""
+    """Returns all that must be equal: a dict from a name to its value."""
     found = {}
+
+    def visit(name, item):
+        if isinstance(item, h5py.Dataset):
+            found[name] = item[()]
+
     (backup,) = workdir.glob("backup/epoch-*/state.weights.h5")
     with h5py.File(backup) as archive:
-        archive.visititems(
-            lambda name, item: (
-                found.update({name: item[()]})
-                if isinstance(item, h5py.Dataset)
-                else None
-            )
-        )
+        archive.visititems(visit)
     with np.load(workdir / "search" / "similarities.npz") as stored:
         found.update({f"similarity of {name}": stored[name] for name in stored})
     text = (workdir / "allocation.json").read_text()
@@ -108,14 +107,10 @@ def _without_times(data):
 
 
 def differences(one, other):
-    """Names of what is not equal."""
-    return sorted(
-        name
-        for name in one.keys() | other.keys()
-        if name not in one
-        or name not in other
-        or not np.array_equal(one[name], other[name])
-    )
+    """Returns the names of what is not equal."""
+    both = one.keys() & other.keys()
+    differ = {n for n in both if not np.array_equal(one[n], other[n])}
+    return sorted(differ | (one.keys() ^ other.keys()))
 
 
 def kill_at(moments, duration, arguments, directory):
@@ -123,14 +118,12 @@ def kill_at(moments, duration, arguments, directory):
 
     Args:
         moments: Fractions of the time that a whole run takes.
-        duration: That time in seconds, at first; the machine's load changes.
+        duration: That time in seconds, at the start; it follows the load.
 
     Returns:
         `(phases of the kills, outcomes of the runs)`.
     """
-    phases = []
-    outcomes = []
-    waiting = list(moments)
+    phases, outcomes, waiting = [], [], list(moments)
     workdir = directory / "killed-0"
     while waiting:
         is_new = not workdir.exists()
@@ -154,7 +147,7 @@ def kill_at(moments, duration, arguments, directory):
 
 
 def measure(arguments, num_kills, seed, directory):
-    """One run that is never killed, and those that are."""
+    """Compares runs that are killed with one that is not."""
     began = time.perf_counter()
     finish(start(arguments, directory / "never"))
     duration = time.perf_counter() - began

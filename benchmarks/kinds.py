@@ -2,21 +2,20 @@
 
     python -m benchmarks.kinds [--seeds 0 1 2] [--epochs 1.0]
 
-Three small networks inside the parameters of one, beside that one network and
-beside three that share nothing, on
+Compares three small networks inside the parameters of one with that one network
+and with three that share nothing, on
 
-    diabetes    442 patients, 10 measurements, how far the disease went after a
-                year (`sklearn.datasets.load_diabetes`); perceptrons that answer
+    diabetes    442 patients, 10 measurements, disease progression after a year
+                (`sklearn.datasets.load_diabetes`); perceptrons that predict
                 mean and variance, `Regression(variance=True)`. RMSE and NLL of
-                the standardised target, on a fifth that each seed holds out
-    ink         1797 handwritten digits of 8x8 pixels, noise added; which of
-                three levels of ink is under each pixel
-                (`sklearn.datasets.load_digits`); U-Nets that answer for every
-                pixel, `Classifier()`. Accuracy and mean IoU on a fifth that
-                each seed holds out
+                the standardised target
+    ink         1797 handwritten digits of 8x8 pixels with added noise; one of
+                three levels of ink at each pixel
+                (`sklearn.datasets.load_digits`); U-Nets that classify every
+                pixel, `Classifier()`. Accuracy and mean IoU
 
-Prints mean and standard deviation over the seeds. --epochs multiplies the
-epochs of the recipes.
+Each seed holds out a fifth of the data for the test. Prints mean and standard
+deviation over the seeds. --epochs multiplies the epochs of the recipes.
 """
 
 import argparse
@@ -32,6 +31,7 @@ import sklearn.datasets
 from keras import layers
 
 import keras_superweights as ksw
+from benchmarks.comparing import table
 from keras_superweights.sharing import Independent
 from keras_superweights.sharing import MixtureEnsembles
 
@@ -47,7 +47,7 @@ def perceptron():
 
 
 def unet():
-    """Down to 4x4 pixels and up again, past a connection that skips this."""
+    """Goes down to 4x4 pixels and up again, with one skip connection."""
     inputs = keras.Input((8, 8, 1))
     fine = convolution(convolution(inputs, 8), 8)
     coarse = layers.MaxPooling2D()(fine)
@@ -64,7 +64,7 @@ def convolution(x, filters):
 
 
 def held_out(x, y, seed):
-    """`(train, test)`, each `(x, y)`; a fifth is held out."""
+    """Returns `(train, test)`, each `(x, y)`; the test split is a fifth."""
     order = np.random.default_rng(seed).permutation(len(x))
     test, train = np.split(order, [len(x) // 5])
     return (x[train], y[train]), (x[test], y[test])
@@ -132,37 +132,24 @@ TASKS = {
 }
 
 
-def networks(task):
-    """The three ways to spend parameters: functions that make a network."""
-    build, kind = task["member"], task["kind"]
+def run(task, seeds, epochs):
+    """Trains all ways on a task; returns `{way: {measure: values}}`."""
+    build = task["member"]
     one = ksw.allocate(build, 1.0, Independent()).independent_params
     members = [build] * NUM_MEMBERS
-
-    return {
-        "one network": lambda: ksw.SuperWeightNetwork(
-            build, 1.0, Independent(), ensemble=kind()
-        ),
-        "shared": lambda: ksw.SuperWeightNetwork(
-            members, one, MixtureEnsembles(), ensemble=kind()
-        ),
-        "independent": lambda: ksw.SuperWeightNetwork(
-            members, 1.0, Independent(), ensemble=kind()
-        ),
+    ways = {
+        "one network": (build, 1.0, Independent()),
+        "shared": (members, one, MixtureEnsembles()),
+        "independent": (members, 1.0, Independent()),
     }
-
-
-def run(name, seeds, epochs):
-    """Trains all ways on a task; `{way: (parameters, {measure: values})}`."""
-    task = TASKS[name]
-    results = {}
-    for way, make in networks(task).items():
-        found = {}
+    num_epochs = max(1, round(epochs * task["epochs"]))
+    results = {way: {"params": []} for way in ways}
+    for way, sharing in ways.items():
         for seed in seeds:
             keras.utils.clear_session()
             keras.utils.set_random_seed(seed)
             train, test = task["data"](seed)
-            network = make()
-            num_epochs = max(1, round(epochs * task["epochs"]))
+            network = ksw.SuperWeightNetwork(*sharing, ensemble=task["kind"]())
             steps = num_epochs * math.ceil(len(train[0]) / 32)
             schedule = keras.optimizers.schedules.CosineDecay(
                 task["learning_rate"], steps
@@ -173,22 +160,14 @@ def run(name, seeds, epochs):
                 jit_compile=False,
             )
             network.fit(*train, epochs=num_epochs, verbose=0)
+            results[way]["params"].append(network.allocation.num_params)
             for measure, value in task["measure"](network, *test).items():
-                found.setdefault(measure, []).append(float(value))
-        results[way] = network.allocation.num_params, found
+                results[way].setdefault(measure, []).append(float(value))
     return results
 
 
-def table(name, results):
-    measures = next(iter(results.values()))[1]
-    lines = [f"{name:<13}{'params':>8}" + "".join(f"{m:>18}" for m in measures)]
-    for way, (params, found) in results.items():
-        line = f"{way:<13}{params:>8,}"
-        for values in found.values():
-            spread = statistics.stdev(values) if len(values) > 1 else 0.0
-            line += f"{statistics.mean(values):>10.4f} ±{spread:.4f}"
-        lines.append(line)
-    return "\n".join(lines)
+def deviation(values):
+    return statistics.stdev(values) if len(values) > 1 else 0.0
 
 
 def main(arguments=None):
@@ -200,7 +179,8 @@ def main(arguments=None):
     parser.add_argument("--tasks", nargs="+", default=list(TASKS))
     options = parser.parse_args(arguments)
     for name in options.tasks:
-        print(table(name, run(name, options.seeds, options.epochs)), "\n")
+        values = run(TASKS[name], options.seeds, options.epochs)
+        print(table(values, name, deviation), "\n")
 
 
 if __name__ == "__main__":

@@ -1,19 +1,19 @@
-"""How fast images come, against how fast a WRN-16-4 takes them.
+"""How fast the pipeline gives images, and how fast a WRN-16-4 takes them.
 
     python benchmarks/pipeline.py
     python benchmarks/pipeline.py --name cifar100 --data_dir DIR
 
-Without a name the images are noise of the size of CIFAR, written as a tfds set
-first: what is on them does not change the time. For each recipe:
+Without a name the images are noise of the size of CIFAR, first written as a
+tfds set; their content does not change the time. For each recipe:
 
-    pipeline  images per second of the pipeline, nothing done with them
-    step      of training a WRN-16-4 on one batch, again and again
-    both      of training it on what the pipeline gives, as `fit` does
-    waiting   the part of that time in which it waits for a batch
+    pipeline  images per second of the pipeline alone
+    step      images per second of training a WRN-16-4 on one batch repeatedly
+    both      images per second of training it on the pipeline, as `fit` does
+    waiting   the part of that time spent waiting for a batch
 
-`step` and `both` take turns, so that both see the same machine, and are medians
-of the turns. Last come photos, JPEG files of 500x375 pixels brought to 224, for
-which there is no step: every core decodes.
+`step` and `both` take turns, so that both see the same machine load, and are
+medians over the turns. The last rows are photos, JPEG files of 500x375 pixels
+resized to 224, without a training step: every core decodes.
 
 Writes everything to --json and prints a table.
 """
@@ -21,6 +21,7 @@ Writes everything to --json and prints a table.
 import argparse
 import contextlib
 import io
+import itertools
 import json
 import os
 import statistics
@@ -37,16 +38,16 @@ import tensorflow_datasets as tfds
 import keras_superweights as ksw
 from keras_superweights.datasets import ImagePipeline
 
+PADDED = {"pad": 4, "flip": True}
 RECIPES = {
-    "pad 4, flip": {"pad": 4, "flip": True},
-    "with Cutout 16": {"pad": 4, "flip": True, "cutout": 16},
-    "with mixup and CutMix": {
-        "pad": 4,
-        "flip": True,
-        "mixup": 0.2,
-        "cutmix": 1.0,
-    },
+    "pad 4, flip": PADDED,
+    "with Cutout 16": PADDED | {"cutout": 16},
+    "with mixup and CutMix": PADDED | {"mixup": 0.2, "cutmix": 1.0},
     "Inception crop": {"crop": "inception", "flip": True},
+}
+OF_PHOTOS = {
+    "photos, Inception crop": RECIPES["Inception crop"],
+    "photos, middle": {},
 }
 
 
@@ -100,7 +101,6 @@ class Photos(Noise):
 
 
 def images_per_second(batches, num_batches, batch_size):
-    """Of a pipeline that runs already."""
     start = time.perf_counter()
     for _ in range(num_batches):
         next(batches)
@@ -108,7 +108,7 @@ def images_per_second(batches, num_batches, batch_size):
 
 
 def endless(images):
-    """An iterator over many epochs, past its beginning."""
+    """Returns an iterator over many epochs that has started."""
     batches = iter(images.train(epochs=1000))
     for _ in range(3):
         next(batches)
@@ -116,7 +116,7 @@ def endless(images):
 
 
 def train(images, arguments):
-    """Turns of steps on one batch and on those of the pipeline."""
+    """Takes turns of steps on one batch and on those of the pipeline."""
     keras.utils.set_random_seed(0)
     network = ksw.models.wide_resnet(
         16, 4, images.num_classes, images.image_shape
@@ -151,38 +151,15 @@ def train(images, arguments):
     }
 
 
-def measure(name, data_dir, photos_dir, arguments):
-    """Yields a row for each recipe."""
-    for recipe, options in RECIPES.items():
-        images = ImagePipeline(
-            name=name,
-            data_dir=data_dir,
-            test_split="train",
-            batch_size=arguments.batch,
-            **options,
+def measure(recipes, num_batches, arguments, steps=True, **options):
+    """Yields a row for each recipe; `options` are those of the pipeline."""
+    for recipe, given in recipes.items():
+        images = ImagePipeline(test_split="train", **options, **given)
+        speed = images_per_second(
+            endless(images), num_batches, options["batch_size"]
         )
-        alone = images_per_second(
-            endless(images), arguments.batches, arguments.batch
-        )
-        yield {
-            "recipe": recipe,
-            "pipeline": alone,
-            **train(images, arguments),
-        }
-    for recipe, options in {
-        "photos, Inception crop": {"crop": "inception", "flip": True},
-        "photos, middle": {},
-    }.items():
-        images = ImagePipeline(
-            name="photos",
-            data_dir=photos_dir,
-            test_split="train",
-            size=224,
-            batch_size=64,
-            **options,
-        )
-        alone = images_per_second(endless(images), arguments.photo_batches, 64)
-        yield {"recipe": recipe, "pipeline": alone}
+        trained = train(images, arguments) if steps else {}
+        yield {"recipe": recipe, "pipeline": speed, **trained}
 
 
 def main():
@@ -200,18 +177,31 @@ def main():
     arguments = parser.parse_args()
     tfds.disable_progress_bar()
     with tempfile.TemporaryDirectory() as directory:
-        # tfds would announce downloads that there are none of.
+        # tfds would announce downloads that do not happen.
         with contextlib.redirect_stdout(io.StringIO()):
             for noise in (Photos, Noise):
                 noise(data_dir=directory).download_and_prepare()
         rows = []
         print("recipe                  pipeline/s  step/s  both/s  waiting")
-        for row in measure(
-            arguments.name or "noise",
-            arguments.data_dir if arguments.name else directory,
-            directory,
+        small = measure(
+            RECIPES,
+            arguments.batches,
             arguments,
-        ):
+            name=arguments.name or "noise",
+            data_dir=arguments.data_dir if arguments.name else directory,
+            batch_size=arguments.batch,
+        )
+        photos = measure(
+            OF_PHOTOS,
+            arguments.photo_batches,
+            arguments,
+            steps=False,
+            name="photos",
+            data_dir=directory,
+            batch_size=64,
+            size=224,
+        )
+        for row in itertools.chain(small, photos):
             line = f"{row['recipe']:<22}  {row['pipeline']:10,.0f}"
             if "step" in row:
                 line += (

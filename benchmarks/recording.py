@@ -2,10 +2,10 @@
 
     python benchmarks/recording.py --members 16-4 16-4 16-4 --batch 32
 
-One network, two train functions, one of which records; steps alternate, and
-the figure is the median of the ratios of neighbouring steps, which other work
-on the machine meets alike; also of the time that the processor spent on them,
-which other work hardly changes. With --sketch_size, gradients are sketched.
+One network has two train functions, one of which records; their steps
+alternate. The figure is the median of the ratios of neighbouring steps, by the
+clock and in processor time: other work on the machine affects both steps alike,
+and hardly affects processor time. With --sketch_size, gradients are sketched.
 """
 
 import argparse

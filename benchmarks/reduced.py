@@ -6,22 +6,18 @@
 Trains the config's first member, on its data and by its recipe, in three ways:
 
     plain    the whole network
-    reduced  the same architecture, every layer but the head narrowed by one
-             factor until it has the parameters of the next ("reduced
+    reduced  the same architecture, with every layer except the head narrowed
+             by one factor until it has the parameters of `shared` ("reduced
              baseline", NPAS, section 4.2)
     shared   the whole network inside a part of its parameters, by Shapeshifter
 
 and prints accuracy, NLL and parameters, mean and half the range over the
-seeds. --json keeps every figure, and what it holds already is not trained
-again.
+seeds. --json keeps every figure; what it already holds is not trained again.
 """
 
-import argparse
-import importlib
+import functools
 import json
 import os
-import pathlib
-import time
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -29,7 +25,7 @@ import keras
 import numpy as np
 
 import keras_superweights as ksw
-from benchmarks.training import trained
+from benchmarks import comparing
 from keras_superweights.layers import heads
 from keras_superweights.members.skeleton import skeletons
 from trainers.phases import experiment
@@ -38,12 +34,12 @@ WAYS = ("plain", "reduced", "shared")
 
 
 def narrowed(model, factor):
-    """A model like another, its layers narrower, without memory.
+    """Returns a memoryless copy whose layers keep a part of their width.
 
     Args:
         model: A Functional model.
-        factor: Part of the filters and units that layers keep, at least one.
-            Heads keep theirs.
+        factor: The part of filters and units that layers keep, at least one.
+            Heads keep all of theirs.
     """
     last = {layer.name for layer in heads(model)}
 
@@ -61,7 +57,7 @@ def narrowed(model, factor):
 
 
 def reduced(model, params):
-    """The widest of the narrowed models with no more parameters."""
+    """Returns the widest narrowed model with at most `params` parameters."""
 
     def count(model):
         return sum(int(np.prod(v.shape)) for v in model.trainable_variables)
@@ -74,86 +70,41 @@ def reduced(model, params):
     return narrowed(model, low)
 
 
-def network_of(way, member, arguments, weight_decay):
-    """The network to train."""
+def run(arguments, way, config):
+    """Trains one network; returns its figures."""
+    config.members = config.members[:1]
+    images = experiment.pipeline(config)
+    (member,) = experiment.members(config)
     rule = ksw.sharing.Shapeshifter(**json.loads(arguments.rule_arguments))
     allocation = ksw.allocate(member, arguments.budget, rule)
     if way != "shared":
         if way == "reduced":
             member = reduced(member, allocation.num_params)
         allocation = ksw.allocate(member, 1.0, ksw.sharing.Independent())
-    return ksw.SuperWeightNetwork(
-        member, allocation=allocation, weight_decay=weight_decay
+    network = ksw.SuperWeightNetwork(
+        member,
+        allocation=allocation,
+        weight_decay=config.optimizer.weight_decay,
     )
-
-
-def run(way, seed, arguments):
-    """Trains and measures one network; returns its figures."""
-    start = time.perf_counter()
-    config = importlib.import_module(arguments.config).get_config()
-    with config.unlocked():
-        config.seed = seed
-        config.members = config.members[:1]
-        if arguments.data_dir:
-            config.data.data_dir = arguments.data_dir
-    keras.utils.clear_session()
-    keras.utils.set_random_seed(seed)
-    images = experiment.pipeline(config)
-    (member,) = experiment.members(config)
-    network = network_of(way, member, arguments, config.optimizer.weight_decay)
-    logits, labels = trained(network, config, images)
-    measured = ksw.metrics.evaluate_members(logits, labels, [1])
-    return {
-        "accuracy": measured["accuracy"],
-        "nll": measured["nll"],
-        "params": network.allocation.num_params,
-        "seconds": time.perf_counter() - start,
-    }
-
-
-def summary(results, seeds):
-    """The table, and who has won."""
-    lines = ["               accuracy               nll      params"]
-    mean = {}
-    for way in WAYS:
-        line = f"{way:<8}"
-        for measure in ("accuracy", "nll"):
-            values = [results[f"{way}/{seed}"][measure] for seed in seeds]
-            mean[way, measure] = np.mean(values)
-            spread = (max(values) - min(values)) / 2
-            line += f"{np.mean(values):>9.4f} ±{spread:.4f}"
-        params = results[f"{way}/{seeds[0]}"]["params"]
-        lines.append(f"{line}{params:>12,}")
-    gain = mean["shared", "accuracy"] - mean["reduced", "accuracy"]
-    lines.append(
-        f"\nshared is {abs(gain):.2%} points "
-        f"{'better' if gain > 0 else 'worse'} than reduced"
-    )
-    return "\n".join(lines)
+    return comparing.trained(network, config, images)
 
 
 def main():
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
-    parser.add_argument("--config", default="configs.digits")
-    parser.add_argument("--data_dir")
+    parser = comparing.parser(__doc__, "configs.digits", "reduced.json")
     parser.add_argument("--budget", type=float, default=0.1)
     parser.add_argument("--rule_arguments", default="{}")
-    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
-    parser.add_argument("--json", default="reduced.json", type=pathlib.Path)
     arguments = parser.parse_args()
-    results = {}
-    if arguments.json.exists():
-        results = json.loads(arguments.json.read_text())
-    for seed in arguments.seeds:
-        for way in WAYS:
-            name = f"{way}/{seed}"
-            if name not in results:
-                results[name] = run(way, seed, arguments)
-                arguments.json.write_text(json.dumps(results, indent=1))
-                print(name, json.dumps(results[name]), flush=True)
-    print(summary(results, arguments.seeds))
+    measures = ("accuracy", "nll", "params")
+    values = comparing.compare(
+        WAYS, measures, arguments, functools.partial(run, arguments)
+    )
+    print(comparing.table(values))
+    mean = {way: np.mean(each["accuracy"]) for way, each in values.items()}
+    gain = mean["shared"] - mean["reduced"]
+    print(
+        f"\nshared is {abs(gain):.2%} points "
+        f"{'better' if gain > 0 else 'worse'} than reduced"
+    )
 
 
 if __name__ == "__main__":

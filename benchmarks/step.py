@@ -2,11 +2,11 @@
 
     python benchmarks/step.py --members 28-10 28-10 --budget 0.6 --batch 8 32
 
-Each model lives in a process of its own, so that peak memory is its own; the
-processes take steps in turn, so that both see the same machine, and figures
-are ratios of medians. The plain ensemble is one Keras model with the members'
-outputs and the same loss for each. Generation alone is timed against copying
-as many bytes as it produces, both inside TensorFlow.
+Each model has a process to itself, so that its peak memory can be told; the
+processes take steps in turn, so that both see the same machine load, and
+figures are ratios of medians. The plain ensemble is one Keras model with the
+members' outputs and the same loss for each. Generation alone is timed against
+copying as many bytes as it produces, both inside TensorFlow.
 
 Writes everything to --json and prints a table.
 """
@@ -18,10 +18,11 @@ import multiprocessing
 import os
 import statistics
 import time
+import types
 
 
 def peak_mib():
-    """Peak resident memory of this process, from the kernel."""
+    """Returns the peak resident memory of this process."""
     with open("/proc/self/status") as status:
         for line in status:
             if line.startswith("VmHWM"):
@@ -30,57 +31,44 @@ def peak_mib():
 
 
 def build(kind, arguments):
-    """The compiled model of one kind, `"plain"` or `"shared"`."""
+    """Returns the compiled model of one kind, `"plain"` or `"shared"`."""
     import keras
 
     import keras_superweights as ksw
-    from keras_superweights.allocation import resolve_budget
-    from keras_superweights.members.allocating import describe
-    from keras_superweights.members.skeleton import skeletons
 
     keras.utils.set_random_seed(0)
     keras.config.set_dtype_policy(arguments.precision)
     image_shape = (arguments.side, arguments.side, 3)
 
-    def member(index):
-        name = arguments.members[index]
-        if hasattr(keras.applications, name):
-            return getattr(keras.applications, name)(
+    def member(index, architecture):
+        name = f"member_{index}"
+        if hasattr(keras.applications, architecture):
+            return getattr(keras.applications, architecture)(
                 weights=None,
                 input_shape=image_shape,
                 classes=100,
                 classifier_activation=None,
-                name=f"member_{index}",
+                name=name,
             )
-        depth, width = map(int, name.split("-"))
-        return ksw.models.wide_resnet(
-            depth, width, 100, image_shape, name=f"member_{index}"
-        )
+        depth, width = map(int, architecture.split("-"))
+        return ksw.models.wide_resnet(depth, width, 100, image_shape, name=name)
 
     builders = [
-        functools.partial(member, index)
-        for index in range(len(arguments.members))
+        functools.partial(member, *each)
+        for each in enumerate(arguments.members)
     ]
-    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    losses = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     if kind == "shared":
-        rule = getattr(ksw.sharing, arguments.rule)(
-            **json.loads(arguments.rule_arguments)
-        )
-        members = skeletons(builders)
-        specs = describe(members)
-        allocate = rule.allocate
+        options = json.loads(arguments.rule_arguments)
+        rule = getattr(ksw.sharing, arguments.rule)(**options)
         if arguments.pretraining:
-            allocate = rule.allocate_pretraining
-        model = ksw.SuperWeightNetwork(
-            members,
-            allocation=allocate(specs, resolve_budget(arguments.budget, specs)),
-        )
-        losses = loss
+            rule = types.SimpleNamespace(allocate=rule.allocate_pretraining)
+        model = ksw.SuperWeightNetwork(builders, arguments.budget, rule)
     else:
         inputs = keras.Input(image_shape)
-        members = [builder() for builder in builders]
-        model = keras.Model(inputs, [member(inputs) for member in members])
-        losses = [loss] * len(members)
+        outputs = [builder()(inputs) for builder in builders]
+        model = keras.Model(inputs, outputs)
+        losses = [losses] * len(outputs)
     model.compile(
         keras.optimizers.SGD(0.1, momentum=0.9, nesterov=True),
         losses,
@@ -90,7 +78,7 @@ def build(kind, arguments):
 
 
 def measure(kind, batch, arguments, pipe):
-    """Runs in a process: answers `"step"` with seconds, then the rest."""
+    """Runs in a process: answers `"step"` with seconds, then with the rest."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     import numpy as np
     import tensorflow as tf
@@ -118,10 +106,10 @@ def measure(kind, batch, arguments, pipe):
 
 
 def time_generation(tf, generator, repeats=15):
-    """Seconds of generating all pieces, and of copying as many bytes."""
+    """Times generating all vectors, and copying as many bytes."""
     generate = tf.function(generator.superweights)
-    pieces = generate()
-    copy = tf.function(lambda: [tf.raw_ops.DeepCopy(x=p) for p in pieces])
+    vectors = generate()
+    copy = tf.function(lambda: [tf.raw_ops.DeepCopy(x=v) for v in vectors])
     times = {"generate": [], "copy": []}
     for _ in range(repeats):
         for name, function in (("generate", generate), ("copy", copy)):
@@ -130,23 +118,22 @@ def time_generation(tf, generator, repeats=15):
             tensors[-1].numpy()[0, 0]
             times[name].append(time.perf_counter() - start)
     return {
-        "bytes": sum(int(tf.size(p)) * p.dtype.size for p in pieces),
+        "bytes": sum(int(tf.size(v)) * v.dtype.size for v in vectors),
         **{name: statistics.median(t) for name, t in times.items()},
     }
 
 
 def compare(batch, arguments):
-    """Alternating steps of both kinds at one batch size."""
+    """Alternates steps of both kinds at one batch size; returns figures."""
     context = multiprocessing.get_context("spawn")
     pipes = {}
     processes = []
     for kind in ("plain", "shared"):
         pipes[kind], far = context.Pipe()
-        process = context.Process(
-            target=measure, args=(kind, batch, arguments, far)
+        processes.append(
+            context.Process(target=measure, args=(kind, batch, arguments, far))
         )
-        process.start()
-        processes.append(process)
+        processes[-1].start()
         assert pipes[kind].recv() == "ready"
     seconds = {kind: [] for kind in pipes}
     for _ in range(arguments.steps):
@@ -160,14 +147,14 @@ def compare(batch, arguments):
     for process in processes:
         process.join()
     median = {k: statistics.median(t) for k, t in seconds.items()}
-    result["median_seconds"] = median
-    result["time_ratio"] = median["shared"] / median["plain"]
-    result["memory_ratio"] = (
-        result["shared"]["peak_mib"] / result["plain"]["peak_mib"]
-    )
-    generation = result["shared"]["generation"]
-    result["generation_over_copy"] = generation["generate"] / generation["copy"]
-    return result
+    plain, shared = result["plain"], result["shared"]
+    generation = shared["generation"]
+    return result | {
+        "median_seconds": median,
+        "time_ratio": median["shared"] / median["plain"],
+        "memory_ratio": shared["peak_mib"] / plain["peak_mib"],
+        "generation_over_copy": generation["generate"] / generation["copy"],
+    }
 
 
 def main():
@@ -187,7 +174,7 @@ def main():
     parser.add_argument(
         "--pretraining",
         action="store_true",
-        help="of Shapeshifter: the network that its stores are learned with",
+        help="of Shapeshifter: the network that learns its stores",
     )
     parser.add_argument("--precision", default="float32", help="dtype policy")
     parser.add_argument("--jit_compile", action="store_true", help="by XLA")

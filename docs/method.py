@@ -40,8 +40,8 @@ for images, labels in batches:  # one epoch
     with tf.GradientTape() as generation_tape:
         W = [tf.zeros(owner.shape)] * len(kernels)
         for s, place in enumerate(places):  # one matrix product per bank
-            for k, piece in zip(users[s], tf.unstack(C[s] @ T[s])):
-                W[k] += tf.scatter_nd(place, piece, owner.shape)
+            for k, vector in zip(users[s], tf.unstack(C[s] @ T[s])):
+                W[k] += tf.scatter_nd(place, vector, owner.shape)
         W = [w[:a, :b] for w, (a, b) in zip(W, boxes)]
     with tf.GradientTape() as loss_tape, keras.StatelessScope(zip(kernels, W)):
         loss_tape.watch(W)

@@ -1,4 +1,4 @@
-"""The private names of Keras that layers and members use, in one place."""
+"""The private names of Keras that layers and members use."""
 
 import contextlib
 
@@ -11,12 +11,12 @@ _UNINITIALIZED = "uninitialized_variables"
 
 @contextlib.contextmanager
 def without_memory():
-    """Builds models inside that have every shape, and weights of no value.
+    """Builds models with weights that have shapes but no values.
 
-    Keras would initialize such variables at its next occasion, in whatever is
-    built then; it has no public way to make it forget them. It also refuses
-    variables that are made from a value, such as the learning rate of a model
-    that compiles itself: these get their value at once.
+    Keras would initialize such variables when the next model is built, and has
+    no public way to forget them. It also refuses variables that are made from a
+    value, such as the learning rate of a model that compiles itself: these get
+    their value at once.
     """
     before = list(global_state.get_global_attribute(_UNINITIALIZED, []))
     original = keras.Variable.__init__
@@ -45,38 +45,10 @@ def has_value(variable) -> bool:
 
 
 def initialize(model):
-    """Initializes all variables of a model that was built without memory."""
+    """Initializes a model that was built without memory."""
     for variable in model.variables:
         if not has_value(variable):
             variable._deferred_initialize()
-
-
-@contextlib.contextmanager
-def vocabularies_in_config(model):
-    """Writes what lookup layers have learned into their configs inside.
-
-    Keras saves it beside the config, which alone does not even have the shape
-    of what such a layer returns.
-    """
-    before = []
-    for layer in flat_layers(model):
-        if is_lookup(layer):
-            given = (layer.input_vocabulary, layer.input_idf_weights)
-            before.append((layer, given))
-            tokens = layer.get_vocabulary(include_special_tokens=False)
-            layer.input_vocabulary = [
-                token if isinstance(token, str) else int(token)
-                for token in tokens
-            ]
-            if layer.output_mode == "tf_idf":
-                start = layer.vocabulary_size() - len(tokens)
-                weights = layer.idf_weights_const.numpy()[start:]
-                layer.input_idf_weights = weights[: len(tokens)].tolist()
-    try:
-        yield
-    finally:
-        for layer, given in before:
-            layer.input_vocabulary, layer.input_idf_weights = given
 
 
 def is_lookup(layer) -> bool:
@@ -87,7 +59,7 @@ def is_lookup(layer) -> bool:
 
 
 def flat_layers(model) -> list[keras.layers.Layer]:
-    """Returns a model and all layers inside of it, at any depth."""
+    """Returns a model and all layers inside it, at any depth."""
     return model._flatten_layers()
 
 
@@ -102,19 +74,19 @@ def trainable_weights_of(layer) -> list[keras.Variable]:
 
 
 def drop_weight(layer, variable):
-    """Removes a weight from a built layer, so that its memory is freed."""
+    """Removes a weight from a built layer and frees its memory."""
     (attribute,) = (name for name, v in vars(layer).items() if v is variable)
     layer._untrack_variable(variable)
-    # Not by `del`, for which Keras collects all garbage every time.
+    # Not by `del`, after which Keras collects garbage every time.
     super(keras.layers.Layer, layer).__delattr__(attribute)
 
 
 def origin(tensor):
-    """Returns the layer a symbolic tensor comes from, its call and its place.
+    """Returns the layer call that made a symbolic tensor.
 
     Returns:
         A tuple: the layer; the node of the call, with `input_tensors`; the
-        index of that node; the position among the outputs of the call.
+        index of that node; the tensor's position among the call's outputs.
     """
     layer, index, position = tensor._keras_history
     return layer, layer._inbound_nodes[index], index, position

@@ -1,9 +1,6 @@
 """The layers of members: which can be shared, and how to find them."""
 
-from keras_superweights.layers import convolutions
-from keras_superweights.layers import dense
-from keras_superweights.layers import embedding
-from keras_superweights.layers import recurrent
+from keras_superweights.layers import builtin
 from keras_superweights.layers.generated import GeneratedKernel
 from keras_superweights.layers.registry import GENERATED
 from keras_superweights.layers.registry import generate

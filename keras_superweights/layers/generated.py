@@ -9,8 +9,8 @@ from keras import ops
 class GeneratedWeight:
     """A layer's attribute for a weight that may be generated.
 
-    It has no setter on purpose: a weight that stays the layer's own is an
-    ordinary attribute and found first, or a property of the class below.
+    It has no setter on purpose: a weight that is not generated is an ordinary
+    attribute, which Python finds first, or a property of the next class.
     """
 
     def __init__(self, generated_class, name):
@@ -26,9 +26,8 @@ class GeneratedWeight:
         if not layer.trainable:
             weight = ops.stop_gradient(weight)
         # As Keras reads variables; an embedding casts what it has looked up.
-        # TensorFlow merges the casts of a kernel that is read several times,
-        # but not over the time steps of a recurrent layer: their gradients
-        # are many, and add up in float32.
+        # The gradients of a recurrent layer's time steps add up in float32:
+        # TensorFlow does not merge the casts of different steps.
         return (
             ops.cast(weight, layer.compute_dtype) if layer.autocast else weight
         )
@@ -38,11 +37,10 @@ class GeneratedKernel:
     """Makes a Keras layer read kernels from a network's banks.
 
     `keras_superweights.layers.register` puts it in front of a layer class, and
-    `generate` turns a built layer into one of these. The layer then holds no
-    variable for a generated kernel and saves only what is its own: biases, and
-    kernels without a source. Regularizers act on generated kernels as they do
-    on variables: once, however often the layer is called. A layer that is not
-    trainable passes no gradient on to the banks.
+    `generate` turns a built layer into such a layer. It then holds and saves
+    only its own variables: biases, and kernels without a source. Regularizers
+    act on generated kernels once, however often the layer is called. A layer
+    that is not trainable passes no gradient to the banks.
 
     `SuperWeightNetwork` makes such layers. They cannot be saved outside of it;
     `SuperWeightNetwork.materialize` returns layers that can.
@@ -50,26 +48,28 @@ class GeneratedKernel:
     Attributes:
         kinds: Of the class: dict from the names of kernels to their kinds.
         sources: Dict from the name of a generated kernel to a function without
-            arguments that returns it, in the shape that Keras gives it.
+            arguments that returns it, in Keras' shape.
     """
 
     kinds = MappingProxyType({})
     sources = MappingProxyType({})
 
-    def __init_subclass__(cls, kinds):
+    def __init_subclass__(cls, kinds, fan_in=None):
         super().__init_subclass__()
         cls.kinds = MappingProxyType(kinds)
+        if fan_in is not None:
+            cls.fan_in = staticmethod(fan_in)
         for name in kinds:
             setattr(cls, name, GeneratedWeight(cls, name))
 
     @staticmethod
     def fan_in(layer):
-        """Counts the scalars that feed an output; 0 if the shape says it."""
+        """Counts the scalars that feed an output; 0 if the shape tells."""
         return 0
 
     def generate_from(self, sources, regularizers):
-        """Sets where kernels come from, and what regularizes them."""
-        # Past Keras' tracking, which would wrap the dicts.
+        """Sets the functions and regularizers of generated kernels."""
+        # Bypasses Keras' tracking, which would wrap the dicts.
         vars(self).update(sources=sources, _regularizers=regularizers)
 
     def __setattr__(self, name, value):
@@ -99,12 +99,12 @@ class GeneratedKernel:
             variable.assign(own)
 
     def copy_from(self, layer):
-        """Reads all weights but generated ones from a plain layer."""
+        """Reads all but the generated weights from a plain layer."""
         for own, variable in self._own_weights(layer):
             own.assign(variable)
 
     def _own_weights(self, layer):
-        """Pairs its own weights with those of a plain layer."""
+        """Pairs its own weights with a plain layer's."""
         generated = {id(getattr(layer, name)) for name in self.sources}
         others = [v for v in layer.weights if id(v) not in generated]
         return zip(self.weights, others, strict=True)

@@ -8,7 +8,6 @@ import keras
 from keras_superweights.allocation.specs import KINDS
 from keras_superweights.keras_internals import drop_weight
 from keras_superweights.layers.generated import GeneratedKernel
-from keras_superweights.layers.keras_hub import KERAS_HUB
 
 # Maps each registered class to the class that generates its kernels.
 GENERATED = {}
@@ -16,39 +15,44 @@ GENERATED = {}
 # The same for subclasses that use their kernels as a registered class does.
 _DERIVED = {}
 
-# What a subclass may define anew and still use its kernels in the same way.
+# KerasHub's layers with kernels of their own, by the name under which Keras
+# saves them, so that KerasHub is never imported here.
+_KERAS_HUB = {
+    "keras_hub>PositionEmbedding": {"position_embeddings": "embedding"},
+}
+
+# What a subclass may override and still use its kernels in the same way.
 _HARMLESS = {"__init__", "get_config", "from_config", "__dict__", "__weakref__"}
 
 
 def register(layer_class, weights=None, fan_in=None):
     """Makes a layer class shareable.
 
-    From then on the kernels of its layers are shared wherever they are in a
-    model, as those of Keras' own layers are: these are registered in the same
-    way. The kernels must be read as attributes of the layer at every call.
+    The kernels of its layers are then shared wherever they are in a model;
+    Keras' own layers are registered in the same way. The layer must read its
+    kernels as attributes at every call.
 
-    A subclass of a registered class is shareable too, if neither it nor a
-    class in between defines anew what the registered class has, other than
-    `__init__`, `get_config` and `from_config`. One that overrides `call` or
-    `build` may use its kernel in another way, and needs a call of its own.
+    A subclass of a registered class is shareable too, unless it or a class in
+    between overrides more than `__init__`, `get_config` and `from_config`: then
+    it may use its kernel in another way, and must be registered itself.
 
     Args:
         layer_class: A subclass of `keras.layers.Layer`.
-        weights: Dict from the attributes that hold the kernels of a built
-            layer to what the layer does with each: `"dense"`, `"conv"`,
-            `"conv_transpose"`, `"depthwise"`, `"recurrent"` or `"embedding"`.
+        weights: Dict from the names of a built layer's kernels to their kinds:
+            `"dense"`, `"conv"`, `"conv_transpose"`, `"depthwise"`,
+            `"recurrent"` or `"embedding"`.
         fan_in: Optional function of a built layer that counts the scalars that
-            feed one of its outputs, by which shared kernels are scaled at the
-            start. By default all axes of a kernel but its last.
+            feed one of its outputs; it scales the initial kernels. Defaults to
+            the product of all axes of a kernel except its last.
 
     Returns:
         The class. Given only `weights`, a decorator.
 
     Raises:
-        TypeError: If an argument is of another kind.
+        TypeError: If an argument has a wrong type.
         ValueError: If no weight or an unknown kind is given, or the class is
-            registered with other weights. Whether its layers have such
-            weights is seen when a model with one is shared.
+            registered with other weights. Weights that its layers lack are
+            reported when a model with such a layer is shared.
 
     Example:
 
@@ -113,25 +117,21 @@ def _check(layer_class, weights, fan_in):
 
 
 def _generated(layer_class, kinds, fan_in):
-    attributes = {} if fan_in is None else {"fan_in": staticmethod(fan_in)}
     return types.new_class(
         f"Generated{layer_class.__name__}",
         (GeneratedKernel, layer_class),
-        {"kinds": dict(kinds)},
-        lambda namespace: namespace.update(attributes),
+        {"kinds": dict(kinds), "fan_in": fan_in},
     )
 
 
 def generated_class(layer_class):
-    """Returns the class that generates the kernels of a layer class.
+    """Returns a layer class's subclass of `GeneratedKernel`, or `None`.
 
-    Returns:
-        A subclass of both it and `GeneratedKernel`; `None` if the class is not
-        shareable, for which `why_not` has the reason.
+    `None` means that the class is not shareable; `why_not` has the reason.
     """
     name = keras.saving.get_registered_name(layer_class)
-    if name in KERAS_HUB and layer_class not in GENERATED:
-        register(layer_class, KERAS_HUB[name])
+    if name in _KERAS_HUB and layer_class not in GENERATED:
+        register(layer_class, _KERAS_HUB[name])
     if layer_class in GENERATED:
         return GENERATED[layer_class]
     if layer_class not in _DERIVED:
@@ -139,9 +139,8 @@ def generated_class(layer_class):
         if parent is None or changed:
             return None
         known = GENERATED[parent]
-        _DERIVED[layer_class] = _generated(
-            layer_class, known.kinds, known.fan_in
-        )
+        derived = _generated(layer_class, known.kinds, known.fan_in)
+        _DERIVED[layer_class] = derived
     return _DERIVED[layer_class]
 
 
@@ -160,7 +159,7 @@ def why_not(layer_class) -> str:
 
 
 def _parent(layer_class):
-    """Returns the closest registered class, and what overrides parts of it."""
+    """Returns the closest registered class, and what is overridden in it."""
     between = []
     for base in layer_class.__mro__:
         if base in GENERATED:
@@ -177,16 +176,15 @@ def _parent(layer_class):
 
 
 def generate(layer, sources):
-    """Makes a built layer read kernels from functions, from now on.
+    """Makes a built layer read kernels from functions, in place.
 
-    The layer stays the object that it is, wherever others hold it, changes
-    its class, and gives up the variables.
+    The layer stays the same object but changes its class, and frees the
+    variables of these kernels.
 
     Args:
         layer: A built layer of a shareable class.
         sources: Dict from the name of a kernel to a function without
-            arguments that returns it. Kernels that are not named stay
-            variables of the layer.
+            arguments that returns it. Other kernels stay variables.
 
     Example:
 

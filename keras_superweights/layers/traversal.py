@@ -23,12 +23,10 @@ def is_model(layer) -> bool:
 def pairs(one, other):
     """Yields `(path, layer, counterpart)` for all layers inside two models.
 
-    A path joins the names on the way to a layer by "/": in a model, the names
-    of its layers; in any other layer, the names of the attributes that hold
-    layers, or positions where lists hold them. Layers come in the order of
-    their model, each before those inside of it; inputs are left out. A layer
-    that is reached in several ways comes once, under its first path. A layer
-    without a counterpart is left out.
+    A path joins by "/" the names of a model's layers, the names of attributes
+    that hold other layers' layers, and positions in lists. Layers come in the
+    order of their model, outer before inner ones, and each once, under its
+    first path. Inputs and layers without a counterpart are left out.
 
     Args:
         one: A model, or any layer.
@@ -44,8 +42,8 @@ def walk(layer):
 
 
 def _pairs(one, other, prefix, named, seen):
-    # Keras' own layers save the models inside of them, with all names; other
-    # layers may make new ones, with new names, whenever they are made.
+    # Keras' own layers save the names of models inside them; other layers may
+    # make models with new names.
     named = named and type(one).__module__.startswith("keras.")
     counterparts = _sublayers(other, named)
     for name, layer in _sublayers(one, named).items():
@@ -59,11 +57,8 @@ def _pairs(one, other, prefix, named, seen):
 
 def _sublayers(layer, named):
     if is_model(layer):
-        layers = [
-            inner
-            for inner in layer.layers
-            if not isinstance(inner, keras.layers.InputLayer)
-        ]
+        inputs = keras.layers.InputLayer
+        layers = [each for each in layer.layers if not isinstance(each, inputs)]
         names = {id(inner): inner.name for inner in layers} if named else {}
     else:
         layers = tracked_layers(layer)
@@ -81,15 +76,14 @@ def _sublayers(layer, named):
 def heads(model) -> list[keras.layers.Layer]:
     """Returns the last layers with weights before each output of a model.
 
-    They are looked for inside a model within the model, if that comes last.
-    Three kinds of layers are no heads. An encoder ends in recurrent layers or
-    in layers made of several, such as the blocks of a transformer, with most
-    of its weights. And the `ReversibleEmbedding` of a language model makes
-    logits with the table that words are looked up in.
+    If a model within the model comes last, they are inside it. Recurrent
+    layers and layers made of several, such as the blocks of a transformer, are
+    not heads: encoders end in them. Nor is the `ReversibleEmbedding` of a
+    language model, whose logits use the table that looks words up.
     """
     found = {}
     seen = set()
-    # With each tensor the calls of the models that it lies in.
+    # Each tensor, with the calls of the models that it is inside.
     pending = [(tensor, ()) for tensor in model.outputs]
     while pending:
         tensor, calls = pending.pop()

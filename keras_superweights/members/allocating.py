@@ -1,4 +1,4 @@
-"""From checked members to an allocation; makes no variable."""
+"""Allocations of members, made without variables."""
 
 import dataclasses
 import math
@@ -17,25 +17,23 @@ from keras_superweights.sharing import SuperWeights
 
 
 def allocate(members, budget_params, sharing):
-    """Allocates members inside a budget; makes no variable.
+    """Allocates members inside a budget, without making variables.
 
     Args:
-        members: Keras models, or functions that return them, in which case
-            not even their own variables are made. A single one is an ensemble
-            of one.
-        budget_params: The most trainable scalars: an integer, or a float, a
-            fraction of what the members have when they share nothing.
+        members: Keras models, or functions that return them, whose own
+            variables are not made either. A single one is an ensemble of one.
+        budget_params: The most trainable scalars: an integer, or a float, the
+            fraction of what the members have without sharing.
         sharing: A rule of `keras_superweights.sharing`.
 
     Returns:
-        An `Allocation`. Printed, it is a table with a row per bank whose total
-        is exactly the number of trainable scalars of the network built from
-        it.
+        An `Allocation`. It prints as a table with a row per bank whose total is
+        the number of trainable scalars of a network built from it.
 
     Raises:
-        TypeError: If a member, the budget or the rule is of another kind.
+        TypeError: If a member, the budget or the rule has a wrong type.
         ValueError: If a member cannot be shared, members do not fit together,
-            or the budget is too small; the last names the smallest that works.
+            or the budget is too small; the error names the smallest that works.
 
     Example:
 
@@ -64,44 +62,37 @@ def allocate(members, budget_params, sharing):
 
 
 def describe(models) -> tuple[MemberSpec, ...]:
-    """The specs of checked models, which is all that sharing rules see."""
+    """Returns the specs of checked models: all that sharing rules see."""
     specs = []
     for index, model in enumerate(models):
-        kernels = tuple(
-            _kernel(index, path, layer, weight)
-            for path, layer, weight in shareable_kernels(model)
-        )
+        kernels = []
+        for path, layer, weight in shareable_kernels(model):
+            generated = generated_class(type(layer))
+            shape = tuple(getattr(layer, weight).shape)
+            kind, fan_in = generated.kinds[weight], generated.fan_in(layer)
+            kernels.append(
+                KernelSpec(index, path, shape, weight, kind, fan_in=fan_in)
+            )
         unshared = unshared_kernels(model)
         if not kernels:
             raise ValueError(
                 "Each of `members` needs a kernel to share. Received: member "
-                f"{index} ('{model.name}') has none but in its heads, the "
-                "last layers before its outputs, in frozen layers and in "
-                "layers that are not generated, which every member keeps to "
-                "itself. Generated are: "
-                f"{', '.join(sorted(kind.__name__ for kind in GENERATED))}. "
+                f"{index} ('{model.name}') has kernels only in its heads (the "
+                "last layers before its outputs), in frozen layers and in "
+                "layers that are not generated, which stay private. Generated "
+                f"are: {', '.join(sorted(k.__name__ for k in GENERATED))}. "
                 f"{reasons(unshared)}"
             )
         total = sum(math.prod(v.shape) for v in model.trainable_variables)
         shared = sum(kernel.size for kernel in kernels)
-        specs.append(MemberSpec(model.name, kernels, total - shared, unshared))
+        specs.append(
+            MemberSpec(model.name, tuple(kernels), total - shared, unshared)
+        )
     return tuple(specs)
 
 
-def _kernel(member, path, layer, weight) -> KernelSpec:
-    generated = generated_class(type(layer))
-    return KernelSpec(
-        member=member,
-        layer=path,
-        shape=tuple(getattr(layer, weight).shape),
-        weight=weight,
-        kind=generated.kinds[weight],
-        fan_in=generated.fan_in(layer),
-    )
-
-
 def allocation_for(models, budget_params, sharing, allocation) -> Allocation:
-    """The allocation that a network was given, or what its rule makes."""
+    """Returns a given allocation, checked, or allocates by the rule."""
     if allocation is not None:
         if budget_params is not None or sharing is not None:
             raise ValueError(
@@ -118,7 +109,7 @@ def allocation_for(models, budget_params, sharing, allocation) -> Allocation:
 
 
 def fitted_allocation(models, allocation) -> Allocation:
-    """An allocation made for such models, with the names of these.
+    """Returns an allocation with the names of models that it must fit.
 
     Raises:
         TypeError: If it is not an allocation.
@@ -135,10 +126,9 @@ def fitted_allocation(models, allocation) -> Allocation:
             f"`allocation` was made for {len(allocation.members)} members. "
             f"Received: {len(specs)} members."
         )
-    for index, (given, expected) in enumerate(
-        zip(specs, allocation.members, strict=True)
-    ):
-        # Keras numbers unnamed layers on and on: names may differ.
+    pairs = zip(specs, allocation.members, strict=True)
+    for index, (given, expected) in enumerate(pairs):
+        # Keras keeps counting unnamed layers: names may differ.
         if _numbers(given) != _numbers(expected):
             raise ValueError(
                 f"`allocation` does not fit member {index}. It was made for "

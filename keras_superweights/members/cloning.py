@@ -1,6 +1,7 @@
 """Copies of members: without memory, with generated layers, or plain."""
 
 import contextlib
+import functools
 import json
 import tempfile
 
@@ -9,7 +10,6 @@ import keras
 from keras_superweights.keras_internals import flat_layers
 from keras_superweights.keras_internals import initialize
 from keras_superweights.keras_internals import is_lookup
-from keras_superweights.keras_internals import vocabularies_in_config
 from keras_superweights.keras_internals import without_memory
 from keras_superweights.layers import GeneratedKernel
 from keras_superweights.layers import generate
@@ -19,35 +19,43 @@ from keras_superweights.layers import walk
 
 
 @contextlib.contextmanager
-def uncompiled(model):
-    """Hides compile state, also of models within the model, while cloning."""
-    models = _compiled(model)
-    for each in models:
-        each.compiled = False
-    try:
+def complete_configs(model):
+    """Writes vocabularies into layers' configs, and hides compile state.
+
+    Keras saves what lookups have learned beside the config, which alone does
+    not even determine the shapes of their outputs.
+    """
+    with contextlib.ExitStack() as stack:
+
+        def change(layer, name, value):
+            stack.callback(setattr, layer, name, getattr(layer, name))
+            setattr(layer, name, value)
+
+        for layer in flat_layers(model):
+            if getattr(layer, "compiled", False):
+                change(layer, "compiled", False)
+            if not is_lookup(layer):
+                continue
+            tokens = layer.get_vocabulary(include_special_tokens=False)
+            words = [t if isinstance(t, str) else int(t) for t in tokens]
+            change(layer, "input_vocabulary", words)
+            if layer.output_mode == "tf_idf":
+                start = layer.vocabulary_size() - len(tokens)
+                weights = layer.idf_weights_const.numpy()[start:]
+                weights = weights[: len(tokens)].tolist()
+                change(layer, "input_idf_weights", weights)
         yield
-    finally:
-        for each in models:
-            each.compiled = True
-
-
-def _compiled(model):
-    return [
-        layer
-        for layer in flat_layers(model)
-        if getattr(layer, "compiled", False)
-    ]
 
 
 def to_json(model) -> str:
-    """Writes a model's architecture as JSON text, with what is frozen in it."""
-    with uncompiled(model), vocabularies_in_config(model):
+    """Writes a model's architecture and frozen layers as JSON text."""
+    with complete_configs(model):
         config = keras.saving.serialize_keras_object(model)
     return json.dumps({**config, "frozen": frozen_paths(model)})
 
 
 def from_json(text) -> keras.Model:
-    """Makes a model with fresh weights from what `to_json` wrote."""
+    """Makes a model with fresh weights from the text of `to_json`."""
     config = json.loads(text)
     frozen = config.pop("frozen")
     model = keras.saving.deserialize_keras_object(config)
@@ -63,11 +71,10 @@ def frozen_paths(model) -> list[str]:
 def freeze(model, paths):
     """Freezes the layers at these paths, and makes all others trainable.
 
-    Keras' configs forget it of layers that other layers make when they are
-    built.
+    Keras' configs lose this for layers that other layers make in `build`.
     """
     for path, layer in _all(model):
-        # Setting it also sets it for all that is inside.
+        # The setter also reaches all inner layers.
         if layer.trainable == (path in paths):
             layer.trainable = path not in paths
 
@@ -78,62 +85,46 @@ def _all(model):
 
 
 def generated_clones(models, generator) -> list[keras.Model]:
-    """Clones all members, with shared kernels that come from a generator."""
+    """Clones all members, with shared kernels read from a generator."""
     sources = [{} for _ in models]
     allocation = generator.allocation
-    for index, pieces in enumerate(allocation.composition):
-        if pieces:
+    for index, superweights in enumerate(allocation.composition):
+        if superweights:
             kernel = allocation.kernels[index]
             of_layer = sources[kernel.member].setdefault(kernel.layer, {})
-            of_layer[kernel.weight] = _Source(generator, index)
-    clones = []
-    for index, model in enumerate(models):
-        # The same model given twice must not start twice with one draw.
-        repeated = any(model is other for other in models[:index])
-        clones.append(
-            generated_clone(model, sources[index], keep_draws=not repeated)
+            # Hides the generator: a layer that tracked it would own all banks.
+            source = functools.partial(generator.kernel, index)
+            of_layer[kernel.weight] = source
+    # The same model given twice must not start twice with the same draws.
+    return [
+        generated_clone(
+            model,
+            sources[index],
+            keep_draws=not any(model is other for other in models[:index]),
         )
-    return clones
-
-
-class _Source:
-    """Tells a generated layer its kernel.
-
-    Not a Keras object: a layer that kept the generator itself would own all
-    banks.
-    """
-
-    def __init__(self, generator, index):
-        self.generator = generator
-        self.index = index
-
-    def __call__(self):
-        return self.generator.kernel(self.index)
+        for index, model in enumerate(models)
+    ]
 
 
 def generated_clone(model, sources, keep_draws) -> keras.Model:
-    """Clones a member, and makes kernels of its layers generated ones.
+    """Clones a member from its config, with generated kernels.
 
-    The whole member is made again from its config, as saving and loading do,
-    so whatever passes `check_rebuilding` can be cloned: also models with a
-    config of their own, made of layers that have none. No memory is taken for
-    kernels that are generated.
-
-    Weights start anew, but for those of layers that are not trained: frozen
-    ones, and such as `Normalization`, keep their values; vocabularies are kept.
+    Generated kernels take no memory. Other weights start anew, except in layers
+    that are not trained: frozen and adapted layers keep their values, and
+    lookups keep their vocabularies.
 
     Args:
         model: The member; its variables are not touched.
         sources: Dict from the path of a layer to a dict from the names of its
-            kernels to functions that return them. All other weights are
-            cloned as they are.
+            kernels to functions that return them.
         keep_draws: Whether the clone's own weights start with the draws of
             the member's initializers, as if the member itself were trained.
     """
     with without_memory():
         clone = from_json(to_json(model))
-    for each in _compiled(clone):  # by its own constructor
-        each.compiled = False
+    for each in flat_layers(clone):
+        if getattr(each, "compiled", False):  # by its own constructor
+            each.compiled = False
     for path, layer, copy in pairs(model, clone):
         if keep_draws:
             _copy_draws(layer, copy)
@@ -151,7 +142,7 @@ def generated_clone(model, sources, keep_draws) -> keras.Model:
 
 
 def _copy_draws(layer, copy):
-    """Makes the initializers of a copy draw what those of the layer draw."""
+    """Makes a copy's initializers draw the same values as the layer's."""
     for name, value in vars(layer).items():
         if isinstance(value, keras.initializers.Initializer):
             vars(getattr(copy, name)).update(vars(value))
@@ -168,8 +159,8 @@ def materialize(text, clone) -> keras.Model:
 
     Args:
         text: The member's architecture, from `to_json`.
-        clone: Its generated clone. Called inside `generator.using`, kernels
-            are not generated one by one.
+        clone: Its generated clone. Inside `generator.using`, kernels are not
+            generated one by one.
     """
     model = from_json(text)
     for _, layer, own in pairs(model, clone):
@@ -182,7 +173,7 @@ def materialize(text, clone) -> keras.Model:
 
 
 def copy_weights(model, clone):
-    """Copies a model's weights, but for generated ones, to its clone."""
+    """Copies all but the generated weights of a model to its clone."""
     for _, layer, own in pairs(model, clone):
         if isinstance(own, GeneratedKernel):
             own.copy_from(layer)
@@ -191,27 +182,27 @@ def copy_weights(model, clone):
 
 
 def copy_values(source, target):
-    """Copies the values that a layer holds itself, not those inside of it."""
-    # As saving and loading do: some layers derive more from their values.
+    """Copies the values that a layer itself holds, without inner layers."""
+    # As saving and loading do: some layers derive state from their values.
     store = {}
     source.save_own_variables(store)
     target.load_own_variables(store)
 
 
 def copy_assets(source, target):
-    """Copies what layers keep in files of a saved model, as tokenizers do."""
+    """Copies what layers save in files of their own, as tokenizers do."""
     for layer, copy in zip(_savers(source), _savers(target), strict=True):
         with tempfile.TemporaryDirectory() as directory:
             try:
                 layer.save_assets(directory)
-            except TypeError:  # a tokenizer of a network that is being loaded
+            except TypeError:  # a tokenizer while a network is loaded
                 continue
             copy.load_assets(directory)
 
 
 def _savers(model):
-    # Not by `walk`: the tokenizer of a task is none of its layers. Lookups have
-    # their vocabulary from `to_json`, also those of text vectorization.
+    # Not by `walk`, which a task's tokenizer is not part of. Lookups get their
+    # vocabulary from `to_json`, also those of text vectorization.
     return [
         layer
         for layer in flat_layers(model)
@@ -221,11 +212,7 @@ def _savers(model):
 
 
 def kept_layers(model) -> list[str]:
-    """Lists the paths of layers whose weights are not trained, and so kept.
-
-    They are frozen, or adapted to data; the statistics of batch normalization
-    are neither.
-    """
+    """Lists the paths of layers that are frozen or adapted to data."""
     trained = {id(variable) for variable in model.trainable_variables}
 
     def is_kept(layer):

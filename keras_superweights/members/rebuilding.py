@@ -1,6 +1,6 @@
 """Checks that Keras can rebuild a model from its config alone.
 
-Cloning, saving and materializing do so.
+Cloning, saving and materializing rely on it.
 """
 
 import re
@@ -16,14 +16,13 @@ from keras_superweights.members.cloning import to_json
 
 
 def check_rebuilding(index, model):
-    """Raises an error that names the layers which cannot be rebuilt, and why.
+    """Raises an error with the layers that cannot be rebuilt, and reasons.
 
     Args:
         index: Index of the member, for the message.
         model: The member.
     """
     _check_states(index, model)
-    _check_vocabularies(index, model)
     try:
         with without_memory():
             rebuilt = from_json(to_json(model))
@@ -41,17 +40,16 @@ def check_rebuilding(index, model):
     if len(rebuilt.weights) != len(model.weights):
         raise ValueError(
             "Each of `members` must be a model that Keras can rebuild from its "
-            "config, which forgets that a layer is used both inside and "
-            "outside of a model within the model, or in two of them. Received: "
-            f"member {index} ('{model.name}') has {len(model.weights)} "
-            f"weights, and {len(rebuilt.weights)} when it is rebuilt. If its "
-            "tensors come from a model class that makes itself of such layers, "
-            "pass that model."
+            "config, which loses that a layer is used both inside and outside "
+            "of an inner model, or in two of them. Received: member "
+            f"{index} ('{model.name}') has {len(model.weights)} weights, and "
+            f"{len(rebuilt.weights)} when it is rebuilt. If its tensors come "
+            "from a model class that is made of such layers, pass that model."
         )
-    for (path, shapes), (other_path, others) in zip(
-        _weights(model), _weights(rebuilt), strict=False
-    ):
-        if (path, shapes) != (other_path, others):
+    found, expected = _weights(model), _weights(rebuilt)
+    for one, other in zip(found, expected, strict=False):
+        if one != other:
+            (path, shapes), (other_path, others) = one, other
             raise ValueError(
                 "Each of `members` must be a model with a config of its own "
                 f"arguments. Received: member {index} ('{model.name}') has at "
@@ -70,9 +68,8 @@ def _weights(model):
 
 def _has_own_config(model) -> bool:
     """Returns whether Keras rebuilds a model by its class, not its layers."""
-    return is_model(model) and not type(model).get_config.__module__.startswith(
-        "keras."
-    )
+    module = type(model).get_config.__module__
+    return is_model(model) and not module.startswith("keras.")
 
 
 def _remedy(model) -> str:
@@ -91,9 +88,8 @@ def _remedy(model) -> str:
 
 
 def _check_states(index, model):
-    stateful = [
-        path for path, layer in walk(model) if getattr(layer, "stateful", False)
-    ]
+    layers = list(walk(model))
+    stateful = [p for p, each in layers if getattr(each, "stateful", False)]
     if stateful:
         raise ValueError(
             "Members must not have stateful recurrent layers: their states "
@@ -101,12 +97,9 @@ def _check_states(index, model):
             f"Received: member {index} ('{model.name}') has {stateful}. Pass "
             "`stateful=False`."
         )
-
-
-def _check_vocabularies(index, model):
     empty = [
         path
-        for path, layer in walk(model)
+        for path, layer in layers
         if is_lookup(layer)
         and not layer.get_vocabulary(include_special_tokens=False)
     ]
@@ -114,24 +107,20 @@ def _check_vocabularies(index, model):
         raise ValueError(
             "Members must have lookup layers with a vocabulary. Received: "
             f"member {index} ('{model.name}'), in which that of {empty} is "
-            "empty. Call `adapt` or `set_vocabulary` before."
+            "empty. Call `adapt` or `set_vocabulary` first."
         )
 
 
 def _causes(model):
-    """Maps each innermost unrebuildable layer to its error.
-
-    Returns:
-        A dict from a layer's path and class, as text.
-    """
-    opaque = [
-        f"{path}/" for path, layer in walk(model) if _has_own_config(layer)
-    ]
+    """Maps each innermost unrebuildable layer, as text, to its error."""
+    if _has_own_config(model):
+        return {}  # Keras does not rebuild its layers one by one
+    layers = list(walk(model))
+    opaque = tuple(f"{path}/" for path, x in layers if _has_own_config(x))
     causes = {}
-    for path, layer in reversed(list(walk(model))):  # the inner ones first
-        if _has_own_config(model) or path.startswith(tuple(opaque)):
-            continue  # Keras does not rebuild it by itself
-        if any(name.startswith(f"'{path}/") for name in causes):
+    for path, layer in reversed(layers):  # the inner ones first
+        known = any(name.startswith(f"'{path}/") for name in causes)
+        if known or path.startswith(opaque):
             continue
         try:
             with without_memory():
@@ -143,7 +132,7 @@ def _causes(model):
 
 
 def _sentence(error) -> str:
-    """Returns what Keras says first, without configs and examples."""
+    """Returns Keras' first words, without configs and examples."""
     text = str(error).rsplit("Exception encountered: ", 1)[-1]
     text = re.split(r"Full object config|\bconfig=|Example:", text)[0]
     text = " ".join(text.split())

@@ -1,7 +1,6 @@
 """The kernels of a model: which can be generated, and why others cannot."""
 
 import collections
-from typing import NamedTuple
 
 import keras
 
@@ -13,68 +12,47 @@ from keras_superweights.layers import walk
 from keras_superweights.layers import why_not
 
 
-class _Kernel(NamedTuple):
-    """A trained weight of two axes or more, outside of the heads.
-
-    Attributes:
-        path: Path of its layer.
-        layer: The first layer that holds it.
-        weight: Its name there.
-        variable: The weight.
-        obstacle: Why it cannot be generated; empty if it can.
-    """
-
-    path: str
-    layer: keras.layers.Layer
-    weight: str
-    variable: keras.Variable
-    obstacle: str
-
-
 def shareable_kernels(model) -> list[tuple[str, keras.layers.Layer, str]]:
     """Finds the kernels of a model that may be generated, in order of depth.
 
-    These are the kernels of all layers whose class is registered (see
-    `keras_superweights.layers.register`), wherever in the model they are: in
-    models inside of it, in wrappers, in layers of the user's own. Every member
-    keeps to itself its heads, what is frozen, kernels with a constraint, and
-    kernels that another layer holds as well (`SpectralNormalization` assigns
-    to that of its layer).
+    These are the kernels of all registered layers (see
+    `keras_superweights.layers.register`), also in inner models, wrappers and
+    the user's own layers. Heads, frozen layers, kernels with a constraint, and
+    kernels that another layer holds as well stay private
+    (`SpectralNormalization` assigns to its layer's kernel).
 
     Returns:
-        For each kernel the path of its layer, the layer, and its own name.
+        A tuple per kernel: the path of its layer, the layer, its own name.
 
     Raises:
-        ValueError: If a layer has not the weights that its class was
-            registered with.
+        ValueError: If a layer lacks a weight that its class was registered
+            with.
     """
     return [
-        (kernel.path, kernel.layer, kernel.weight)
-        for kernel in _kernels(model)
-        if not kernel.obstacle
+        (path, layer, name)
+        for path, layer, name, _, obstacle in _kernels(model)
+        if not obstacle
     ]
 
 
 def unshared_kernels(model) -> tuple[UnsharedKernel, ...]:
     """Finds the kernels of a model that no rule can share, in order of depth.
 
-    These are all other trained weights of two axes or more, whatever their
-    layer does with them. What is private by intention is not among them:
-    heads, and what is frozen.
+    These are all other trained weights of two axes or more, except heads.
     """
     return tuple(
-        UnsharedKernel(
-            layer=kernel.path,
-            weight=kernel.weight,
-            shape=tuple(kernel.variable.shape),
-            reason=kernel.obstacle,
-        )
-        for kernel in _kernels(model)
-        if kernel.obstacle
+        UnsharedKernel(path, name, tuple(variable.shape), obstacle)
+        for path, _, name, variable, obstacle in _kernels(model)
+        if obstacle
     )
 
 
-def _kernels(model) -> list[_Kernel]:
+def _kernels(model):
+    """Yields `(path, layer, name, variable, obstacle)` of each kernel.
+
+    Kernels are trained weights of two axes or more, outside of the heads. The
+    obstacle says why one cannot be generated; it is empty if it can.
+    """
     left = {id(variable) for variable in model.trainable_variables}
     for head in heads(model):
         left -= set(map(id, head.weights))
@@ -83,27 +61,25 @@ def _kernels(model) -> list[_Kernel]:
     for path, layer in layers.items():
         for variable in trainable_weights_of(layer):
             holders[id(variable)].append(path)
-    kernels = []
     for path, layer in layers.items():
-        for weight, variable in _candidates(path, layer):
-            # Of a variable that several layers hold, the first.
+        for name, variable in _candidates(path, layer):
+            # A variable that several layers hold counts for the first.
             if id(variable) in left and len(variable.shape) > 1:
                 left.remove(id(variable))
                 obstacle = _obstacle(layer, variable, holders[id(variable)])
-                kernels.append(_Kernel(path, layer, weight, variable, obstacle))
-    return kernels
+                yield path, layer, name, variable, obstacle
 
 
 def _candidates(path, layer):
-    """Lists names and variables that may be kernels; biases may have 2 axes."""
+    """Lists names and variables that may be kernels."""
     generated = generated_class(type(layer))
     if generated is None:
         return [
             (variable.name, variable)
             for variable in trainable_weights_of(layer)
-            if variable.name != "bias"
+            if variable.name != "bias"  # which may have two axes
         ]
-    if not layer.built:  # inside of its model, but never called
+    if not layer.built:  # part of its model, but never called
         return []
     for name in generated.kinds:
         weight = getattr(layer, name, None)

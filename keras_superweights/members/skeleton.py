@@ -1,8 +1,8 @@
-"""Members: plain Keras models, checked.
+"""Members: checked Keras models.
 
 A member is a Functional or Sequential model, or a function that returns one.
-Given a function, the model is built without memory: it has every shape, and
-none of its variables is ever initialized.
+The function's model is built without memory: it has every shape, but its
+variables are never initialized.
 """
 
 import inspect
@@ -15,7 +15,7 @@ from keras_superweights.members.cloning import without_memory
 
 
 def skeletons(members) -> list[keras.Model]:
-    """The members as models, checked; functions are called without memory."""
+    """Returns the members as checked models; builds functions' models."""
     if isinstance(members, keras.Model) or callable(members):
         members = [members]
     if not isinstance(members, (list, tuple)) or not members:
@@ -67,7 +67,7 @@ def _check_callable(index, member):
 
 
 def _check_nothing_kept(index, model):
-    """A function's model has no values, so none that must be kept either."""
+    """Refuses a function's model whose values, which it lacks, are needed."""
     if isinstance(model, keras.Model) and getattr(model, "outputs", None):
         kept = kept_layers(model)
         if kept:
@@ -80,16 +80,12 @@ def _check_nothing_kept(index, model):
 
 
 def dtype_policy(models):
-    """The policy of the members, and so whether their loss is to be scaled.
-
-    Layers have policies of their own, and keep them. Of models that differ,
-    that of the first, unless one needs its loss scaled.
-    """
+    """Returns the first model's policy, or one that needs a scaled loss."""
     policies = [model.dtype_policy for model in models]
     scaled = [each for each in policies if each.name == "mixed_float16"]
     return (scaled or policies)[0]
 
 
 def generated_dtype(dtype) -> str:
-    """The dtype of banks, and of what is generated, for variables of one."""
+    """Returns the dtype of banks and generated kernels for variables' dtype."""
     return keras.backend.result_type(dtype, "float32")

@@ -11,17 +11,12 @@ from keras_superweights.members.shareable import shareable_kernels
 
 INITIALIZE = ("fresh", "weights")
 
-# Above this mean error, measured, a network does not predict as its member.
+# Above this mean error (measured), a network predicts unlike its member.
 CLOSE = 0.1
 
 
 def check_initialize(initialize, models):
-    """Raises an error if a network cannot begin in this way.
-
-    Args:
-        initialize: `"fresh"` or `"weights"`.
-        models: The members.
-    """
+    """Raises an error if a network of these models cannot start so."""
     if initialize not in INITIALIZE:
         raise ValueError(
             f"`initialize` must be one of {INITIALIZE}. Received: "
@@ -45,10 +40,7 @@ def check_initialize(initialize, models):
 
 
 def begin_with_weights(models, clones, generator):
-    """Sets all variables of a network so that it is like its members.
-
-    What is not generated is copied; banks are fitted to the kernels of the
-    members: see `banks.fitting`.
+    """Fits banks to the members' kernels and copies all other weights.
 
     Args:
         models: The members.
@@ -56,8 +48,8 @@ def begin_with_weights(models, clones, generator):
         generator: The network's `KernelGenerator`.
 
     Returns:
-        A tuple, for each kernel of the allocation its relative error,
-        `|W - K|^2 / |W|^2`; 0 for kernels that are not shared.
+        A tuple with the relative error `|W - K|^2 / |W|^2` of each kernel of
+        the allocation; 0 for kernels that are not shared.
     """
     for model, clone in zip(models, clones, strict=True):
         cloning.copy_weights(model, clone)

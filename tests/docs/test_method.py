@@ -46,7 +46,7 @@ def test_the_library_is_imported_only_for_the_comparison():
 @pytest.mark.parametrize(
     "right, wrong",
     [
-        pytest.param("(np.prod(box), box)", "-np.prod(box)", id="pieces"),
+        pytest.param("(np.prod(box), box)", "-np.prod(box)", id="regions"),
         pytest.param("output_gradients=dW", "", id="chain_rule"),
         pytest.param("total + dw for", "dw for", id="sum_over_the_epoch"),
         pytest.param("np.minimum", "np.maximum", id="common_box"),

@@ -1,5 +1,6 @@
 """KerasHub's backbones and tasks share whole, in small configurations."""
 
+import functools
 import math
 
 import keras
@@ -12,114 +13,71 @@ from keras_superweights.members.shareable import shareable_kernels
 from keras_superweights.members.shareable import unshared_kernels
 
 models = keras_hub.models
-TEXT = {"vocabulary_size": 50, "num_layers": 2, "hidden_dim": 8}
 NUM = 4
-
-
-def bert():
-    return models.BertBackbone(
-        **TEXT, num_heads=2, intermediate_dim=16, max_sequence_length=6
-    )
-
-
-def gpt2():
-    return models.GPT2Backbone(
-        **TEXT, num_heads=2, intermediate_dim=16, max_sequence_length=6
-    )
-
-
-def gemma():
-    return models.GemmaBackbone(
+TEXT = {"vocabulary_size": 50, "hidden_dim": 8}
+HEADS = {"num_layers": 2, "num_heads": 2, "intermediate_dim": 16}
+CONFIGS = {
+    models.BertBackbone: {**TEXT, **HEADS, "max_sequence_length": 6},
+    models.GPT2Backbone: {**TEXT, **HEADS, "max_sequence_length": 6},
+    models.GemmaBackbone: {
         **TEXT,
-        num_query_heads=2,
-        num_key_value_heads=1,
-        intermediate_dim=32,
-        head_dim=4,
-    )
-
-
-def whisper():
-    return models.WhisperBackbone(
-        vocabulary_size=50,
-        num_layers=1,
-        num_heads=2,
-        hidden_dim=8,
-        intermediate_dim=16,
-        num_mels=4,
-        max_encoder_sequence_length=8,
-        max_decoder_sequence_length=6,
-    )
-
-
-def vit():
-    return models.ViTBackbone(
-        image_shape=(8, 8, 3),
-        patch_size=(4, 4),
-        num_layers=2,
-        num_heads=2,
-        hidden_dim=8,
-        mlp_dim=16,
-    )
-
-
-def resnet():
-    return models.ResNetBackbone(
-        input_conv_filters=[64],
-        input_conv_kernel_sizes=[3],
-        stackwise_num_filters=[64, 8],
-        stackwise_num_blocks=[1, 1],
-        stackwise_num_strides=[1, 2],
-        block_type="basic_block",
-        image_shape=(16, 16, 3),
-    )
-
-
-def mit():
-    return models.MiTBackbone(
-        layerwise_depths=[1, 1],
-        num_layers=2,
-        layerwise_num_heads=[1, 2],
-        layerwise_sr_ratios=[2, 1],
-        max_drop_path_rate=0.1,
-        layerwise_patch_sizes=[3, 3],
-        layerwise_strides=[4, 2],
-        image_shape=(32, 32, 3),
-        hidden_dims=[4, 8],
-    )
-
-
-def bert_classifier():
-    return models.BertTextClassifier(bert(), num_classes=3)
-
-
-def gpt2_lm():
-    return models.GPT2CausalLM(gpt2())
-
-
-def gemma_lm():
-    return models.GemmaCausalLM(gemma())
-
-
-def vit_classifier():
-    return models.ViTImageClassifier(vit(), num_classes=3)
-
-
-BUILDERS = {
-    build.__name__: build
-    for build in (
-        bert,
-        gpt2,
-        gemma,
-        whisper,
-        vit,
-        resnet,
-        mit,
-        bert_classifier,
-        gpt2_lm,
-        gemma_lm,
-        vit_classifier,
-    )
+        "num_layers": 2,
+        "num_query_heads": 2,
+        "num_key_value_heads": 1,
+        "intermediate_dim": 32,
+        "head_dim": 4,
+    },
+    models.WhisperBackbone: {
+        **TEXT,
+        **HEADS,
+        "num_layers": 1,
+        "num_mels": 4,
+        "max_encoder_sequence_length": 8,
+        "max_decoder_sequence_length": 6,
+    },
+    models.ViTBackbone: {
+        "image_shape": (8, 8, 3),
+        "patch_size": (4, 4),
+        "num_layers": 2,
+        "num_heads": 2,
+        "hidden_dim": 8,
+        "mlp_dim": 16,
+    },
+    models.ResNetBackbone: {
+        "input_conv_filters": [64],
+        "input_conv_kernel_sizes": [3],
+        "stackwise_num_filters": [64, 8],
+        "stackwise_num_blocks": [1, 1],
+        "stackwise_num_strides": [1, 2],
+        "block_type": "basic_block",
+        "image_shape": (16, 16, 3),
+    },
+    models.MiTBackbone: {
+        "layerwise_depths": [1, 1],
+        "num_layers": 2,
+        "layerwise_num_heads": [1, 2],
+        "layerwise_sr_ratios": [2, 1],
+        "max_drop_path_rate": 0.1,
+        "layerwise_patch_sizes": [3, 3],
+        "layerwise_strides": [4, 2],
+        "image_shape": (32, 32, 3),
+        "hidden_dims": [4, 8],
+    },
 }
+TASKS = {
+    models.BertTextClassifier: (models.BertBackbone, 3),
+    models.GPT2CausalLM: (models.GPT2Backbone,),
+    models.GemmaCausalLM: (models.GemmaBackbone,),
+    models.ViTImageClassifier: (models.ViTBackbone, 3),
+}
+
+
+def build(kind, *arguments):
+    """Builds a backbone or a task in its small configuration."""
+    if kind in CONFIGS:
+        return kind(**CONFIGS[kind])
+    backbone, *rest = TASKS[kind]
+    return kind(build(backbone), *rest, *arguments)
 
 
 def batch(model):
@@ -138,16 +96,19 @@ def batch(model):
     return keras.tree.map_structure(values, model.input)
 
 
+assert_close = functools.partial(np.testing.assert_allclose, atol=1e-5)
+
+
 def assert_same(one, other):
-    keras.tree.map_structure(
-        lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), one, other
-    )
+    keras.tree.map_structure(assert_close, one, other)
 
 
-@pytest.fixture(scope="module", params=list(BUILDERS))
+@pytest.fixture(
+    scope="module", params=[*CONFIGS, *TASKS], ids=lambda kind: kind.__name__
+)
 def trained(request):
     """`(model, network trained inside half of it, inputs, losses)`."""
-    model = BUILDERS[request.param]()
+    model = build(request.param)
     x = batch(model)
     network = ksw.share(model, 0.5)
     outputs = network(x)
@@ -188,9 +149,9 @@ def test_what_it_is_made_into_and_what_is_loaded_predict_the_same(
     assert_same(loaded.materialize()[0](x), network(x))
 
 
-@pytest.mark.parametrize("build", [gpt2_lm, gemma_lm])
-def test_the_table_of_a_language_model_is_shared_by_lookup_and_logits(build):
-    model = build()
+@pytest.mark.parametrize("kind", [models.GPT2CausalLM, models.GemmaCausalLM])
+def test_the_table_of_a_language_model_is_shared_by_lookup_and_logits(kind):
+    model = build(kind)
     tables = [
         layer
         for _, layer, weight in shareable_kernels(model)
@@ -200,8 +161,9 @@ def test_the_table_of_a_language_model_is_shared_by_lookup_and_logits(build):
 
 
 def test_a_function_that_compiles_its_model_takes_no_memory():
-    allocation = ksw.allocate(bert_classifier, 0.5, ksw.sharing.Shapeshifter())
-    network = ksw.share(bert_classifier, 0.5)
+    function = functools.partial(build, models.BertTextClassifier)
+    allocation = ksw.allocate(function, 0.5, ksw.sharing.Shapeshifter())
+    network = ksw.share(function, 0.5)
     assert network.allocation.num_params == allocation.num_params
     assert not network.members[0].compiled
 
@@ -211,7 +173,7 @@ def test_a_task_keeps_its_tokenizer(tmp_path):
     preprocessor = models.BertTextClassifierPreprocessor(
         models.BertTokenizer(words), sequence_length=6
     )
-    task = models.BertTextClassifier(bert(), 3, preprocessor)
+    task = build(models.BertTextClassifier, preprocessor)
     network = ksw.share(task, 0.5)
     network.save(tmp_path / "network.keras")
     loaded = keras.models.load_model(tmp_path / "network.keras")
@@ -224,16 +186,14 @@ def test_a_task_keeps_its_tokenizer(tmp_path):
 
 @pytest.mark.filterwarnings("ignore:The object being serialized:UserWarning")
 def test_a_task_that_cannot_be_rebuilt_says_why_and_what_to_pass():
-    task = models.BertTextClassifier(bert(), 3, preprocessor=lambda x: x)
-    with pytest.raises(
-        ValueError, match="BertTextClassifier has a `get_con"
-    ) as c:
+    task = build(models.BertTextClassifier, lambda x: x)
+    remedy = r"Classifier has a `get_con.*keras\.Model\(model.input, model.out"
+    with pytest.raises(ValueError, match=remedy):
         ksw.share(task, 0.5)
-    assert "keras.Model(model.input, model.output)" in str(c.value)
     ksw.share(keras.Model(task.input, task.output), 0.5)
 
 
 def test_a_language_model_as_a_plain_model_is_to_be_passed_itself():
-    task = gpt2_lm()
+    task = build(models.GPT2CausalLM)
     with pytest.raises(ValueError, match="pass that model"):
         ksw.share(keras.Model(task.input, task.output), 0.5)

@@ -112,7 +112,7 @@ def test_the_example_registers_and_shares():
 
 
 class Plain(layers.Dense):
-    """Only says what it is made of."""
+    """Overrides only what is harmless."""
 
     limit = 3
 
@@ -133,7 +133,7 @@ class Mixin:
 
 
 class Grandchild(Mixin, Plain):
-    """Neither does this."""
+    pass
 
 
 class Doubled(layers.Dense):
@@ -142,7 +142,7 @@ class Doubled(layers.Dense):
 
 
 class OfDoubled(Doubled):
-    """What is in between counts."""
+    pass
 
 
 class Normed(layers.Dense):
@@ -157,11 +157,11 @@ class Rebuilding:
 
 
 class Mixed(Rebuilding, layers.Dense):
-    """A mixin counts."""
+    pass
 
 
 class Cell(layers.GRUCell):
-    """Its kernel is no attribute of its parent, but of the layers."""
+    """Its kernel is an attribute of layers, but not of the parent class."""
 
     @property
     def kernel(self):

@@ -51,58 +51,9 @@ def test_an_allocation_serves_functions_called_again():
     allocation = allocate(functions, 1.0, SuperWeights())
     network = SuperWeightNetwork(functions, allocation=allocation)
     x = np.random.default_rng(0).normal(size=(5, 6)).astype("float32")
-    for plain, output in zip(
-        network.materialize(),
-        network.member_outputs(x, training=True),
-        strict=True,
-    ):
+    outputs = network.member_outputs(x, training=True)
+    for plain, output in zip(network.materialize(), outputs, strict=True):
         np.testing.assert_allclose(plain(x), output, atol=1e-6)
-
-
-@pytest.fixture
-def adapted():
-    """`(layer, member with it, data)`: a `Normalization` that has seen data."""
-    layer = keras.layers.Normalization(name="normal")
-    data = 3 + 5 * np.random.default_rng(0).normal(size=(50, 4))
-    layer.adapt(data)
-    inputs = keras.Input((4,))
-    x = keras.layers.Dense(6)(layer(inputs))
-    member = keras.Model(inputs, keras.layers.Dense(3)(x))
-    return layer, member, data.astype("float32")
-
-
-def test_an_adapted_layer_computes_the_same_in_every_copy(adapted, tmp_path):
-    layer, member, data = adapted
-    network = SuperWeightNetwork(member)
-    network.save(tmp_path / "n.keras")
-    loaded = keras.models.load_model(tmp_path / "n.keras")
-    (plain,) = network.materialize()
-    for model in (network.members[0], loaded.members[0], plain):
-        found = model.get_layer("normal")(data)
-        np.testing.assert_allclose(found, layer(data), atol=1e-6)
-    for model in (loaded, plain):
-        np.testing.assert_allclose(model(data), network(data), atol=1e-6)
-
-
-def test_a_frozen_model_within_a_member_keeps_its_values():
-    inner = unnamed(5)
-    inner.trainable = False
-    inputs = keras.Input((6,))
-    x = keras.layers.Dense(4)(inner(inputs))
-    member = keras.Model(inputs, keras.layers.Dense(3)(x))
-    network = SuperWeightNetwork(member)
-    x = np.random.default_rng(0).normal(size=(5, 6)).astype("float32")
-    (plain,) = network.materialize()
-    for model in (network.members[0], plain):
-        np.testing.assert_allclose(
-            model.get_layer(inner.name)(x), inner(x), atol=1e-6
-        )
-
-
-@keras.saving.register_keras_serializable("tests")
-class Doubled(keras.layers.Layer):
-    def call(self, inputs):
-        return 2 * inputs
 
 
 class Unregistered(keras.layers.Layer):
@@ -114,15 +65,6 @@ def member_with(layer):
     inputs = keras.Input((6,))
     x = layer(keras.layers.Dense(4)(inputs))
     return keras.Model(inputs, keras.layers.Dense(3)(x), name="custom")
-
-
-def test_registered_layers_are_saved_and_materialized(tmp_path):
-    network = SuperWeightNetwork(member_with(Doubled()))
-    network.save(tmp_path / "n.keras")
-    loaded = keras.models.load_model(tmp_path / "n.keras")
-    x = np.ones((2, 6), "float32")
-    for model in (loaded, network.materialize()[0]):
-        np.testing.assert_allclose(model(x), network(x), atol=1e-6)
 
 
 def test_custom_objects_reach_the_members(tmp_path):
@@ -140,37 +82,32 @@ def test_a_member_that_cannot_be_rebuilt_is_refused_at_once():
         SuperWeightNetwork(member_with(Unregistered()))
 
 
-def test_what_the_user_froze_stays_frozen(tmp_path):
+@pytest.mark.parametrize(
+    "part", [lambda n: n.members[0], lambda n: n.generator]
+)
+def test_what_the_user_froze_stays_frozen(part, tmp_path):
     network = SuperWeightNetwork([unnamed(4), unnamed(6)])
-    network.members[0].trainable = False
+    part(network).trainable = False
     network.compile(
         keras.optimizers.SGD(0.1, momentum=0.9),
         keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        run_eagerly=True,
     )
     x = np.random.default_rng(0).normal(size=(8, 6)).astype("float32")
     y = np.arange(8) % 3
     network.train_on_batch(x, y)
     network.save(tmp_path / "n.keras")
     loaded = keras.models.load_model(tmp_path / "n.keras")
+    loaded.run_eagerly = True
+    assert not part(loaded).trainable
     assert len(loaded.trainable_variables) == len(network.trainable_variables)
     assert int(loaded.optimizer.iterations) == 1
-    network.train_on_batch(x, y)
-    loaded.train_on_batch(x, y)
+    for each in (network, loaded):
+        each.train_on_batch(x, y)
     for one, other in zip(network.weights, loaded.weights, strict=True):
         np.testing.assert_array_equal(one, other)
 
 
-def test_a_frozen_generator_stays_frozen(tmp_path):
+def test_the_plain_models_of_a_network_can_be_exported(tmp_path):
     network = SuperWeightNetwork(unnamed(4))
-    network.generator.trainable = False
-    network.save(tmp_path / "n.keras")
-    loaded = keras.models.load_model(tmp_path / "n.keras")
-    assert not loaded.generator.trainable
-    assert len(loaded.trainable_variables) == len(network.trainable_variables)
-
-
-def test_a_network_is_exported_as_its_plain_models(tmp_path):
-    network = SuperWeightNetwork(unnamed(4))
-    with pytest.raises(ValueError, match=r"materialize\(\)"):
-        network.export(tmp_path / "model")
     network.materialize()[0].export(tmp_path / "model", verbose=False)

@@ -45,24 +45,21 @@ def named(kind, argument):
     return layer
 
 
-CASES = {
-    "lambda": (lambda x: x, layers.Lambda, "disallowed by default"),
-    "function": (negative, layers.Lambda, "Could not locate function"),
-    "unregistered": (None, Unregistered, "Could not locate class"),
-    "no config": (object(), WithoutConfig, "must override `get_config"),
-}
-
-
-@pytest.fixture(params=list(CASES))
-def case(request):
-    argument, kind, reason = CASES[request.param]
-    return lambda: named(kind, argument), f"{kind.__name__}", reason
-
-
 @pytest.mark.parametrize("place", ["model", "wrapper", "inner model"])
-def test_the_innermost_layers_are_named_with_the_reason(case, place):
-    build, kind, reason = case
-    layer, path = build(), "mine"
+@pytest.mark.parametrize(
+    ("argument", "kind", "reason"),
+    [
+        (lambda x: x, layers.Lambda, "disallowed by default"),
+        (negative, layers.Lambda, "Could not locate function"),
+        (None, Unregistered, "Could not locate class"),
+        (object(), WithoutConfig, "must override `get_config"),
+    ],
+    ids=["lambda", "function", "unregistered", "no config"],
+)
+def test_the_innermost_layers_are_named_with_the_reason(
+    argument, kind, reason, place
+):
+    layer, path = named(kind, argument), "mine"
     if place == "wrapper":
         layer, path = layers.TimeDistributed(layer, name="each"), "each/layer"
     if place == "inner model":
@@ -73,9 +70,10 @@ def test_the_innermost_layers_are_named_with_the_reason(case, place):
         check_rebuilding(3, model_of(layer))
     message = str(caught.value)
     assert "member 3 ('custom'), of which Keras cannot rebuild" in message
-    assert f"rebuild '{path}' ({kind}): " in message and reason in message
-    # Once, not again for what it lies in, and without the model's config.
-    assert message.count(f"({kind})") == 1 and "(Functional)" not in message
+    kind = f"({kind.__name__})"
+    assert f"rebuild '{path}' {kind}: " in message and reason in message
+    # Once, not again for outer layers, and without the model's config.
+    assert message.count(kind) == 1 and "(Functional)" not in message
     assert "'first'" not in message and "{" not in message
 
 

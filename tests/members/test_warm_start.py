@@ -9,6 +9,7 @@ import pytest
 import keras_superweights as ksw
 from keras_superweights.layers import GeneratedKernel
 from keras_superweights.layers import pairs
+from keras_superweights.layers import walk
 from keras_superweights.sharing import Independent
 from keras_superweights.sharing import MixtureEnsembles
 from keras_superweights.sharing import Shapeshifter
@@ -59,18 +60,16 @@ def randomized(model):
     return model
 
 
-def held(layer):
-    """The weights that a layer holds itself, not those inside of it."""
-    return layer._trainable_variables + layer._non_trainable_variables
-
-
 def assert_own_weights_are_equal(model, clone):
-    """All but generated kernels, which are left out layer by layer."""
+    """Compares all but generated kernels, layer by layer."""
+    generated = {
+        id(getattr(layer, name))
+        for _, layer, own in pairs(model, clone)
+        for name in getattr(own, "sources", ())
+    }
     for path, layer, own in pairs(model, clone):
-        sources = getattr(own, "sources", {})
-        generated = {id(getattr(layer, name)) for name in sources}
-        expected = [v for v in held(layer) if id(v) not in generated]
-        for one, other in zip(expected, held(own), strict=True):
+        expected = [v for v in layer.weights if id(v) not in generated]
+        for one, other in zip(expected, own.weights, strict=True):
             np.testing.assert_array_equal(one, other, err_msg=path)
 
 
@@ -116,7 +115,7 @@ def test_what_is_not_generated_is_copied(trained, network):
     assert any(
         isinstance(layer, GeneratedKernel)
         and len(layer.sources) < len(layer.kinds)
-        for layer in network.members[0]._flatten_layers()
+        for _, layer in walk(network.members[0])
     )
 
 
@@ -127,10 +126,8 @@ def test_a_trained_model_begins_with_less_loss_than_a_fresh_one(
     fresh = ksw.share(trained, budget, Shapeshifter(exclude="a"))
     assert fresh.allocation == network.allocation
     assert fresh.initial_errors == ()
-    losses = [
-        float(LOSS(LABELS, model(IMAGES)))
-        for model in (trained, network, fresh)
-    ]
+    models = (trained, network, fresh)
+    losses = [float(LOSS(LABELS, model(IMAGES))) for model in models]
     assert losses[0] < losses[1] < 0.9 * losses[2]
 
 

@@ -111,12 +111,9 @@ def batch(build):
 
     if build is text:
         return labelled(words(draw))
-    if build is audio:
-        return labelled(numbers(12, 3))
-    if build is nested:
-        return labelled(numbers(6, 6, 4))
-    if build is attention:
-        return labelled(numbers(6, 4))
+    shapes = {audio: (12, 3), nested: (6, 6, 4), attention: (6, 4)}
+    if build in shapes:
+        return labelled(numbers(*shapes[build]))
     return (
         {"query": words(draw), "features": numbers(5)},
         {"similarity": numbers(1), "rating": np.arange(NUM) % 4},
@@ -140,9 +137,12 @@ def compiled(model, arguments, optimizer="adam"):
     return model
 
 
+def reloaded(network, directory):
+    network.save(directory / "network.keras")
+    return keras.models.load_model(directory / "network.keras")
+
+
 def assert_same_outputs(one, other, atol=1e-5):
-    keras.tree.assert_same_structure(one, other)
-    for a, b in zip(
-        keras.tree.flatten(one), keras.tree.flatten(other), strict=True
-    ):
-        np.testing.assert_allclose(a, b, atol=atol)
+    keras.tree.map_structure(
+        lambda a, b: np.testing.assert_allclose(a, b, atol=atol), one, other
+    )

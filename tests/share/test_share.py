@@ -26,12 +26,6 @@ def test_other_rules_names_and_arguments_are_passed_on():
     assert ksw.share(audio, 0.9).allocation.sharing.startswith("Shapeshifter")
 
 
-@pytest.mark.parametrize("models", [[], [audio], (audio, audio)], ids=len)
-def test_several_models_are_refused(models):
-    with pytest.raises(TypeError, match="`SuperWeightNetwork"):
-        ksw.share(models, 0.5)
-
-
 NO_MODEL = "`model` must be one Keras model, or a function"
 
 
@@ -42,6 +36,8 @@ NO_MODEL = "`model` must be one Keras model, or a function"
         ("a.keras", 0.5, TypeError, f"{NO_MODEL}.*model='a.keras'"),
         ({"a": audio}, 0.5, TypeError, NO_MODEL),
         (layers.Dense(3), 0.5, TypeError, NO_MODEL),
+        ([], 0.5, TypeError, f"{NO_MODEL}.*`SuperWeightNetwork"),
+        ((audio, audio), 0.5, TypeError, f"{NO_MODEL}.*`SuperWeightNetwork"),
         (audio, None, TypeError, "budget_params=None of type NoneType"),
         (audio, "1M", TypeError, "budget_params='1M' of type str"),
         (audio, 0, ValueError, "`budget_params` must be positive"),
@@ -86,14 +82,11 @@ def stack(*inner):
 
 
 def partly():
-    """Of six kernels two can be shared, and two nobody would expect to."""
+    """Has six kernels: two can be shared, two are frozen or in the head."""
     frozen = layers.Dense(4, trainable=False, name="frozen")
-    rnn = layers.SimpleRNN(4, name="rnn")
-    return stack(layers.Lambda(double), Own(name="own"), frozen, reshaped(rnn))
-
-
-def reshaped(layer):
-    return keras.Sequential([layers.Reshape((2, 2)), layer], name="inner")
+    rnn = [layers.Reshape((2, 2)), layers.SimpleRNN(4, name="rnn")]
+    inner = keras.Sequential(rnn, name="inner")
+    return stack(layers.Lambda(double), Own(name="own"), frozen, inner)
 
 
 def test_what_cannot_be_shared_is_said_and_the_rest_is_shared():
@@ -113,10 +106,9 @@ def test_what_cannot_be_shared_is_said_and_the_rest_is_shared():
 
 
 def test_strict_refuses_what_cannot_be_shared():
-    with pytest.raises(ValueError, match="`strict=True`") as caught:
+    paths = "own/matrix.*inner/rnn/cell/kernel.*recurrent_kernel"
+    with pytest.raises(ValueError, match=f"`strict=True`.*{paths}"):
         ksw.share(partly(), 0.9, strict=True)
-    for path in ("own/matrix", "inner/rnn/cell/kernel", "recurrent_kernel"):
-        assert path in str(caught.value)
 
 
 @pytest.mark.parametrize("strict", [False, True])
@@ -136,13 +128,8 @@ def test_what_the_user_leaves_out_needs_no_word(strict, recwarn):
 @pytest.mark.parametrize(
     ("stores", "message"),
     [
-        (["a", "c"], r"none of which matches 'b'"),
-        (["a"], r"none of which matches 'b'.*End with '\*'"),
-        (["a", "b", "c"], r"\['c'\] are of no layer"),
         (["a", "b", "head"], r"\['head'\] are of no layer"),
         (["*", "b"], r"\['b'\] are of no layer"),
-        ([0, 1, 1], "3 numbers for 2 kernels"),
-        ([0], "1 numbers for 2 kernels"),
         ({"a": 0, "b": 1}, r"Received: stores=\{'a': 0, 'b': 1\}"),
     ],
     ids=str,
