@@ -1,11 +1,11 @@
-"""The schema: all keys that a config has, with their types and defaults.
+"""The schema: all keys of a config, with their types and defaults.
 
-An experiment starts from it and sets what it needs; a key that is not here is
-an error. A value of `None` must be set, or stands for none where a comment
-says so. `sharing` holds `rule`, the name of a rule of the library or
-`package.module:Class`, and the arguments of that rule; each of `transforms`
-among them holds `class`, such as `"RankOne"`, and its arguments. Each of
-`members` holds `model` and the arguments of that model.
+An experiment starts from it and sets what it needs; an unknown key is an
+error. A value of `None` must be set, or means none where a comment says so.
+`sharing` holds `rule`, the name of a rule of the library or
+`package.module:Class`, and the rule's arguments; each of its `transforms`
+holds `class`, such as `"RankOne"`, and its arguments. Each of `members` holds
+`model` and the model's arguments.
 """
 
 from ml_collections import ConfigDict
@@ -85,11 +85,7 @@ def loaded(values):
 
 
 def completed(values):
-    """The values of a config, with keys that came later at their defaults.
-
-    Args:
-        values: Dict of the values of a config, such as an older run's.
-    """
+    """Fills keys that an older run's config lacks with their defaults."""
     base = get_base().to_dict()
     sections = {
         key: {**default, **values[key]}
@@ -99,14 +95,38 @@ def completed(values):
     return {**base, **values, **sections}
 
 
-def shorten(config, members, budget_params):
-    """Makes an experiment one epoch of tiny networks on digits.
+def finish(config, variant, quick_members, quick_budget_params, others=()):
+    """Applies the variant `"quick"`, if asked for, and locks the config.
 
     Args:
-        config: The experiment, changed in place.
-        members: What takes the place of its members.
-        budget_params: Their budget.
+        config: The experiment.
+        variant: `""`, `"quick"` or one of `others`, applied already.
+        quick_members: The members of the quick variant.
+        quick_budget_params: The budget of the quick variant.
+        others: Other variants of the config.
+
+    Raises:
+        ValueError: If there is no such variant.
     """
+    if variant == "quick":
+        _shorten(config)
+        config.members = quick_members
+        config.budget_params = quick_budget_params
+    check_variant(variant, (*others, "quick"))
+    return config.lock()
+
+
+def check_variant(variant, known):
+    """Refuses a variant that is neither `""` nor known."""
+    if variant and variant not in known:
+        raise ValueError(
+            "The variant after the config's `:` must be "
+            f"{' or '.join(map(repr, known))}. Received: {variant!r}."
+        )
+
+
+def _shorten(config):
+    """Makes an experiment one epoch on digits."""
     data = config.data
     data.name = "sklearn_digits"
     data.train_split = "train[:256]"
@@ -116,8 +136,6 @@ def shorten(config, members, budget_params):
     data.pad = min(data.pad, 1)
     data.flip = False  # a mirrored digit is not a digit
     data.cutout //= 4
-    config.members = members
-    config.budget_params = budget_params
     config.epochs = 1
     config.optimizer.warmup_epochs = min(config.optimizer.warmup_epochs, 1)
     config.search.pretrain_epochs = min(config.search.pretrain_epochs, 1)

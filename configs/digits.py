@@ -47,9 +47,5 @@ def get_config(variant=""):
         config.epochs = 3
         config.search.pretrain_epochs = 1
         config.decouple.epoch = 1
-    elif variant:
-        raise ValueError(
-            "The variant after `configs/digits.py:` must be 'quick'. "
-            f"Received: {variant!r}."
-        )
+    base.check_variant(variant, ("quick",))
     return config.lock()

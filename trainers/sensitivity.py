@@ -11,10 +11,9 @@ The studies of the SuperWeights paper (SWN, sections 3.5 and 3.6):
             share coefficients, with 1 none do after decoupling
     budget  7, 15 and 36.5 million, of which the last stands for the config's
 
-`--values` tries others. Each value is a run of `trainers.train` in a directory
-of its own, `tau_0.1`; the pretraining, which is the same for all thresholds,
-is done once. The same command continues what was interrupted, and does not
-repeat what is finished. A budget that cannot be met is reported and left out.
+`--values` tries others. Each value is a run of `trainers.train` in its own
+directory; thresholds share one pretraining. The same command continues an
+interrupted study. A budget that cannot be met is reported and left out.
 
     tau_0.1/, ...    the runs
     tau_0.1.txt      what they have printed
@@ -52,10 +51,10 @@ THRESHOLDS = {
 # Parts of the config's budget.
 BUDGETS = (7 / 36.5, 15 / 36.5, 1.0)
 
-# Names of the config, where they are others than the study's.
+# Keys of the config that are not named like the study.
 _KEYS = {"budget": "budget_params"}
 
-# What the ends of the range of beta are called in the paper.
+# The paper's names of the ends of the range of beta.
 _ENDS = {-1.0: "shared", 1.0: "not shared"}
 
 
@@ -66,21 +65,25 @@ def study(config, path, name, values=None):
         config: The `ConfigDict` of a file in `configs/`.
         path: The directory of the study.
         name: `"tau"`, `"beta"` or `"budget"`.
-        values: Numbers. By default those of the paper, or some that show its
+        values: Numbers. Defaults to those of the paper, or some that show its
             range.
 
     Returns:
-        A list of dicts, ready for JSON: `"value"`, the `"label"` of it in the
-        figure, and the `"metrics"` of the run, or the reason why there is none
-        as `"infeasible"`.
+        A list of JSON-ready dicts: `"value"`, its `"label"` in the figure, and
+        the run's `"metrics"`, or as `"infeasible"` why there are none.
 
     Raises:
-        ValueError: If the study is not known or the values make no difference
+        ValueError: If the study is unknown or the values make no difference
             to the config; if a directory belongs to another run; if no budget
             can be met.
     """
     experiment.check(config)
-    _check(config, name)
+    if name not in (*THRESHOLDS, "budget"):
+        raise ValueError(
+            f"`--study` must be one of {[*THRESHOLDS, 'budget']}. "
+            f"Received: {name!r}."
+        )
+    check_varied(config, [_KEYS.get(name, name)])
     path = pathlib.Path(path)
     variants = {}
     for value in _values(config, name, values):
@@ -113,15 +116,6 @@ def study(config, path, name, values=None):
         measured = measured or workdir
     _write(path, name, rows)
     return rows
-
-
-def _check(config, name):
-    if name not in (*THRESHOLDS, "budget"):
-        raise ValueError(
-            f"`--study` must be one of {[*THRESHOLDS, 'budget']}. "
-            f"Received: {name!r}."
-        )
-    check_varied(config, [_KEYS.get(name, name)])
 
 
 def _values(config, name, values):

@@ -1,4 +1,4 @@
-"""What a tuning is: a space, an experiment, an objective; checked."""
+"""The definition of a tuning: its space, experiment and objective."""
 
 import copy
 import dataclasses
@@ -21,8 +21,7 @@ from trainers.tuning.trials import trial_config
 ALGORITHMS = ("random", "hyperband", "bayesian")
 VALIDATION_FRACTION = 0.1
 
-# Whether less or more of a number is better. Those that begin with "val_" are
-# of the last epoch's validation.
+# Which direction is better; "val_*" are of the last epoch's validation.
 OBJECTIVES = {
     "nll": "min",
     "accuracy": "max",
@@ -36,7 +35,7 @@ OBJECTIVES = {
 
 
 class Tuning(TrialSpace):
-    """What is tuned, checked, and where; each trial is a run of its own.
+    """A tuning: its checked definition and directory; each trial is a run.
 
     Args:
         config: The `ConfigDict` of a file in `configs/`.
@@ -44,11 +43,11 @@ class Tuning(TrialSpace):
         path: The directory of the tuning.
         algorithm: One of `ALGORITHMS`.
         objective: One of `OBJECTIVES`, or `"val_member_0_accuracy"`, ...
-        num_trials: Number of trials; `None` for Hyperband, for which it
-            follows from the epochs of the config.
+        num_trials: Number of trials; `None` for Hyperband, where it follows
+            from the config's epochs.
 
     Raises:
-        TypeError, ValueError: If an argument is wrong or does not go with the
+        TypeError, ValueError: If an argument is wrong or does not fit the
             others. Nothing is written.
     """
 
@@ -81,7 +80,7 @@ class Tuning(TrialSpace):
 
     @property
     def varied(self):
-        """What differs between trials, by `Trial.hyperparameters`."""
+        """Names of the `Trial.hyperparameters` that differ between trials."""
         names = list(self.space.names)
         if self.algorithm == "hyperband":
             names.append("epochs")
@@ -90,7 +89,7 @@ class Tuning(TrialSpace):
         return names
 
     def describe(self):
-        """What belongs to the directory. The number of trials may grow."""
+        """Returns what the directory belongs to; more trials may be added."""
         return {
             "algorithm": self.algorithm,
             "objective": self.objective,
@@ -105,8 +104,8 @@ class Tuning(TrialSpace):
         """Refuses a directory that belongs to something else; reads only.
 
         Raises:
-            ValueError: If it has files that do not belong to a tuning, or is
-                the directory of another one; names what differs.
+            ValueError: If it has files of something else than a tuning, or
+                belongs to another one; names what differs.
         """
         if not belongs_to(self.definition, "tuning", known=("lock",)):
             return
@@ -128,7 +127,7 @@ class Tuning(TrialSpace):
         )
 
     def trial(self, trial_id, values):
-        """The `Trial` of that number."""
+        """Returns the `Trial` of that number."""
         return Trial(
             self.trials / trial_id,
             self._config(values),
@@ -150,7 +149,7 @@ class Tuning(TrialSpace):
             return trial.value(self.objective)
 
     def allocate(self, settings):
-        """The allocation that a trial starts from."""
+        """Returns the allocation that a trial starts from."""
         config = self._of_settings(settings)
         return experiment.allocate(config, experiment.members(config))
 
@@ -162,7 +161,7 @@ class Tuning(TrialSpace):
         return trial_config(self.config, settings, self.members, epochs)
 
     def _named(self, candidates):
-        """The candidates, by the names of their models."""
+        """Returns the candidates by the names of their models."""
         if not candidates:
             return {}
         config = copy.deepcopy(self.config).unlock()
@@ -179,10 +178,10 @@ class Tuning(TrialSpace):
 
 
 def direction(objective, num_members):
-    """Whether `"min"` or `"max"` of an objective is better.
+    """Returns whether `"min"` or `"max"` of an objective is better.
 
     Args:
-        objective: The name of a number that a trial is measured by.
+        objective: The name of the number that trials are compared by.
         num_members: The fewest members that a trial has.
 
     Raises:
@@ -205,7 +204,7 @@ def direction(objective, num_members):
 
 
 def _split(space):
-    """`(Space, entries that config.members may have)`."""
+    """Returns the `Space` and the entries that config.members may have."""
     members = space.pop("members", ())
     known = {field.name for field in dataclasses.fields(Space)}
     unknown = sorted(set(space) - known)
@@ -218,7 +217,7 @@ def _split(space):
 
 
 def _completed(described):
-    """What an older version has described, with today's keys of configs."""
+    """Adds today's keys of configs to the description of an older version."""
     config = described.get("config")
     if not isinstance(config, dict):
         return described
