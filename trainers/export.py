@@ -2,10 +2,10 @@
 
     python -m trainers.export --workdir runs/digits
 
-Writes each member and the ensemble into `export/` of the run, or where
-`--output` says, as Keras files, SavedModels and, if the installed TensorFlow
-has the converter, LiteRT. None of them needs this project. Each is read back
-and compared with the network; the table says what it takes.
+Writes each member and the ensemble into `export/` of the run, or to
+`--output`, as Keras files, SavedModels and, if TensorFlow has the converter,
+LiteRT. None of them needs this project. Each is read back and compared with
+the network; the table shows what it takes.
 """
 
 import keras
@@ -22,11 +22,11 @@ def export(path, formats=None, output=None):
 
     Args:
         path: The run's directory.
-        formats: As for `keras_superweights.export.export_network`.
+        formats: As for `export.export_network`.
         output: The directory to write to. Defaults to the run's `export`.
 
     Returns:
-        The list of `keras_superweights.export.export_network`.
+        The list of `export.export_network`.
 
     Raises:
         TypeError: If the saved model is not a `SuperWeightNetwork`.

@@ -37,6 +37,7 @@ from keras_superweights.files import write_json
 from trainers import run
 from trainers.phases import experiment
 from trainers.phases.report import aligned
+from trainers.phases.report import cells
 from trainers.phases.search import adopt
 from trainers.phases.training import train
 from trainers.runs.workdir import Workdir
@@ -86,7 +87,7 @@ def study(config, path, name, values=None):
     check_varied(config, [_KEYS.get(name, name)])
     path = pathlib.Path(path)
     variants = {}
-    for value in _values(config, name, values):
+    for value in values or _values(config, name):
         workdir = Workdir(path / f"{name}_{value:g}")
         variants[value] = _variant(config, name, value), workdir
     for variant, workdir in variants.values():
@@ -118,9 +119,7 @@ def study(config, path, name, values=None):
     return rows
 
 
-def _values(config, name, values):
-    if values:
-        return values
+def _values(config, name):
     if name in THRESHOLDS:
         return THRESHOLDS[name]
     digits = 4 if is_fraction(config.budget_params) else 0
@@ -162,22 +161,20 @@ def _write(path, name, rows):
     if not done:
         reasons = "\n".join(row["infeasible"] for row in rows)
         raise ValueError(f"No budget can be met. Received:\n{reasons}")
-    subject = "budget (trained parameters)" if name == "budget" else name
+    curves = figures.sensitivity_curves(
+        [{**row["metrics"], "label": row["label"]} for row in done],
+        "budget (trained parameters)" if name == "budget" else name,
+    )
     write_figures(
         path / "logs",
-        {
-            f"sensitivity/{name}": figures.sensitivity_curves(
-                [{**row["metrics"], "label": row["label"]} for row in done],
-                subject,
-            )
-        },
+        {f"sensitivity/{name}": curves},
         step=len(rows),
         figures_dir=path / "figures",
     )
 
 
 def table(name, rows):
-    """The runs as text."""
+    """Returns the runs as text."""
     lines = [
         (name, "accuracy", "NLL", "ECE", "best member", "diversity", "clusters")
     ]
@@ -192,9 +189,7 @@ def table(name, rows):
         lines.append(
             (
                 row["label"].replace("\n", ", "),
-                f"{metrics['accuracy']:.2%}",
-                f"{metrics['nll']:.3f}",
-                f"{metrics['ece']:.2%}",
+                *cells(metrics, "accuracy", "nll", "ece"),
                 f"{max(m['accuracy'] for m in metrics['members']):.2%}",
                 "" if diversity is None else f"{diversity:.2f}",
                 str(search["num_clusters"]) if search else "",

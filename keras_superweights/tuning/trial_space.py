@@ -1,4 +1,4 @@
-"""What `HyperModel` and the training programs have in common: trials."""
+"""The space of trials of `HyperModel` and of the training programs."""
 
 from keras_superweights.tuning.extra import keras_tuner
 
@@ -30,11 +30,11 @@ class TrialSpace:
         self.space.declare(hp, self.candidates)
 
     def settings(self, values):
-        """The settings of a trial, by the names of `Space`."""
+        """Returns the settings of a trial, by the names of `Space`."""
         return self.defaults | self.space.settings(values)
 
     def allocation(self, settings):
-        """The allocation of a trial, for which nothing is built.
+        """Returns the allocation of a trial; builds nothing.
 
         Raises:
             Infeasible: If its budget cannot be met.

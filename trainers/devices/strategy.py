@@ -18,11 +18,10 @@ STRATEGIES = ("one_device", "mirrored", "multi_worker", "tpu")
 def strategy(name, num_cpus=0, batch_size=None):
     """Returns the strategy to build and train in; to be called first of all.
 
-    `"mirrored"` uses every GPU of the machine, or, with `num_cpus`, as many
-    logical CPUs, which show on any machine that replicas work.
-    `"multi_worker"` uses every GPU, or the CPU, of each of the workers in
-    TF_CONFIG, and waits until all of them have been started. `"tpu"` uses the
-    cores of the TPU of this machine, or of the one in TPU_NAME.
+    `"mirrored"` uses every GPU of the machine, or `num_cpus` logical CPUs, to
+    try replicas on any machine. `"multi_worker"` uses every GPU, or the CPU,
+    of each of the workers in TF_CONFIG, and waits until all have started.
+    `"tpu"` uses the cores of this machine's TPU, or of the one in TPU_NAME.
 
     Args:
         name: One of `STRATEGIES`.
@@ -83,7 +82,7 @@ def _mirrored(num_cpus):
 
 
 def _check_workers(batch_size):
-    """Refuses now what would otherwise show once all workers wait."""
+    """Refuses early what would otherwise show once all workers wait."""
     machines = read_machines(os.environ.get("TF_CONFIG"))
     replicas = len(machines.addresses) * max(
         1, len(tf.config.list_physical_devices("GPU"))
@@ -121,8 +120,8 @@ def _multi_worker():
 def _killable():
     """Lets Ctrl-C and SIGTERM end a process while TensorFlow waits, and later.
 
-    Python hears of Ctrl-C only when TensorFlow has returned, and TensorFlow
-    takes SIGTERM for itself, to no purpose here.
+    Python sees Ctrl-C only after TensorFlow has returned, and TensorFlow
+    catches SIGTERM without need.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -153,18 +152,18 @@ def _tpu():
 
 
 def shared(batches_of):
-    """The batches that the replicas of a run share, ready for `fit`.
+    """Returns the batches that the replicas of a run share, ready for `fit`.
 
     To be called inside the scope of the strategy. Each of several workers
-    computes the rows of its own replicas only.
+    computes only the rows of its own replicas.
 
     Args:
         batches_of: Function of `num_shards` and `shard` that returns a
             `tf.data.Dataset`, such as `ImagePipeline.test`.
 
     Returns:
-        `(batches, steps)`: how many steps they last, or `None` where `fit`
-        finds out itself.
+        `(batches, steps)`; the number of steps is `None` where `fit` finds it
+        out itself.
     """
     current = tf.distribute.get_strategy()
     if not is_multi_worker(current):
@@ -177,7 +176,7 @@ def shared(batches_of):
 
 
 def _of_worker(batches_of, context):
-    """The batches of one worker's replicas, in turn."""
+    """Returns the batches of one worker's replicas, in turn."""
     replicas = context.num_replicas_in_sync // context.num_input_pipelines
     first = context.input_pipeline_id * replicas
     shards = [
