@@ -13,10 +13,10 @@ from ml_collections.config_dict import placeholder
 
 
 def get_base():
-    """A config without data, members, rule, schedule and epochs.
+    """Returns a config without data, members, rule, schedule and epochs.
 
-    No search and no decoupling unless an experiment says so; thresholds are
-    the papers' for CIFAR-100 (SWN, appendix).
+    No search and no decoupling unless an experiment asks for them; thresholds
+    are the papers' for CIFAR-100 (SWN, appendix).
     """
     config = ConfigDict()
 
@@ -73,12 +73,12 @@ def get_base():
 
 
 def rule(name, **arguments):
-    """The section `sharing` of a config: a rule and its arguments."""
+    """Returns the section `sharing` of a config: a rule, its arguments."""
     return ConfigDict({"rule": name, **arguments}).lock()
 
 
 def loaded(values):
-    """The config with these values, a dict; others are at their defaults."""
+    """Returns the config with these values; others are at their defaults."""
     config = get_base().unlock()
     config.update(values)
     return config.lock()
@@ -98,15 +98,9 @@ def completed(values):
 def finish(config, variant, quick_members, quick_budget_params, others=()):
     """Applies the variant `"quick"`, if asked for, and locks the config.
 
-    Args:
-        config: The experiment.
-        variant: `""`, `"quick"` or one of `others`, applied already.
-        quick_members: The members of the quick variant.
-        quick_budget_params: The budget of the quick variant.
-        others: Other variants of the config.
-
-    Raises:
-        ValueError: If there is no such variant.
+    `quick_members` and `quick_budget_params` are those of the quick variant;
+    `others` are further variants that the config has, applied before. Refuses
+    any other variant.
     """
     if variant == "quick":
         _shorten(config)

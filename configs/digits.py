@@ -16,7 +16,7 @@ from configs import base
 
 
 def get_config(variant=""):
-    """The experiment, or with `"quick"` a few epochs of smaller members."""
+    """Returns the experiment, or with `"quick"` a few epochs of small ones."""
     config = base.get_base()
     config.data.name = "sklearn_digits"
     config.data.batch_size = 64

@@ -38,7 +38,7 @@ from configs import digits
 
 
 def get_config(variant=""):
-    """The experiment; `"budgets"` for that study, `"quick"` to try it out."""
+    """Returns the study, `"budgets"` for that study, or the `"quick"` one."""
     config = digits.get_config().unlock()
     config.members = cifar_recipe.wide_resnets(
         (28, 1), (22, 1), (16, 1), (10, 1)

@@ -19,7 +19,7 @@ from configs import base
 
 
 def get_base():
-    """The recipe, without members, budget and sharing."""
+    """Returns the recipe, without members, budget and sharing."""
     config = base.get_base()
     config.data.name = "imagenet2012"
     config.data.test_split = "validation"

@@ -38,15 +38,7 @@ from trainers.phases import experiment
 
 
 def plan(config):
-    """Allocates a config.
-
-    Returns:
-        `(members, allocation)`: models without memory, and their `Allocation`.
-
-    Raises:
-        ValueError: If the config does not describe a run, or the budget is
-            too small.
-    """
+    """Returns a config's members, without memory, and their `Allocation`."""
     experiment.check(config)
     members = experiment.members(config)
     return members, experiment.allocate(config, members)

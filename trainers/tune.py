@@ -52,9 +52,7 @@ from trainers.tuning.tuning import Tuning
 class Tuner(keras_tuner.Tuner):
     """Runs the trials of an oracle and prints their results.
 
-    Args:
-        tuning: The `Tuning`.
-        is_worker: Whether another process gives out the trials.
+    With `is_worker`, another process gives out the trials.
     """
 
     def __init__(self, tuning, is_worker):

@@ -13,16 +13,9 @@ import numpy as np
 def group_above(similarity, threshold):
     """Returns the groups that pairs above a threshold connect.
 
-    Args:
-        similarity: Symmetric array `(n, n)` of values in [-1, 1].
-        threshold: Number in [-1, 1]. At -1 all form one group; at 1 each is
-            alone.
-
-    Returns:
-        A list of tuples of ascending indices, ordered by their first.
-
-    Raises:
-        ValueError: If the threshold is outside [-1, 1].
+    `similarity` is a symmetric array `(n, n)` of values in [-1, 1]. At a
+    threshold of -1 all form one group, at 1 each is alone; outside [-1, 1] it
+    is refused. Groups are tuples of ascending indices, ordered by their first.
 
     Example:
 
@@ -41,17 +34,8 @@ def group_into(similarity, num_groups):
     """Joins the most similar pairs until a number of groups is reached.
 
     The authors leave this alternative to a threshold for future work (SWN,
-    section 2): the same queue, stopped by the number of groups.
-
-    Args:
-        similarity: Symmetric array `(n, n)`.
-        num_groups: Integer from 1 to `n`.
-
-    Returns:
-        A list of tuples of ascending indices, ordered by their first.
-
-    Raises:
-        ValueError: If the number is not from 1 to `n`.
+    section 2): the same queue, stopped by the number of groups, from 1 to `n`.
+    Takes and returns the same as `group_above` otherwise.
     """
     similarity = np.asarray(similarity)
     count = len(similarity)

@@ -100,7 +100,7 @@ def learn_stores(
         weight_decay=weight_decay,
         decay_batch_norm=decay_batch_norm,
     )
-    # The norm at the start is that of the layer's scale, not of its mixture.
+    # The initial norm is the layer's scale, not its mixture.
     norms = np.linalg.norm(_coefficients(network), axis=1, keepdims=True)
     pretrain(network, data, **pretraining)
     coefficients = _coefficients(network) / norms
@@ -123,12 +123,7 @@ def learnable(sharing: Shapeshifter | None) -> Shapeshifter:
 
 
 def pretraining_allocation(rule, members, budget_params) -> Allocation:
-    """Returns the allocation of the pretraining, all kernels in one store.
-
-    Raises:
-        ValueError: If there are fewer kernels than stores, or the budget is
-            too small.
-    """
+    """Returns the allocation of the pretraining, all kernels in one store."""
     count = len(rule.chosen(members))
     if rule.num_stores > count:
         raise ValueError(

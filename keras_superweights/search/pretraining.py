@@ -71,7 +71,7 @@ def pretrain(
 
 
 def check_data(data):
-    """Raises an error for arrays and whatever else gives no batches."""
+    """Raises an error for arrays and anything else without batches."""
     if (
         not isinstance(data, collections.abc.Iterable)
         or isinstance(data, (str, list, tuple, dict))

@@ -52,11 +52,7 @@ class Refinement(Measurement):
 
 
 def refinable(sharing: SuperWeights | None) -> SuperWeights:
-    """Returns the rule that a search starts from: the given one, tied.
-
-    Raises:
-        TypeError: If its clusters cannot be refined.
-    """
+    """Returns the rule that a search starts from: the given one, tied."""
     rule = SuperWeights() if sharing is None else sharing
     if not isinstance(rule, SuperWeights) or rule.clusters != "depth":
         raise TypeError(
@@ -122,14 +118,8 @@ def fit_clusters(
     """Refines clusters, lowering tau by 0.05 until the budget can be met.
 
     The authors lower it likewise. At -1 the starting clusters remain, the
-    least that the rule needs.
-
-    Returns:
-        The allocation, all kernels of a cluster tied, and the tries.
-
-    Raises:
-        ValueError: If not even the starting clusters fit; names the smallest
-            budget.
+    least that the rule needs; if they do not fit, the error names the smallest
+    budget. Returns the allocation, each cluster tied, and the tries.
     """
     start = rule.start_clusters(members)
     tries = []

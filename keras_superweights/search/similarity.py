@@ -23,17 +23,12 @@ import numpy as np
 
 
 def weight_similarity(allocation, cluster, grams):
-    """Computes psi_W of the kernels of a cluster.
+    """Computes psi_W of a cluster, given by the indices of its kernels.
 
-    Args:
-        allocation: The `Allocation` under which gradients were recorded.
-        cluster: Indices of the kernels.
-        grams: For each SuperWeight of the allocation, a dict from common box
-            to the Gram matrix, `(kernels served, kernels served)`, of the
-            gradients of its vectors inside that box.
-
-    Returns:
-        A symmetric array `(n, n)` in [-1, 1], its diagonal 1.
+    `grams` holds, for each SuperWeight of the allocation that was recorded, a
+    dict from common box to the Gram matrix, `(kernels served, kernels served)`,
+    of the gradients of its vectors inside that box. Returns a symmetric array
+    `(n, n)` in [-1, 1] with diagonal 1.
     """
 
     def gram_of(s, one, other):
@@ -49,16 +44,10 @@ def weight_similarity(allocation, cluster, grams):
 
 
 def coefficient_similarity(allocation, cluster, gradients):
-    """Computes psi_C of the kernels of a cluster.
+    """Computes psi_C of a cluster, as `weight_similarity` does psi_W.
 
-    Args:
-        allocation, cluster: As for `weight_similarity`.
-        gradients: For each SuperWeight of the allocation, the gradients with
-            respect to each kernel's coefficients, `(kernels served,
-            templates)`, as if none were tied.
-
-    Returns:
-        A symmetric array `(n, n)` in [-1, 1], its diagonal 1.
+    `gradients` holds, for each SuperWeight of the allocation, the gradients of
+    each kernel's coefficients, `(kernels served, templates)`, as if untied.
     """
     grams = [
         np.asarray(g, "float64") @ np.asarray(g, "float64").T for g in gradients

@@ -16,11 +16,10 @@ class CountSketch:
     Memory: one byte per scalar of a vector, once for all vectors.
 
     Args:
-        length: Scalars of a vector.
-        size: Scalars of its sketch, a prime number.
+        length, size: Scalars of a vector, and of its sketch: a prime number.
         seed: Integer, or sequence of integers, from 0 on.
-        inside: Mask `(length,)` of the scalars that count; the others are
-            taken as zero. All by default.
+        inside: Mask `(length,)` of the scalars that count, all by default;
+            the others are taken as zero.
 
     Example:
 
@@ -63,13 +62,8 @@ def fold(vectors, size, slopes):
     again with another slope. A gap of `slope` zeros after every run does it
     with contiguous copies, without a gather.
 
-    Args:
-        vectors: Tensor `(n, length)`.
-        size: A prime number.
-        slopes: Integers in `[0, size)`, `num_folds(length, size)` of them.
-
-    Returns:
-        A tensor `(n, size)`.
+    Takes a tensor `(n, length)`, a prime `size` and `num_folds(length, size)`
+    slopes in `[0, size)`; returns a tensor `(n, size)`.
     """
     for slope in slopes:
         groups, runs = _groups(vectors.shape[1], size)

@@ -85,8 +85,7 @@ class Space:
             candidates: Names of what each member may be.
 
         Raises:
-            ValueError: If there are candidates, and no numbers of members, or
-                the other way round.
+            ValueError: If only one of candidates and `num_members` is given.
         """
         if bool(candidates) != (self.num_members is not None):
             raise ValueError(

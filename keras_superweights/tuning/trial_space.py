@@ -11,13 +11,8 @@ class TrialSpace:
     """A space of trials, each of which is allocated before it is trained.
 
     A subclass defines `allocate(settings)`: the `Allocation` of a trial, or a
-    `ValueError` if its budget is too small.
-
-    Args:
-        space: The `Space`.
-        candidates: Names of what each member may be, where the space varies
-            the number of members.
-        defaults: Settings that the space does not vary.
+    `ValueError` if its budget is too small. `candidates` are as for
+    `Space.declare`, `defaults` the settings that the space does not vary.
     """
 
     def __init__(self, space, candidates=(), defaults=None):
@@ -34,11 +29,7 @@ class TrialSpace:
         return self.defaults | self.space.settings(values)
 
     def allocation(self, settings):
-        """Returns the allocation of a trial; builds nothing.
-
-        Raises:
-            Infeasible: If its budget cannot be met.
-        """
+        """Returns the allocation of a trial, or raises `Infeasible`."""
         try:
             return self.allocate(settings)
         except ValueError as error:

@@ -1,4 +1,4 @@
-"""A chief and two workers share a search; who is who, and who is refused."""
+"""A chief and two workers share a tuning; roles and refusals."""
 
 import json
 import os
@@ -37,7 +37,7 @@ def variables(monkeypatch):
 
 @pytest.fixture
 def start(port, digits_dir):
-    """Starts processes of one search; none of them outlives the test."""
+    """Starts processes of one tuning; none of them outlives the test."""
     started = []
 
     def start_(name, workdir, seconds):

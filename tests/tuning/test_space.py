@@ -1,4 +1,4 @@
-"""What a search varies: ranges, choices, and what values of them say."""
+"""Spaces of tuning: ranges, choices, and settings from their values."""
 
 import keras_tuner
 import pytest

@@ -20,9 +20,8 @@ _JOBS = ("chief", "worker")
 class Machines:
     """The workers that train together, and which of them this process is.
 
-    Attributes:
-        addresses: `"host:port"` of every worker, the chief first.
-        index: The number of this process among them.
+    `addresses` holds `"host:port"` of every worker, the chief first; `index` is
+    the number of this process among them.
     """
 
     addresses: tuple[str, ...]

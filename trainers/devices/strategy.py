@@ -20,13 +20,9 @@ def strategy(name, num_cpus=0, batch_size=None):
 
     `"mirrored"` uses every GPU of the machine, or `num_cpus` logical CPUs, to
     try replicas on any machine. `"multi_worker"` uses every GPU, or the CPU,
-    of each of the workers in TF_CONFIG, and waits until all have started.
-    `"tpu"` uses the cores of this machine's TPU, or of the one in TPU_NAME.
-
-    Args:
-        name: One of `STRATEGIES`.
-        num_cpus: Logical CPUs of `"mirrored"`; 0 for its GPUs.
-        batch_size: Of training, which the workers of `"multi_worker"` share.
+    of each of the workers in TF_CONFIG, which share batches of `batch_size`,
+    and waits until all have started. `"tpu"` uses the cores of this machine's
+    TPU, or of the one in TPU_NAME.
 
     Raises:
         ValueError: If there are no such devices, or TF_CONFIG does not fit.
@@ -154,16 +150,11 @@ def _tpu():
 def shared(batches_of):
     """Returns the batches that the replicas of a run share, ready for `fit`.
 
-    To be called inside the scope of the strategy. Each of several workers
-    computes only the rows of its own replicas.
-
-    Args:
-        batches_of: Function of `num_shards` and `shard` that returns a
-            `tf.data.Dataset`, such as `ImagePipeline.test`.
-
-    Returns:
-        `(batches, steps)`; the number of steps is `None` where `fit` finds it
-        out itself.
+    To be called inside the scope of the strategy. `batches_of` returns a
+    `tf.data.Dataset` by `num_shards` and `shard`, such as
+    `ImagePipeline.test`; each of several workers computes only the rows of its
+    own replicas. Also returns the number of steps, or `None` where `fit` finds
+    it out itself.
     """
     current = tf.distribute.get_strategy()
     if not is_multi_worker(current):

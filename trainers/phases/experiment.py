@@ -77,14 +77,8 @@ def check(config):
     """Refuses a config that describes no run, before anything is built.
 
     Data and members are checked when they are made, by `pipeline`, `members`
-    and `allocate`; everything else here, without TensorFlow's devices.
-
-    Args:
-        config: The `ConfigDict` of a file in `configs/`.
-
-    Raises:
-        ValueError: Names the key or section, what is expected and what was
-            received.
+    and `allocate`; everything else here, without TensorFlow's devices. Errors
+    name the key or section, what is expected and what was received.
     """
     schema.check(config)
     if config.data.name is None:
@@ -227,8 +221,7 @@ def learns_stores(config):
 def rule_class(name, argument="config.sharing.rule"):
     """Returns the class of a rule: one of `RULES`, or `"package.module:Class"`.
 
-    Raises:
-        ValueError: If there is no such rule; says that `argument` named it.
+    Refuses other names; the error says that `argument` named it.
     """
     if name in RULES:
         return RULES[name]

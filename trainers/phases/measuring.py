@@ -17,17 +17,12 @@ from keras_superweights.metrics import same_architecture
 def measure(network, logits, labels):
     """Measures everything that is reported of a network, ready for JSON.
 
-    Args:
-        network: A `SuperWeightNetwork`.
-        logits, labels: The results of `predict_members`.
-
-    Returns:
-        The dict of `metrics.evaluate_members`, with the time of a single
-        example on this machine, and `"trainable_parameters"`,
-        `"budget_params"`, `"independent_params"` (of members that share
-        nothing); each of `"members"` also has `"name"`, `"parameters"` (as a
-        model of its own), `"parameters_generated"` (of its kernels that come
-        from banks) and `"flops"`.
+    Takes a `SuperWeightNetwork` and the results of `predict_members`. Returns
+    the dict of `metrics.evaluate_members`, with the time of a single example
+    on this machine, and `"trainable_parameters"`, `"budget_params"`,
+    `"independent_params"` (of members that share nothing); each of `"members"`
+    also has `"name"`, `"parameters"` (as a model of its own),
+    `"parameters_generated"` (of its kernels that come from banks), `"flops"`.
     """
     allocation = network.allocation
     flops = [count_flops(member) for member in network.members]
@@ -61,11 +56,7 @@ def measure(network, logits, labels):
 
 
 def equal_pairs(network):
-    """Returns pairs `(i, j)` of members of equal architecture.
-
-    Raises:
-        ValueError: If there are none.
-    """
+    """Returns pairs `(i, j)` of members of equal architecture, or refuses."""
     members = network.materialize()
     pairs = [
         (i, j)

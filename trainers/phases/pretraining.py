@@ -23,15 +23,9 @@ def check_measured(measured, workdir):
 def begin(config, directory, images, name):
     """Sets the seed, and finds where a pretraining was interrupted.
 
-    Args:
-        config: The `ConfigDict` of the run.
-        directory: `pathlib.Path` of the phase's files.
-        images: The run's `ImagePipeline`.
-        name: The first word of the lines that its epochs print.
-
-    Returns:
-        `(arguments, backup)`: the arguments, such as `data`, of the library's
-        pretrainings, and the `PretrainingBackup`, for its history.
+    `directory` is that of the phase's files; `name` begins the lines that
+    epochs print. Returns the arguments of the library's pretrainings, such as
+    `data`, and the `PretrainingBackup`, for its history.
     """
     keras.utils.set_random_seed(config.seed)
     epochs = config.search.pretrain_epochs

@@ -132,7 +132,7 @@ def _remarks(metrics):
     alone = metrics["independent_params"]
     if len(metrics["members"]) > 1:
         diversity = metrics["diversity"]
-        shown = "not defined: no errors" if diversity is None else diversity
+        shown = "not defined: no errors"
         if diversity is not None:
             shown = f"{diversity:.2f} (disagreement of two members / error)"
         yield f"diversity   {shown}"

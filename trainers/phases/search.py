@@ -34,17 +34,9 @@ _SIMILARITIES = "similarities.npz"
 def search(config, workdir, images, start):
     """Finds the clusters of a run, from a new or an earlier measurement.
 
-    To be called inside the scope of the config's devices.
-
-    Args:
-        config: The `ConfigDict` of the run.
-        workdir: Its `Workdir`, open.
-        images: Its `ImagePipeline`.
-        start: The `Allocation` to start from, of `experiment.allocate`.
-
-    Returns:
-        `(refinement, seconds)`: the `search.Refinement`, and the time of the
-        pretraining's epochs.
+    To be called inside the scope of the config's devices, with the run's open
+    `Workdir`, its `ImagePipeline` and the `Allocation` to start from. Returns
+    the `search.Refinement` and the seconds of the pretraining's epochs.
 
     Raises:
         ValueError: If the loss is not finite, or a file of an earlier search

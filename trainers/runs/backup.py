@@ -21,13 +21,9 @@ from keras_superweights.files import write_json
 class Backup(keras.callbacks.Callback):
     """Keeps the state of training after the last completed epoch.
 
-    Args:
-        directory: `pathlib.Path` of the backups; made with the first of them.
-
-    Attributes:
-        history: Dict from the name of a logged quantity to one number per
-            epoch, from the first epoch on, also after a resume; `"seconds"`
-            is the time of each epoch.
+    `directory` is made with the first backup. `history` maps the name of a
+    logged quantity to one number per epoch, from the first epoch on, also
+    after a resume; `"seconds"` is the time of each epoch.
 
     Example:
 

@@ -52,13 +52,8 @@ class Workdir:
     def check(self, config):
         """Refuses a directory that belongs to something else; reads only.
 
-        Args:
-            config: A `ConfigDict`, or `None` to start over, in the directory
-                of any run.
-
-        Raises:
-            ValueError: If the directory has files that are not a run's, or is
-                the run of another config; names the keys that differ.
+        Any run's directory will do for the config `None`, to start over. Errors
+        name the keys that differ.
         """
         if not belongs_to(self.config, "run") or config is None:
             return
@@ -76,12 +71,8 @@ class Workdir:
     def open(self, config, start_over=False):
         """Makes the directory and writes the config, if it is new.
 
-        Args:
-            config: A `ConfigDict`.
-            start_over: Whether to delete the files of an earlier run first.
-
-        Raises:
-            ValueError: As for `check`.
+        With `start_over`, deletes the files of an earlier run first. Refuses
+        the same as `check`.
         """
         self.check(None if start_over else config)
         if start_over:
@@ -93,11 +84,8 @@ class Workdir:
     def read_config(self):
         """Returns the values of the run's config, as a dict.
 
-        Keys that are newer than the run are at their defaults.
-
-        Raises:
-            ValueError: If there is no run, its config.json is damaged, or it
-                has another version's format, which is not read here.
+        Keys that are newer than the run are at their defaults. Refuses a
+        missing or damaged config.json, and unknown formats.
         """
         if not self.config.exists():
             raise ValueError(
@@ -117,12 +105,8 @@ class Workdir:
     def keep_allocation(self, allocation, in_force):
         """Writes allocation.json, or refuses one that is not of this run.
 
-        Args:
-            allocation: The `Allocation` that the run trains.
-            in_force: The same with today's ties, as written at the end.
-
-        Raises:
-            ValueError: If the file holds neither; names what does not fit.
+        The file may also hold `in_force`: the `allocation` with today's ties,
+        as written at the end. The error names what does not fit.
         """
         if not self.allocation.exists():
             self.write_allocation(allocation)
@@ -154,13 +138,8 @@ class Workdir:
 def belongs_to(file, kind, known=()):
     """Whether a directory has the file of its owner; otherwise it is empty.
 
-    Args:
-        file: `pathlib.Path` of the file in the directory.
-        kind: What owns the directory, for the error: `"run"`.
-        known: Names of files that the owner may have without it.
-
-    Raises:
-        ValueError: If the directory has files of something else, or is none.
+    Refuses a directory with other files than `known`. `kind` names the owner
+    in the error, such as `"run"`.
     """
     path = file.parent
     if path.exists() and not path.is_dir():

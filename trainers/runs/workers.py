@@ -31,14 +31,8 @@ _COPIED = ("config", "allocation", "search", "backup")
 def own_workdir(strategy, workdir, config, start_over=False):
     """Opens a run's directory for the chief, and a copy for other workers.
 
-    Args:
-        strategy: The run's, of `devices.strategy.strategy`.
-        workdir: The `Workdir` of the run, which every worker has to see.
-        config: The run's `ConfigDict`.
-        start_over: As for `Workdir.open`.
-
-    Yields:
-        The `Workdir` to work in.
+    Takes the run's strategy, its `Workdir`, which every worker has to see, and
+    the arguments of `Workdir.open`; yields the `Workdir` to work in.
 
     Raises:
         ValueError: As `Workdir.open` does; or if a worker does not see the

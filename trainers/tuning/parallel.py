@@ -26,9 +26,7 @@ PATIENCE_SECONDS = 300
 def role():
     """Returns `"alone"`, `"chief"` or `"worker"`.
 
-    Raises:
-        ValueError: If variables are missing, or the port is invalid or, for a
-            chief, in use.
+    Refuses missing variables, an invalid port and, for a chief, a used one.
     """
     values = {name: os.environ.get(name) for name in (_ID, _IP, _PORT)}
     missing = [name for name, value in values.items() if not value]
@@ -76,12 +74,10 @@ def wait_for_chief():
 
 @contextlib.contextmanager
 def only_process(path, otherwise=None):
-    """Holds a lock file exclusively, and yields it; a kill releases it.
+    """Holds a lock file, made if missing, and yields it; a kill releases it.
 
-    Args:
-        path: `pathlib.Path` of the file, made if missing.
-        otherwise: The message of a `ValueError` if another process holds it.
-            By default, waits for it.
+    If another process holds it, raises a `ValueError` that says `otherwise`,
+    or waits for it by default.
     """
     with path.open("a") as file:
         try:

@@ -57,15 +57,11 @@ def get_config():
 
 
 def trial_config(base, settings, members, epochs=None):
-    """Returns the config of a trial.
+    """Returns the config of a trial: the tuning's, with a trial's `settings`.
 
-    Args:
-        base: The `ConfigDict` of the tuning.
-        settings: The result of `Space.settings`.
-        members: Dict from a candidate's name to an entry of
-            `config.members`; empty where members are not varied.
-        epochs: Number of epochs, if not that of `base`. Search, decoupling
-            and schedule are shortened in proportion.
+    `members` maps candidates' names to entries of `config.members`; it is
+    empty where members are not varied. With `epochs`, search, decoupling and
+    schedule are shortened in proportion.
     """
     config = copy.deepcopy(base).unlock()
     with config.ignore_type():
@@ -88,14 +84,8 @@ def section_of(config, name):
 def check_varied(config, names, prefix=""):
     """Refuses to vary what makes no difference to a config.
 
-    Args:
-        config: The `ConfigDict` of everything that is not varied.
-        names: Names of what is varied, as in `SECTIONS`.
-        prefix: Prefix of the names in errors, such as `"space."`.
-
-    Raises:
-        ValueError: Names the key without an effect; or if the config asks for
-            several devices, which runs that try values cannot share.
+    `names` are those of `SECTIONS`; errors put `prefix`, such as `"space."`,
+    before them. Also refuses several devices, which trials cannot share.
     """
     rule = experiment.rule_class(config.sharing.rule)
     arguments = {field.name for field in dataclasses.fields(rule)}
@@ -140,10 +130,8 @@ def _shorten(config, epochs):
 class Trial:
     """One trial of a tuning.
 
-    Args:
-        directory: `pathlib.Path` of its files, made when it runs.
-        config: Its `ConfigDict`.
-        members: The names of its members.
+    Takes the directory of its files, made when it runs, its `ConfigDict` and
+    the names of its members.
     """
 
     def __init__(self, directory, config, members):
@@ -182,8 +170,7 @@ class Trial:
     def value(self, objective):
         """Returns the objective, one of the names that `measured` returns.
 
-        Raises:
-            keras_tuner.errors.FailedTrialError: If it is not defined.
+        Fails the trial by an error of KerasTuner if it is not defined.
         """
         value = self.measured().get(objective)
         if value is None or not math.isfinite(value):

@@ -37,18 +37,8 @@ OBJECTIVES = {
 class Tuning(TrialSpace):
     """A tuning: its checked definition and directory; each trial is a run.
 
-    Args:
-        config: The `ConfigDict` of a file in `configs/`.
-        space: A `ConfigDict` as in `configs/space.py`.
-        path: The directory of the tuning.
-        algorithm: One of `ALGORITHMS`.
-        objective: One of `OBJECTIVES`, or `"val_member_0_accuracy"`, ...
-        num_trials: Number of trials; `None` for Hyperband, where it follows
-            from the config's epochs.
-
-    Raises:
-        TypeError, ValueError: If an argument is wrong or does not fit the
-            others. Nothing is written.
+    The arguments are those of `tune.tune`. Those that are wrong or do not fit
+    the others are refused, before anything is written.
     """
 
     def __init__(self, config, space, path, algorithm, objective, num_trials):
@@ -103,9 +93,7 @@ class Tuning(TrialSpace):
     def check(self):
         """Refuses a directory that belongs to something else; reads only.
 
-        Raises:
-            ValueError: If it has files of something else than a tuning, or
-                belongs to another one; names what differs.
+        The error names what differs from another tuning.
         """
         if not belongs_to(self.definition, "tuning", known=("lock",)):
             return
@@ -180,13 +168,8 @@ class Tuning(TrialSpace):
 def direction(objective, num_members):
     """Returns whether `"min"` or `"max"` of an objective is better.
 
-    Args:
-        objective: The name of the number that trials are compared by.
-        num_members: The fewest members that a trial has.
-
-    Raises:
-        ValueError: If not every trial has such a number; names those that all
-            have.
+    Refuses an objective that trials of `num_members`, the fewest that a trial
+    has, do not all have, and names those that they have.
     """
     directions = dict(OBJECTIVES)
     if num_members == 1:
