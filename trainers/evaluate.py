@@ -33,20 +33,11 @@ from trainers.runs.workdir import read_json
 
 
 def evaluate(path, split=None, data_dir=None, interpolation=0, corruptions=()):
-    """Measures the saved model of a run.
+    """Measures the saved model of a run; takes the flags of the program.
 
-    Args:
-        path: The run's directory.
-        split: A tfds split, such as `"train[:1000]"`. Defaults to the
-            config's `test_split`.
-        data_dir: The tfds directory. Defaults to the config's.
-        interpolation: Points on the straight line between two members, from 2
-            on. Defaults to 0: none are measured.
-        corruptions: Names of corruptions, or `["all"]`. None by default.
-
-    Returns:
-        The dict of `measuring.measure`, with `"split"`, and `"interpolation"`
-        and `"corruptions"` if asked for.
+    `split` and `data_dir` default to the config's; `corruptions` are names or
+    `["all"]`. Returns the dict of `measuring.measure`, with `"split"`, and
+    `"interpolation"` and `"corruptions"` if asked for.
 
     Raises:
         ValueError: If there is no finished run, no two members are equal, or

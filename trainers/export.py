@@ -18,15 +18,7 @@ from trainers.runs.workdir import Workdir
 
 
 def export(path, formats=None, output=None):
-    """Exports the saved model of a run.
-
-    Args:
-        path: The run's directory.
-        formats: As for `export.export_network`.
-        output: The directory to write to. Defaults to the run's `export`.
-
-    Returns:
-        The list of `export.export_network`.
+    """Exports the saved model of a run, as `export.export_network` does.
 
     Raises:
         TypeError: If the saved model is not a `SuperWeightNetwork`.

@@ -62,16 +62,10 @@ _ENDS = {-1.0: "shared", 1.0: "not shared"}
 def study(config, path, name, values=None):
     """Trains for each value, resuming an interrupted study.
 
-    Args:
-        config: The `ConfigDict` of a file in `configs/`.
-        path: The directory of the study.
-        name: `"tau"`, `"beta"` or `"budget"`.
-        values: Numbers. Defaults to those of the paper, or some that show its
-            range.
-
-    Returns:
-        A list of JSON-ready dicts: `"value"`, its `"label"` in the figure, and
-        the run's `"metrics"`, or as `"infeasible"` why there are none.
+    Takes the flags of the program; `values` default to those of the paper, or
+    some that show its range. Returns JSON-ready dicts: `"value"`, its
+    `"label"` in the figure, and the run's `"metrics"`, or as `"infeasible"`
+    why there are none.
 
     Raises:
         ValueError: If the study is unknown or the values make no difference

@@ -121,18 +121,11 @@ class Tuner(keras_tuner.Tuner):
 def tune(
     config, space, path, algorithm="random", objective="nll", num_trials=None
 ):
-    """Tunes a config, resuming an interrupted tuning.
+    """Tunes a config, resuming an interrupted tuning; the flags of the program.
 
-    Args:
-        config: The `ConfigDict` of a file in `configs/`, for everything that
-            is not varied. By default, a tenth of the training split becomes
-            the validation part.
-        space: A `ConfigDict` as in `configs/space.py`.
-        path: The directory of the tuning.
-        algorithm: `"random"`, `"hyperband"` or `"bayesian"`.
-        objective: One of `tuning.OBJECTIVES`, or a member's, such as
-            `"val_member_0_accuracy"`.
-        num_trials: Number of random or Bayesian trials.
+    By default, a tenth of the config's training split becomes the validation
+    part. `objective` is one of `tuning.OBJECTIVES`, or a member's, such as
+    `"val_member_0_accuracy"`; `num_trials` is for random and Bayesian tuning.
 
     Returns:
         `(tuning, rows)`: the `Tuning` and the list of `results.collect`; or

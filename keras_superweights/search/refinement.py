@@ -74,8 +74,8 @@ def refine(
         tau: As for `find_clusters`.
 
     Raises:
-        TypeError: If the rule cannot be refined.
-        ValueError: If `tau` is out of range, or the budget is too small.
+        TypeError, ValueError: If the rule cannot be refined, `tau` is out of
+            range, or the budget is too small.
     """
     start = measured.start
     allocation, tries = fit_clusters(

@@ -32,7 +32,7 @@ def test_the_families_share_the_windows_that_both_have():
     config = cifar_families.get_config()
     allocation = experiment.allocate(config, experiment.members(config))
     shared = {
-        superweight.window
+        superweight.geometry.window
         for superweight in allocation.superweights
         if len({allocation.kernels[k].member for k in superweight.kernels}) == 2
     }

@@ -23,15 +23,9 @@ from trainers.runs.workers import own_workdir
 
 
 def train(config, path, start_over=False):
-    """Trains a config, resuming an interrupted run.
+    """Trains a config, resuming an interrupted run; returns its metrics.json.
 
-    Args:
-        config: The `ConfigDict` of a file in `configs/`.
-        path: The run's directory.
-        start_over: Whether to discard an earlier run in that directory.
-
-    Returns:
-        The contents of the run's metrics.json.
+    With `start_over`, discards an earlier run in the directory.
 
     Raises:
         ValueError: If the config does not describe a run, or the directory
