@@ -1,11 +1,11 @@
-"""The schema: all keys that a config has, with their types and defaults.
+"""The schema: all keys of a config, with their types and defaults.
 
-An experiment starts from it and sets what it needs; a key that is not here is
-an error. A value of `None` must be set, or stands for none where a comment
-says so. `sharing` holds `rule`, the name of a rule of the library or
-`package.module:Class`, and the arguments of that rule; each of `transforms`
-among them holds `class`, such as `"RankOne"`, and its arguments. Each of
-`members` holds `model` and the arguments of that model.
+An experiment starts from it and sets what it needs; an unknown key is an
+error. A value of `None` must be set, or means none where a comment says so.
+`sharing` holds `rule`, the name of a rule of the library or
+`package.module:Class`, and the rule's arguments; each of its `transforms`
+holds `class`, such as `"RankOne"`, and its arguments. Each of `members` holds
+`model` and the model's arguments.
 """
 
 from ml_collections import ConfigDict
@@ -13,10 +13,10 @@ from ml_collections.config_dict import placeholder
 
 
 def get_base():
-    """A config without data, members, rule, schedule and epochs.
+    """Returns a config without data, members, rule, schedule and epochs.
 
-    No search and no decoupling unless an experiment says so; thresholds are
-    the papers' for CIFAR-100 (SWN, appendix).
+    No search and no decoupling unless an experiment asks for them; thresholds
+    are the papers' for CIFAR-100 (SWN, appendix).
     """
     config = ConfigDict()
 
@@ -73,23 +73,19 @@ def get_base():
 
 
 def rule(name, **arguments):
-    """The section `sharing` of a config: a rule and its arguments."""
+    """Returns the section `sharing` of a config: a rule, its arguments."""
     return ConfigDict({"rule": name, **arguments}).lock()
 
 
 def loaded(values):
-    """The config with these values, a dict; others are at their defaults."""
+    """Returns the config with these values; others are at their defaults."""
     config = get_base().unlock()
     config.update(values)
     return config.lock()
 
 
 def completed(values):
-    """The values of a config, with keys that came later at their defaults.
-
-    Args:
-        values: Dict of the values of a config, such as an older run's.
-    """
+    """Fills keys that an older run's config lacks with their defaults."""
     base = get_base().to_dict()
     sections = {
         key: {**default, **values[key]}
@@ -99,14 +95,32 @@ def completed(values):
     return {**base, **values, **sections}
 
 
-def shorten(config, members, budget_params):
-    """Makes an experiment one epoch of tiny networks on digits.
+def finish(config, variant, quick_members, quick_budget_params, others=()):
+    """Applies the variant `"quick"`, if asked for, and locks the config.
 
-    Args:
-        config: The experiment, changed in place.
-        members: What takes the place of its members.
-        budget_params: Their budget.
+    `quick_members` and `quick_budget_params` are those of the quick variant;
+    `others` are further variants that the config has, applied before. Refuses
+    any other variant.
     """
+    if variant == "quick":
+        _shorten(config)
+        config.members = quick_members
+        config.budget_params = quick_budget_params
+    check_variant(variant, (*others, "quick"))
+    return config.lock()
+
+
+def check_variant(variant, known):
+    """Refuses a variant that is neither `""` nor known."""
+    if variant and variant not in known:
+        raise ValueError(
+            "The variant after the config's `:` must be "
+            f"{' or '.join(map(repr, known))}. Received: {variant!r}."
+        )
+
+
+def _shorten(config):
+    """Makes an experiment one epoch on digits."""
     data = config.data
     data.name = "sklearn_digits"
     data.train_split = "train[:256]"
@@ -116,8 +130,6 @@ def shorten(config, members, budget_params):
     data.pad = min(data.pad, 1)
     data.flip = False  # a mirrored digit is not a digit
     data.cutout //= 4
-    config.members = members
-    config.budget_params = budget_params
     config.epochs = 1
     config.optimizer.warmup_epochs = min(config.optimizer.warmup_epochs, 1)
     config.search.pretrain_epochs = min(config.search.pretrain_epochs, 1)

@@ -37,9 +37,5 @@ def get_config(variant=""):
     config.optimizer.drop_factor = None
     config.optimizer.schedule = "cosine"
     config.epochs = 20
-    return cifar_recipe.finish(
-        config,
-        variant,
-        quick_members=cifar_recipe.wide_resnets((16, 1), (10, 1)),
-        quick_budget_params=0.7,
-    )
+    quick = cifar_recipe.wide_resnets((16, 1), (10, 1))
+    return cifar_recipe.finish(config, variant, quick, quick_budget_params=0.7)

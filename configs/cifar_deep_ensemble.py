@@ -19,9 +19,5 @@ def get_config(variant=""):
     config.members = 4 * cifar_recipe.wide_resnets((28, 10))
     config.budget_params = 1.0
     config.sharing = base.rule("Independent")
-    return cifar_recipe.finish(
-        config,
-        variant,
-        quick_members=2 * cifar_recipe.wide_resnets((10, 1)),
-        quick_budget_params=1.0,
-    )
+    quick = 2 * cifar_recipe.wide_resnets((10, 1))
+    return cifar_recipe.finish(config, variant, quick, quick_budget_params=1.0)

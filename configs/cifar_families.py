@@ -36,12 +36,8 @@ def get_config(variant=""):
         *cifar_recipe.wide_resnets((28, 5)),
     )
     config.budget_params = 9.1e6
-    return cifar_recipe.finish(
-        config,
-        variant,
-        quick_members=(
-            {"model": "densenet_bc", "depth": 10, "growth": 8},
-            *cifar_recipe.wide_resnets((10, 1)),
-        ),
-        quick_budget_params=0.9,
+    quick = (
+        {"model": "densenet_bc", "depth": 10, "growth": 8},
+        *cifar_recipe.wide_resnets((10, 1)),
     )
+    return cifar_recipe.finish(config, variant, quick, quick_budget_params=0.9)

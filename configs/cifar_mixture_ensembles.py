@@ -29,9 +29,5 @@ def get_config(variant=""):
     config.members = 4 * cifar_recipe.wide_resnets((28, 10))
     config.budget_params = 36.5e6
     config.sharing = base.rule("MixtureEnsembles")
-    return cifar_recipe.finish(
-        config,
-        variant,
-        quick_members=2 * cifar_recipe.wide_resnets((16, 1)),
-        quick_budget_params=0.6,
-    )
+    quick = 2 * cifar_recipe.wide_resnets((16, 1))
+    return cifar_recipe.finish(config, variant, quick, quick_budget_params=0.6)

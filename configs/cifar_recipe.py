@@ -1,27 +1,25 @@
-"""The recipe that all CIFAR experiments start from, and their variants.
+"""The recipe of all CIFAR experiments, and their variants.
 
-SWN, appendix 1, and ME, appendix A.1: 200 epochs of SGD in batches
-of 128, Nesterov momentum 0.9, rate 0.1 times 0.2 at epochs 60, 120 and 180,
-weight decay 5e-4 on all but coefficients; images padded by 4, cropped,
-flipped and normalised.
+SWN, appendix 1, and ME, appendix A.1: 200 epochs of SGD in batches of 128,
+Nesterov momentum 0.9, rate 0.1 times 0.2 at epochs 60, 120 and 180, weight
+decay 5e-4 on all but coefficients; images padded by 4, cropped, flipped and
+normalised.
 
-The papers' homogeneous ensembles see batch normalization over 64 images: they
-train on two devices, each of which normalises its half of the batch. That is
-`--config.strategy=mirrored` on a machine with two GPUs; on one device it is
-over 128. The heterogeneous ensembles train on one device.
+The papers' homogeneous ensembles train on two devices, each of which
+normalises its half of the batch, 64 images: `--config.strategy=mirrored` on a
+machine with two GPUs. The heterogeneous ones train on one device.
 
-CIFAR must lie prepared on disk, in tfds' own directory or in
-`--config.data.data_dir`. Each experiment is `configs/<file>.py` for CIFAR-100,
-`configs/<file>.py:cifar10` for CIFAR-10, and `configs/<file>.py:quick` for the
-same kind of ensemble made tiny, which trains one epoch on digits and needs no
-CIFAR.
+CIFAR must be prepared on disk, in tfds' own directory or in
+`--config.data.data_dir`. Each experiment is `configs/<file>.py` for CIFAR-100
+and `configs/<file>.py:cifar10` for CIFAR-10; `configs/<file>.py:quick` trains
+one epoch of a tiny ensemble of the same kind on digits and needs no CIFAR.
 """
 
 from configs import base
 
 
 def get_base():
-    """The recipe, without members, budget and sharing."""
+    """Returns the recipe, without members, budget and sharing."""
     config = base.get_base()
     config.data.name = "cifar100"
     config.data.batch_size = 128
@@ -36,10 +34,10 @@ def get_base():
 
 
 def get_heterogeneous_base():
-    """The recipe of heterogeneous ensembles: with Cutout, drops a bit sooner.
+    """The recipe of heterogeneous ensembles: Cutout and an earlier last drop.
 
     Clusters are refined after 20 epochs of pretraining, coefficients decoupled
-    after 10 of training. The size of the square is not in the papers; 16
+    after 10 of training. The papers do not give the size of the square; 16
     pixels is the value of DeVries and Taylor (2017) for CIFAR-10.
     """
     config = get_base()
@@ -60,24 +58,9 @@ def wide_resnets(*sizes):
 
 
 def finish(config, variant, quick_members, quick_budget_params):
-    """Applies a variant and locks the config.
-
-    Args:
-        config: The experiment on CIFAR-100.
-        variant: `""`, `"cifar10"` or `"quick"`.
-        quick_members: The members of the quick variant.
-        quick_budget_params: The budget of the quick variant.
-
-    Raises:
-        ValueError: If there is no such variant.
-    """
+    """Applies `base.finish`, and the variant `"cifar10"`."""
     if variant == "cifar10":
         config.data.name = "cifar10"
-    elif variant == "quick":
-        base.shorten(config, quick_members, quick_budget_params)
-    elif variant:
-        raise ValueError(
-            "The variant after the config's `:` must be 'cifar10' or 'quick'. "
-            f"Received: {variant!r}."
-        )
-    return config.lock()
+    return base.finish(
+        config, variant, quick_members, quick_budget_params, ("cifar10",)
+    )

@@ -19,9 +19,5 @@ def get_config(variant=""):
     config.members = cifar_recipe.wide_resnets((28, 10))
     config.budget_params = 1.0
     config.sharing = base.rule("Independent")
-    return cifar_recipe.finish(
-        config,
-        variant,
-        quick_members=cifar_recipe.wide_resnets((10, 2)),
-        quick_budget_params=1.0,
-    )
+    quick = cifar_recipe.wide_resnets((10, 2))
+    return cifar_recipe.finish(config, variant, quick, quick_budget_params=1.0)

@@ -23,9 +23,5 @@ def get_config(variant=""):
     config.budget_params = 4e6
     config.sharing = base.rule("Shapeshifter", mixing="emb", num_stores=4)
     config.search.pretrain_epochs = 20
-    return cifar_recipe.finish(
-        config,
-        variant,
-        quick_members=cifar_recipe.wide_resnets((16, 1)),
-        quick_budget_params=0.3,
-    )
+    quick = cifar_recipe.wide_resnets((16, 1))
+    return cifar_recipe.finish(config, variant, quick, quick_budget_params=0.3)

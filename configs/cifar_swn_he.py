@@ -37,11 +37,5 @@ def get_config(variant=""):
         (34, 8), (28, 12), (28, 10), (28, 8)
     )
     config.budget_params = 36.5e6
-    return cifar_recipe.finish(
-        config,
-        variant,
-        quick_members=cifar_recipe.wide_resnets(
-            (16, 1), (10, 3), (10, 2), (10, 1)
-        ),
-        quick_budget_params=0.5,
-    )
+    quick = cifar_recipe.wide_resnets((16, 1), (10, 3), (10, 2), (10, 1))
+    return cifar_recipe.finish(config, variant, quick, quick_budget_params=0.5)

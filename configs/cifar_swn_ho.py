@@ -45,9 +45,5 @@ def get_config(variant=""):
     config.members = 4 * cifar_recipe.wide_resnets((28, 10))
     config.budget_params = 36.5e6
     config.sharing = base.rule("SuperWeights", clusters="depth", depth_bins=4)
-    return cifar_recipe.finish(
-        config,
-        variant,
-        quick_members=3 * cifar_recipe.wide_resnets((10, 1)),
-        quick_budget_params=0.5,
-    )
+    quick = 3 * cifar_recipe.wide_resnets((10, 1))
+    return cifar_recipe.finish(config, variant, quick, quick_budget_params=0.5)

@@ -23,11 +23,5 @@ def get_config(variant=""):
     config.budget_params = 17.9e6
     if variant == "cifar10":
         config.decouple.beta = 0.5
-    return cifar_recipe.finish(
-        config,
-        variant,
-        quick_members=cifar_recipe.wide_resnets(
-            (16, 2), (16, 1), (10, 2), (10, 1)
-        ),
-        quick_budget_params=0.5,
-    )
+    quick = cifar_recipe.wide_resnets((16, 2), (16, 1), (10, 2), (10, 1))
+    return cifar_recipe.finish(config, variant, quick, quick_budget_params=0.5)

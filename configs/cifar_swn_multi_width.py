@@ -21,9 +21,5 @@ def get_config(variant=""):
     config.budget_params = 17.9e6
     if variant == "cifar10":
         config.decouple.beta = 0.95
-    return cifar_recipe.finish(
-        config,
-        variant,
-        quick_members=cifar_recipe.wide_resnets((10, 3), (10, 2), (10, 1)),
-        quick_budget_params=0.6,
-    )
+    quick = cifar_recipe.wide_resnets((10, 3), (10, 2), (10, 1))
+    return cifar_recipe.finish(config, variant, quick, quick_budget_params=0.6)

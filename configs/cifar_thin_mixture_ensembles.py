@@ -21,9 +21,5 @@ def get_config(variant=""):
     config.sharing = base.rule("MixtureEnsembles", mix_single_layers=True)
     config.optimizer.drop_epochs = (300, 600, 900)
     config.epochs = 1000
-    return cifar_recipe.finish(
-        config,
-        variant,
-        quick_members=2 * cifar_recipe.wide_resnets((10, 1)),
-        quick_budget_params=0.9,
-    )
+    quick = 2 * cifar_recipe.wide_resnets((10, 1))
+    return cifar_recipe.finish(config, variant, quick, quick_budget_params=0.9)

@@ -16,7 +16,7 @@ from configs import base
 
 
 def get_config(variant=""):
-    """The experiment, or with `"quick"` a few epochs of smaller members."""
+    """Returns the experiment, or with `"quick"` a few epochs of small ones."""
     config = base.get_base()
     config.data.name = "sklearn_digits"
     config.data.batch_size = 64
@@ -47,9 +47,5 @@ def get_config(variant=""):
         config.epochs = 3
         config.search.pretrain_epochs = 1
         config.decouple.epoch = 1
-    elif variant:
-        raise ValueError(
-            "The variant after `configs/digits.py:` must be 'quick'. "
-            f"Received: {variant!r}."
-        )
+    base.check_variant(variant, ("quick",))
     return config.lock()

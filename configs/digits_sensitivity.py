@@ -1,10 +1,10 @@
-"""How much depends on tau, beta and the budget (SWN, sections 3.5 and 3.6).
+"""Sensitivity to tau, beta and the budget (SWN, sections 3.5 and 3.6).
 
-The papers' studies, made small enough for two cores: WRN-28-1, 22-1, 16-1 and
-10-1 on scikit-learn's digits, in the size of two of the first: in less, a tau
-above 0 is lowered to 0. The variant `budgets` has the size of one, as the
-papers' ensembles have that of a WRN-28-10, and starts from one depth bin,
-without which the smallest budget, 7/36.5 of that, cannot be met.
+The papers' studies, small enough for two cores: WRN-28-1, 22-1, 16-1 and 10-1
+on scikit-learn's digits, in the size of two WRN-28-1; in less, a tau above 0 is
+lowered to 0. The variant `budgets` has the size of one, as the papers'
+ensembles have that of a WRN-28-10, and starts from one depth bin, without
+which the smallest budget, 7/36.5 of that, cannot be met.
 
     python -m trainers.sensitivity --config configs/digits_sensitivity.py \
         --study tau --workdir runs/tau
@@ -38,7 +38,7 @@ from configs import digits
 
 
 def get_config(variant=""):
-    """The experiment; `"budgets"` for that study, `"quick"` to try it out."""
+    """Returns the study, `"budgets"` for that study, or the `"quick"` one."""
     config = digits.get_config().unlock()
     config.members = cifar_recipe.wide_resnets(
         (28, 1), (22, 1), (16, 1), (10, 1)
@@ -50,15 +50,5 @@ def get_config(variant=""):
     if variant == "budgets":
         config.budget_params = 369210.0
         config.sharing.depth_bins = 1
-    elif variant == "quick":
-        base.shorten(
-            config,
-            members=cifar_recipe.wide_resnets((16, 1), (10, 1)),
-            budget_params=0.8,
-        )
-    elif variant:
-        raise ValueError(
-            "The variant after `configs/digits_sensitivity.py:` must be "
-            f"'budgets' or 'quick'. Received: {variant!r}."
-        )
-    return config.lock()
+    quick = cifar_recipe.wide_resnets((16, 1), (10, 1))
+    return base.finish(config, variant, quick, 0.8, ("budgets",))

@@ -22,9 +22,5 @@ def get_config(variant=""):
     config.members = ({"model": "wide_resnet_50_2"},)
     config.budget_params = 0.275
     config.sharing = base.rule("Shapeshifter", mixing="emb")
-    return imagenet_recipe.finish(
-        config,
-        variant,
-        quick_members=({"model": "wide_resnet", "depth": 16, "width": 1},),
-        quick_budget_params=0.3,
-    )
+    quick = ({"model": "wide_resnet", "depth": 16, "width": 1},)
+    return base.finish(config, variant, quick, quick_budget_params=0.3)

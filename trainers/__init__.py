@@ -12,12 +12,11 @@ _OURS = {"__main__", "keras_superweights", "trainers", "configs"}
 
 
 def run(main):
-    """Runs a program's `main(options)`, its flags, and exits.
+    """Runs a program's `main(options)` with its flags, and exits.
 
-    What this project refuses ends it with the message alone and exit code 1,
-    and so do a config file that cannot be loaded and a worker that is lost.
-    Other errors, such as those that TensorFlow raises, show where they come
-    from.
+    An error that this project raises on purpose, a config file that cannot be
+    loaded or a lost worker ends it with the message alone and exit code 1.
+    Other errors, such as TensorFlow's, keep their traceback.
     """
 
     def with_flags(argv):
@@ -39,7 +38,7 @@ def run(main):
 
 
 def _raised_in(error):
-    """The package whose code raised an error."""
+    """Returns the package whose code raised an error."""
     place = error.__traceback__
     while place.tb_next:
         place = place.tb_next
@@ -48,7 +47,7 @@ def _raised_in(error):
 
 @contextlib.contextmanager
 def _native_notices_dropped():
-    """Sends what native code writes to stderr nowhere; exceptions still show.
+    """Drops what native code writes to stderr; exceptions still show.
 
     On import, TensorFlow 2.21 prints notices that no log level silences.
     """

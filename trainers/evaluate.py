@@ -2,11 +2,10 @@
 
     python -m trainers.evaluate --workdir runs/digits
 
-Prints the table that the run ended with, for the saved model, and writes
-nothing. It is measured on the test split, which a run that holds out a part of
-its training split has never seen; `--split` names other images of the same
-set, `--data_dir` looks for the set elsewhere. What takes longer is measured on
-demand:
+Prints the run's final table for the saved model and writes nothing. It is
+measured on the test split, also for a run that held out a part of its training
+split; `--split` names other images of the same set, `--data_dir` another place
+of the set. Longer measurements are made on demand:
 
     python -m trainers.evaluate --workdir runs/digits --corruptions all
     python -m trainers.evaluate --workdir DIR --interpolation 11
@@ -34,25 +33,15 @@ from trainers.runs.workdir import read_json
 
 
 def evaluate(path, split=None, data_dir=None, interpolation=0, corruptions=()):
-    """Measures the saved model of a run.
+    """Measures the saved model of a run; takes the flags of the program.
 
-    Args:
-        path: The run's directory.
-        split: A tfds split, such as `"train[:1000]"`. Defaults to the
-            config's `test_split`.
-        data_dir: The tfds directory. Defaults to the config's.
-        interpolation: Points on the straight line between two members, from 2
-            on. Defaults to 0: none are measured.
-        corruptions: Names of corruptions, or `["all"]`. None by default.
-
-    Returns:
-        The dict of `measuring.measure`, with `"split"`, and `"interpolation"`
-        and `"corruptions"` where they were asked for.
+    `split` and `data_dir` default to the config's; `corruptions` are names or
+    `["all"]`. Returns the dict of `measuring.measure`, with `"split"`, and
+    `"interpolation"` and `"corruptions"` if asked for.
 
     Raises:
-        ValueError: If there is no run, or it is not finished; if no two
-            members are equal, or a corruption is not known. Nothing is
-            written then.
+        ValueError: If there is no finished run, no two members are equal, or
+            a corruption is unknown. Nothing is written then.
     """
     workdir = Workdir(path)
     config = ConfigDict(workdir.read_config())
@@ -69,7 +58,7 @@ def evaluate(path, split=None, data_dir=None, interpolation=0, corruptions=()):
         config.data.data_dir = data_dir
     images = experiment.pipeline(config)
     network = keras.saving.load_model(workdir.model)
-    # Errors show themselves before anything is measured.
+    # Errors come before measurements.
     pairs = []
     if interpolation:
         if interpolation < 2:

@@ -2,10 +2,10 @@
 
     python -m trainers.export --workdir runs/digits
 
-Writes each member and the ensemble into `export/` of the run, or where
-`--output` says, as Keras files, SavedModels and, if the installed TensorFlow
-has the converter, LiteRT. None of them needs this project. Each is read back
-and compared with the network; the table says what it takes.
+Writes each member and the ensemble into `export/` of the run, or to
+`--output`, as Keras files, SavedModels and, if TensorFlow has the converter,
+LiteRT. None of them needs this project. Each is read back and compared with
+the network; the table shows what it takes.
 """
 
 import keras
@@ -18,15 +18,7 @@ from trainers.runs.workdir import Workdir
 
 
 def export(path, formats=None, output=None):
-    """Exports the saved model of a run.
-
-    Args:
-        path: The run's directory.
-        formats: As for `keras_superweights.export.export_network`.
-        output: The directory to write to. Defaults to the run's `export`.
-
-    Returns:
-        The list of `keras_superweights.export.export_network`.
+    """Exports the saved model of a run, as `export.export_network` does.
 
     Raises:
         TypeError: If the saved model is not a `SuperWeightNetwork`.

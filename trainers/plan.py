@@ -2,12 +2,11 @@
 
     python -m trainers.plan --config configs/cifar_swn_he.py
 
-Needs neither the data nor the memory of the networks: the allocation of
-networks that would never fit this machine, and the memory of a training step,
-take seconds. With a search, the allocation is the one that it starts from.
-`keras_superweights.planning` says what is counted.
+Needs neither data nor the networks' memory: even for networks that would never
+fit this machine, it takes seconds. With a search, the allocation is the one
+that it starts from. `keras_superweights.planning` says what is counted.
 
-A model of your own is planned from the function that builds it, called without
+Your own model is planned from the function that builds it, called without
 arguments or with those in `--model_arguments`:
 
     python -m trainers.plan --budget_params 0.3 --rule MixtureEnsembles \
@@ -39,26 +38,14 @@ from trainers.phases import experiment
 
 
 def plan(config):
-    """Allocates a config.
-
-    Args:
-        config: The `ConfigDict` of a file in `configs/`.
-
-    Returns:
-        `(members, allocation)`: models without memory, and the `Allocation`
-        made for them.
-
-    Raises:
-        ValueError: If the config does not describe a run, or the budget is
-            too small.
-    """
+    """Returns a config's members, without memory, and their `Allocation`."""
     experiment.check(config)
     members = experiment.members(config)
     return members, experiment.allocate(config, members)
 
 
 def _of_model(options):
-    """Members and allocation of `--model`, from the flags."""
+    """Returns members and allocation of `--model`, from the flags."""
     if options.budget_params is None or options.rule is None:
         raise ValueError(
             "`--model` needs `--budget_params`, a count or a fraction, and "
@@ -86,7 +73,7 @@ def _of_model(options):
 
 
 def _imported(name):
-    """The function `"package.module:function"`."""
+    """Imports the function `"package.module:function"`."""
     module, _, function = name.partition(":")
     try:
         return getattr(importlib.import_module(module), function)
@@ -98,7 +85,7 @@ def _imported(name):
 
 
 def _with_arguments(function, options, flag):
-    """The function that a flag names, with its arguments from another flag."""
+    """Binds a flag's function to its arguments in another flag."""
     text = getattr(options, f"{flag}_arguments")
     try:
         arguments = json.loads(text)
@@ -112,7 +99,7 @@ def _with_arguments(function, options, flag):
 
 
 def _cost(member):
-    """FLOPs as text, or nothing if not all of them can be counted."""
+    """Returns FLOPs as text, or nothing if not all can be counted."""
     with warnings.catch_warnings(record=True) as uncounted:
         warnings.simplefilter("always")
         try:

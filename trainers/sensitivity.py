@@ -11,10 +11,9 @@ The studies of the SuperWeights paper (SWN, sections 3.5 and 3.6):
             share coefficients, with 1 none do after decoupling
     budget  7, 15 and 36.5 million, of which the last stands for the config's
 
-`--values` tries others. Each value is a run of `trainers.train` in a directory
-of its own, `tau_0.1`; the pretraining, which is the same for all thresholds,
-is done once. The same command continues what was interrupted, and does not
-repeat what is finished. A budget that cannot be met is reported and left out.
+`--values` tries others. Each value is a run of `trainers.train` in its own
+directory; thresholds share one pretraining. The same command continues an
+interrupted study. A budget that cannot be met is reported and left out.
 
     tau_0.1/, ...    the runs
     tau_0.1.txt      what they have printed
@@ -38,6 +37,7 @@ from keras_superweights.files import write_json
 from trainers import run
 from trainers.phases import experiment
 from trainers.phases.report import aligned
+from trainers.phases.report import cells
 from trainers.phases.search import adopt
 from trainers.phases.training import train
 from trainers.runs.workdir import Workdir
@@ -52,38 +52,36 @@ THRESHOLDS = {
 # Parts of the config's budget.
 BUDGETS = (7 / 36.5, 15 / 36.5, 1.0)
 
-# Names of the config, where they are others than the study's.
+# Keys of the config that are not named like the study.
 _KEYS = {"budget": "budget_params"}
 
-# What the ends of the range of beta are called in the paper.
+# The paper's names of the ends of the range of beta.
 _ENDS = {-1.0: "shared", 1.0: "not shared"}
 
 
 def study(config, path, name, values=None):
     """Trains for each value, resuming an interrupted study.
 
-    Args:
-        config: The `ConfigDict` of a file in `configs/`.
-        path: The directory of the study.
-        name: `"tau"`, `"beta"` or `"budget"`.
-        values: Numbers. By default those of the paper, or some that show its
-            range.
-
-    Returns:
-        A list of dicts, ready for JSON: `"value"`, the `"label"` of it in the
-        figure, and the `"metrics"` of the run, or the reason why there is none
-        as `"infeasible"`.
+    Takes the flags of the program; `values` default to those of the paper, or
+    some that show its range. Returns JSON-ready dicts: `"value"`, its
+    `"label"` in the figure, and the run's `"metrics"`, or as `"infeasible"`
+    why there are none.
 
     Raises:
-        ValueError: If the study is not known or the values make no difference
+        ValueError: If the study is unknown or the values make no difference
             to the config; if a directory belongs to another run; if no budget
             can be met.
     """
     experiment.check(config)
-    _check(config, name)
+    if name not in (*THRESHOLDS, "budget"):
+        raise ValueError(
+            f"`--study` must be one of {[*THRESHOLDS, 'budget']}. "
+            f"Received: {name!r}."
+        )
+    check_varied(config, [_KEYS.get(name, name)])
     path = pathlib.Path(path)
     variants = {}
-    for value in _values(config, name, values):
+    for value in values or _values(config, name):
         workdir = Workdir(path / f"{name}_{value:g}")
         variants[value] = _variant(config, name, value), workdir
     for variant, workdir in variants.values():
@@ -115,18 +113,7 @@ def study(config, path, name, values=None):
     return rows
 
 
-def _check(config, name):
-    if name not in (*THRESHOLDS, "budget"):
-        raise ValueError(
-            f"`--study` must be one of {[*THRESHOLDS, 'budget']}. "
-            f"Received: {name!r}."
-        )
-    check_varied(config, [_KEYS.get(name, name)])
-
-
-def _values(config, name, values):
-    if values:
-        return values
+def _values(config, name):
     if name in THRESHOLDS:
         return THRESHOLDS[name]
     digits = 4 if is_fraction(config.budget_params) else 0
@@ -168,22 +155,20 @@ def _write(path, name, rows):
     if not done:
         reasons = "\n".join(row["infeasible"] for row in rows)
         raise ValueError(f"No budget can be met. Received:\n{reasons}")
-    subject = "budget (trained parameters)" if name == "budget" else name
+    curves = figures.sensitivity_curves(
+        [{**row["metrics"], "label": row["label"]} for row in done],
+        "budget (trained parameters)" if name == "budget" else name,
+    )
     write_figures(
         path / "logs",
-        {
-            f"sensitivity/{name}": figures.sensitivity_curves(
-                [{**row["metrics"], "label": row["label"]} for row in done],
-                subject,
-            )
-        },
+        {f"sensitivity/{name}": curves},
         step=len(rows),
         figures_dir=path / "figures",
     )
 
 
 def table(name, rows):
-    """The runs as text."""
+    """Returns the runs as text."""
     lines = [
         (name, "accuracy", "NLL", "ECE", "best member", "diversity", "clusters")
     ]
@@ -198,9 +183,7 @@ def table(name, rows):
         lines.append(
             (
                 row["label"].replace("\n", ", "),
-                f"{metrics['accuracy']:.2%}",
-                f"{metrics['nll']:.3f}",
-                f"{metrics['ece']:.2%}",
+                *cells(metrics, "accuracy", "nll", "ece"),
                 f"{max(m['accuracy'] for m in metrics['members']):.2%}",
                 "" if diversity is None else f"{diversity:.2f}",
                 str(search["num_clusters"]) if search else "",

@@ -1,16 +1,15 @@
-"""Trains an ensemble inside a budget, measures it, and saves it all.
+"""Trains an ensemble inside a budget, measures and saves it.
 
-Searches what shares, trains, decouples coefficients on the way, and evaluates,
-as far as the config asks for it; `phases/training.py` is that from top to
-bottom.
+Searches, trains, decouples coefficients and evaluates, as far as the config
+asks for it; read `phases/training.py` from top to bottom.
 
     python -m trainers.train --config configs/digits.py --workdir runs/digits
 
 Any value of the config can be given on the command line:
-`--config.budget_params=0.4 --config.seed=1`. The files of a run are listed in
-`runs/workdir.py`. The same command continues a run that was interrupted, and
-only prints the report of one that is finished; with `deterministic`, a run
-ends with the same weights whether it was interrupted or not.
+`--config.budget_params=0.4 --config.seed=1`. `runs/workdir.py` lists the files
+of a run. The same command continues an interrupted run, and only prints the
+report of a finished one; with `deterministic`, a run ends with the same weights
+whether it was interrupted or not.
 """
 
 from absl import flags

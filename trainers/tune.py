@@ -4,12 +4,12 @@
         --trials 8
 
 Each trial is a run of `trainers.train` (search, training, decoupling), trained
-on a part of the training split and measured on the rest: the test split is not
+on a part of the training split and measured on the rest; the test split is not
 looked at. `--space` says what is varied, by default `configs/space.py`:
-`--space.tau="(0.0, 0.2)"`. What is not in it is as in the config.
+`--space.tau="(0.0, 0.2)"`. Everything else is as in the config.
 
-The same command continues a tuning that was interrupted, and prints the table
-of one that is finished; with more `--trials` it goes on.
+The same command continues an interrupted tuning and prints the table of a
+finished one; with more `--trials` it goes on.
 
     search.json      what is varied, and how
     trials/          the trials, see `tuning/trials.py`
@@ -21,10 +21,10 @@ of one that is finished; with more `--trials` it goes on.
 `tensorboard --logdir runs/tuned` shows the trials (HParams), the fronts, and
 every run's own curves and figures.
 
-Several processes tune together, on one machine or several that see the same
-`--workdir`: the same command for all, each with KerasTuner's variables in its
-environment. A worker that was killed is started again under its own name, and
-goes on with its trial.
+Several processes tune together, on one or several machines that see the same
+`--workdir`: run the same command for all, each with KerasTuner's variables in
+its environment. A killed worker, started again under its own name, goes on
+with its trial.
 
     KERASTUNER_TUNER_ID=chief KERASTUNER_ORACLE_IP=127.0.0.1 \
         KERASTUNER_ORACLE_PORT=8000 python -m trainers.tune ...
@@ -50,11 +50,9 @@ from trainers.tuning.tuning import Tuning
 
 
 class Tuner(keras_tuner.Tuner):
-    """Runs the trials that an oracle gives out, and prints their results.
+    """Runs the trials of an oracle and prints their results.
 
-    Args:
-        tuning: The `Tuning`.
-        is_worker: Whether another process gives out the trials.
+    With `is_worker`, another process gives out the trials.
     """
 
     def __init__(self, tuning, is_worker):
@@ -123,22 +121,15 @@ class Tuner(keras_tuner.Tuner):
 def tune(
     config, space, path, algorithm="random", objective="nll", num_trials=None
 ):
-    """Tunes a config, resuming an interrupted tuning.
+    """Tunes a config, resuming an interrupted tuning; the flags of the program.
 
-    Args:
-        config: The `ConfigDict` of a file in `configs/`, for all that is not
-            varied. Without a validation part, it gets one of a tenth of the
-            training split.
-        space: A `ConfigDict` as in `configs/space.py`.
-        path: The directory of the tuning.
-        algorithm: `"random"`, `"hyperband"` or `"bayesian"`.
-        objective: One of `tuning.OBJECTIVES`, or a member's,
-            `"val_member_0_accuracy"`.
-        num_trials: Number of trials, random or Bayesian.
+    By default, a tenth of the config's training split becomes the validation
+    part. `objective` is one of `tuning.OBJECTIVES`, or a member's, such as
+    `"val_member_0_accuracy"`; `num_trials` is for random and Bayesian tuning.
 
     Returns:
-        `(tuning, rows)`: the `Tuning`, and the list of `results.collect`; or
-        `None` for a worker, which gives its trials to the chief.
+        `(tuning, rows)`: the `Tuning` and the list of `results.collect`; or
+        `None` for a worker, whose trials the chief collects.
 
     Raises:
         TypeError, ValueError: If an argument is wrong, the directory belongs

@@ -17,12 +17,11 @@ def find_clusters(
 ):
     """Finds out which layers may share weights, from their gradients.
 
-    The members are pretrained with the layers of each depth bin tied. Over
-    the last epoch, the gradients of every kernel are added up; kernels whose
-    sums point the same way (cosine above `tau`) stay in one cluster. Where
-    the clusters do not fit the budget, tau is lowered by 0.05 until they do.
-    Train from scratch with the allocation found. SWN, sections 1.1, 2
-    and 3.5.
+    The members are pretrained with the layers of each depth bin tied. The
+    gradients of every kernel are summed over the last epoch; kernels whose
+    sums point the same way (cosine above `tau`) stay in one cluster. If the
+    clusters do not fit the budget, tau is lowered by 0.05 until they do.
+    Train from scratch with the allocation found. SWN, sections 1.1, 2, 3.5.
 
     Args:
         members: As for `SuperWeightNetwork`.
@@ -42,10 +41,10 @@ def find_clusters(
 
     Raises:
         TypeError: If an argument has the wrong type, such as a rule that
-            cannot be refined, or data in arrays.
+            cannot be refined, or arrays as data.
         ValueError: If a setting is out of range, the budget is too small for
-            the depth bins, the data ends before an epoch is over, or the loss
-            is not finite.
+            the depth bins, the data ends within an epoch, or the loss is not
+            finite.
 
     Example:
 
@@ -56,7 +55,7 @@ def find_clusters(
     network = ksw.SuperWeightNetwork(members, allocation=found.allocation)
     ```
     """
-    # Measuring may take hours: a bad threshold must not show after it.
+    # Measuring may take hours: refuse a bad threshold before it.
     check_threshold("tau", tau)
     measured = measure_similarity(
         members, budget_params, data, sharing, **settings
@@ -77,20 +76,17 @@ def measure_similarity(
 ):
     """Measures how alike the gradients of kernels are, by pretraining.
 
-    Knows no threshold: `search.refine` decides on what it returns, as often
-    as wanted.
+    Needs no threshold: `search.refine` decides on the result, as often as
+    wanted.
 
     Args:
-        members: As for `find_clusters`.
-        budget_params: As for `find_clusters`.
-        data: As for `find_clusters`.
-        sharing: As for `find_clusters`.
-        sketch_size: Number of scalars to keep of the gradient of each piece
-            of each kernel, all by default: see `search.GradientRecorder`.
-        ensemble: As for `SuperWeightNetwork`.
+        members, budget_params, data, sharing: As for `find_clusters`.
+        sketch_size: Number of scalars to keep of the gradient of each
+            SuperWeight of each kernel, all by default: see
+            `search.GradientRecorder`.
+        ensemble, decay_batch_norm: As for `SuperWeightNetwork`.
         weight_decay: As for `SuperWeightNetwork`. Defaults to the papers'
             5e-4.
-        decay_batch_norm: As for `SuperWeightNetwork`.
         **pretraining: `pretrain_epochs`, of which the last is recorded,
             `steps_per_epoch`, `optimizer`, `loss`, `jit_compile`,
             `callbacks`, `initial_epoch` and `verbose`: see

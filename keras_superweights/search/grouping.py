@@ -1,28 +1,21 @@
 """Algorithm 1 of the SWN paper: from similarities to groups (NumPy only).
 
 The algorithm pops pairs by descending similarity. Above the threshold it joins
-the two, merging their groups if both have one; below it, whoever has no group
-gets its own. Whatever the order of equal values, that is the connected
-components of the graph whose edges are the pairs above the threshold, and so
-it is computed here, as a union-find (SWN, section 2 and Algorithm 1).
+the two, merging their groups if both have one; below it, a kernel without a
+group gets its own. Whatever the order of equal values, the result is the
+connected components of the graph whose edges are the pairs above the
+threshold, computed here by union-find (SWN, section 2 and Algorithm 1).
 """
 
 import numpy as np
 
 
 def group_above(similarity, threshold):
-    """Groups that pairs above a threshold connect.
+    """Returns the groups that pairs above a threshold connect.
 
-    Args:
-        similarity: Symmetric array `(n, n)` of values in [-1, 1].
-        threshold: Number in [-1, 1]. At -1 all form one group, since nothing
-            can be less similar; at 1 each is on its own.
-
-    Returns:
-        A list of tuples of ascending indices, ordered by their first.
-
-    Raises:
-        ValueError: If the threshold is outside [-1, 1].
+    `similarity` is a symmetric array `(n, n)` of values in [-1, 1]. At a
+    threshold of -1 all form one group, at 1 each is alone; outside [-1, 1] it
+    is refused. Groups are tuples of ascending indices, ordered by their first.
 
     Example:
 
@@ -38,20 +31,11 @@ def group_above(similarity, threshold):
 
 
 def group_into(similarity, num_groups):
-    """Groups by joining the most similar pairs until a number is reached.
+    """Joins the most similar pairs until a number of groups is reached.
 
-    The alternative to a threshold that the authors leave for future work
-    (SWN, section 2): the same queue, stopped by the number of groups.
-
-    Args:
-        similarity: Symmetric array `(n, n)`.
-        num_groups: Integer from 1 to `n`.
-
-    Returns:
-        A list of tuples of ascending indices, ordered by their first.
-
-    Raises:
-        ValueError: If the number is not from 1 to `n`.
+    The authors leave this alternative to a threshold for future work (SWN,
+    section 2): the same queue, stopped by the number of groups, from 1 to `n`.
+    Takes and returns the same as `group_above` otherwise.
     """
     similarity = np.asarray(similarity)
     count = len(similarity)

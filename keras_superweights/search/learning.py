@@ -20,10 +20,10 @@ class LearnedStores:
     """Which kernels should read the same store, and why.
 
     Attributes:
-        sharing: The rule with the stores learned; train from scratch with it.
+        sharing: The rule with the learned stores; train from scratch with it.
         start: The allocation that was pretrained.
-        coefficients: How each shared kernel had learned to weigh the four
-            templates, one row per kernel, in units of the norm at the start.
+        coefficients: The learned weights of the four templates, one row per
+            shared kernel, in units of the norm at the start.
     """
 
     sharing: Shapeshifter
@@ -47,11 +47,11 @@ def learn_stores(
     Layers that learn to mix the same templates alike can share them. All
     parameters are pretrained in one store of four equal templates, resized to
     every layer; then k-means puts layers of similar coefficients into one
-    store each. Every store gets the share of the budget that its layers have
-    of the network. Train from scratch with what is found. NPAS, section 3.4.
+    store each. Every store gets its layers' share of the budget. Train from
+    scratch with the result. NPAS, section 3.4.
 
     Args:
-        members: As for `SuperWeightNetwork`; the model itself, if it is one.
+        members: As for `SuperWeightNetwork`; a single model is allowed.
         budget_params: As for `SuperWeightNetwork`.
         data: As for `search.find_clusters`.
         sharing: The `sharing.Shapeshifter` whose `num_stores` stores are
@@ -59,10 +59,9 @@ def learn_stores(
             and 14 with 36M (table 10). With `mixing="emb"` the pretraining
             uses embeddings, otherwise weights. Defaults to `Shapeshifter()`.
         seed: Seed of k-means. Defaults to 0.
-        ensemble: As for `SuperWeightNetwork`.
+        ensemble, decay_batch_norm: As for `SuperWeightNetwork`.
         weight_decay: As for `SuperWeightNetwork`. Defaults to the papers'
             5e-4.
-        decay_batch_norm: As for `SuperWeightNetwork`.
         **pretraining: As for `search.measure_similarity`.
 
     Returns:
@@ -70,10 +69,10 @@ def learn_stores(
 
     Raises:
         TypeError: If an argument has the wrong type, such as a rule without
-            stores to learn, or data in arrays.
+            stores to learn, or arrays as data.
         ValueError: If a setting is out of range, there are fewer kernels than
-            stores, the budget is too small, the data ends before an epoch is
-            over, or the loss is not finite.
+            stores, the budget is too small, the data ends within an epoch, or
+            the loss is not finite.
 
     Example:
 
@@ -101,7 +100,7 @@ def learn_stores(
         weight_decay=weight_decay,
         decay_batch_norm=decay_batch_norm,
     )
-    # The norm at the start is that of the layer's scale, not of its mixture.
+    # The initial norm is the layer's scale, not its mixture.
     norms = np.linalg.norm(_coefficients(network), axis=1, keepdims=True)
     pretrain(network, data, **pretraining)
     coefficients = _coefficients(network) / norms
@@ -113,11 +112,7 @@ def learn_stores(
 
 
 def learnable(sharing: Shapeshifter | None) -> Shapeshifter:
-    """The rule whose stores are learned: the given one.
-
-    Raises:
-        TypeError: If it is not a rule that has stores to learn.
-    """
+    """Checks a rule whose stores are to be learned, or makes the default."""
     rule = Shapeshifter() if sharing is None else sharing
     if not isinstance(rule, Shapeshifter) or rule.stores != "single":
         raise TypeError(
@@ -128,38 +123,28 @@ def learnable(sharing: Shapeshifter | None) -> Shapeshifter:
 
 
 def pretraining_allocation(rule, members, budget_params) -> Allocation:
-    """The allocation of the pretraining, all kernels in one store.
-
-    Raises:
-        ValueError: If there are fewer kernels than stores, or the budget is
-            too small.
-    """
+    """Returns the allocation of the pretraining, all kernels in one store."""
     count = len(rule.chosen(members))
     if rule.num_stores > count:
         raise ValueError(
             f"`num_stores` must be an integer from 1 to {count}, the number "
             f"of kernels. Received: num_stores={rule.num_stores}."
         )
-    return rule.allocate_pretraining(members, budget_params)
+    found = rule.allocate_pretraining(members, budget_params)
+    return dataclasses.replace(found, sharing=f"{rule}, pretraining")
 
 
 def with_stores(rule, coefficients, seed=0) -> Shapeshifter:
-    """The rule with the stores that follow from learned coefficients."""
+    """Returns the rule with the stores that learned coefficients give."""
     stores = group_coefficients(coefficients, rule.num_stores, seed)
     return dataclasses.replace(rule, stores=stores)
 
 
 def group_coefficients(coefficients, num_stores, seed=0) -> tuple[int, ...]:
-    """The store of each kernel, by k-means on its coefficients.
+    """Returns the store of each kernel, by k-means on its coefficients.
 
-    Args:
-        coefficients: Array, one row per kernel.
-        num_stores: How many groups.
-        seed: Seed of the starts of k-means.
-
-    Returns:
-        For each kernel the number of its store; stores are numbered in the
-        order of their first kernels.
+    Takes one row of coefficients per kernel. Stores are numbered in the order
+    of their first kernels.
 
     Example:
 
@@ -175,15 +160,15 @@ def group_coefficients(coefficients, num_stores, seed=0) -> tuple[int, ...]:
 
 
 def _coefficients(network):
-    """The weights of the four templates, in the order of kernels.
+    """Returns the weights of the four templates, in the order of kernels.
 
-    Embeddings of layers of different shapes go through different projections:
-    what these make of them can be compared.
+    Different shapes project embeddings differently; the resulting weights are
+    comparable.
     """
     rows = {}
-    generator = network.generator
-    for piece, mixture in zip(
-        network.allocation.superweights, generator.mixtures, strict=True
+    for superweight, mixture in zip(
+        network.allocation.superweights, network.generator.mixtures, strict=True
     ):
-        rows |= zip(piece.kernels, np.array(mixture.matrix()), strict=True)
+        weights = np.array(mixture.matrix())
+        rows |= zip(superweight.kernels, weights, strict=True)
     return np.array([rows[kernel] for kernel in sorted(rows)])

@@ -1,4 +1,4 @@
-"""Pretraining, of which only a measurement is kept."""
+"""Pretraining for a measurement."""
 
 import collections.abc
 import math
@@ -23,29 +23,27 @@ def pretrain(
 
     Args:
         network: The `SuperWeightNetwork`.
-        data: A `tf.data.Dataset` of batches, or anything else that gives
-            batches to `fit`.
+        data: As for `search.find_clusters`.
         pretrain_epochs: Number of epochs. Defaults to 20.
-        steps_per_epoch: Batches in an epoch. Needed when `data` holds all
-            epochs one after the other; by default an epoch is all of `data`.
+        steps_per_epoch: Batches per epoch. Needed when `data` holds all
+            epochs in a row; by default an epoch is all of `data`.
         optimizer: Defaults to the papers' SGD: rate 0.1, Nesterov momentum
             0.9.
         loss: Defaults to `SparseCategoricalCrossentropy(from_logits=True)`.
-        jit_compile: As for `compile`: whether steps are compiled by XLA.
-        callbacks: Keras callbacks, such as `BackupAndRestore`, with which a
-            pretraining that was interrupted goes on at its last finished
-            epoch.
+        jit_compile: As for `compile`: whether XLA compiles steps.
+        callbacks: Keras callbacks, such as `BackupAndRestore`, with which an
+            interrupted pretraining continues at its last finished epoch.
         initial_epoch: As for `fit`, for callbacks that restore the network
-            when training begins and leave to `fit` where it goes on. `data`
-            then begins with that epoch. Defaults to 0.
+            when training begins; `data` then begins with that epoch. Defaults
+            to 0.
         verbose: As for `fit`.
         recorder: A `GradientRecorder` for the last epoch. None by default.
 
     Raises:
         TypeError: If the data are not batches, but arrays, say.
         ValueError: If `pretrain_epochs` is not a positive integer, the data
-            ends before an epoch is over, the loss is not finite, or the last
-            epoch is not trained here.
+            ends within an epoch, the loss is not finite, or the last epoch is
+            not trained here.
     """
     check_data(data)
     if not isinstance(pretrain_epochs, int) or pretrain_epochs < 1:
@@ -64,7 +62,7 @@ def pretrain(
         initial_epoch=initial_epoch,
         epochs=pretrain_epochs,
         steps_per_epoch=steps_per_epoch,
-        # First, so that no backup is made of an epoch that it refuses.
+        # First: an epoch that it refuses must not be backed up.
         callbacks=[watch, *callbacks],
         shuffle=False,
         verbose=verbose,
@@ -73,7 +71,7 @@ def pretrain(
 
 
 def check_data(data):
-    """Raises an error for arrays and whatever else gives no batches."""
+    """Raises an error for arrays and anything else without batches."""
     if (
         not isinstance(data, collections.abc.Iterable)
         or isinstance(data, (str, list, tuple, dict))

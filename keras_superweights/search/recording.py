@@ -1,4 +1,4 @@
-"""Adds up gradients per kernel while a network trains."""
+"""Sums the gradients of each kernel while a network trains."""
 
 import keras
 import numpy as np
@@ -9,40 +9,38 @@ from keras_superweights.search.sketch import largest_prime
 
 
 class GradientRecorder:
-    """Sums of the gradients of every kernel, over steps and replicas.
+    """Sums the gradients of every kernel, over steps and replicas.
 
-    A training step knows the gradient of each kernel's pieces, `dS`: it is
-    what goes back into the banks. Recording adds it to accumulators, and
-    projects it on the templates for the gradient that each kernel, tied or
-    not, has for coefficients of its own. No second backward pass is needed.
-    Accumulators are float32, one for each replica, and summed when read:
-    nothing is communicated in a step.
-
-    Where several kernels use one piece as it is, nothing mixed, they have one
-    gradient, the sum of theirs, and are recorded as one.
+    A training step knows the gradient of each kernel's vectors, `dS`, which
+    goes back into the banks. Recording adds it to accumulators, and projects
+    it on the templates: the gradient that each kernel, tied or not, has for
+    coefficients of its own. No second backward pass is needed. Accumulators
+    are float32, one per replica, and summed when read: steps communicate
+    nothing. Kernels that use one plain SuperWeight have one gradient, the sum
+    of theirs, and are recorded as one.
 
     Memory, per replica: `weights` takes as many scalars as are generated; with
-    `sketch_size`, kernels x pieces x that many, times the number of parts that
-    common boxes with narrower kernels cut from a piece, and once for all
-    replicas a byte for each scalar of a piece and part. Coefficient gradients
-    take kernels x templates.
+    `sketch_size`, kernels x SuperWeights x that many, times the number of
+    parts that common boxes with narrower kernels cut from a SuperWeight, and
+    once for all replicas a byte per scalar of a SuperWeight and part.
+    Coefficient gradients take kernels x templates.
 
-    A sketch is a seeded random projection of a piece's gradient, see
+    A sketch is a seeded random projection of a vector's gradient, see
     `sketch.CountSketch`. Inner products stay unbiased; for gradients x and y
     their standard deviation is at most `sqrt(2 / sketch_size) |x| |y|`, so
-    that similarities are off by about that root: 0.044 at 1024.
+    similarities are off by about that root: 0.044 at 1024.
 
     Args:
         generator: The `KernelGenerator` of the network.
         weights: Whether to record gradients of kernels; those of coefficients
             always are.
-        sketch_size: Scalars kept of each piece's gradient, rounded down to a
-            prime number; all by default. Smaller pieces are kept whole.
+        sketch_size: Scalars kept of each vector's gradient, rounded down to a
+            prime number; all by default. Smaller vectors are kept whole.
         seed: Seed of the sketch.
 
     Raises:
-        ValueError: If the sketch is not an integer from 2 on, or not smaller
-            than the largest piece, so that nothing would be saved.
+        ValueError: If `sketch_size` is not an integer from 2 on, or not
+            smaller than the largest vector, so that nothing would be saved.
     """
 
     def __init__(self, generator, weights=True, sketch_size=None, seed=0):
@@ -54,8 +52,8 @@ class GradientRecorder:
             _accumulator((each.num_rows, each.num_templates))
             for each in self._superweights
         ]
-        # For each SuperWeight, the sum of its gradients, or a dict from common
-        # box to the sketch of what is inside and the sum of these.
+        # Per SuperWeight the sum of its gradients, or a dict from common box
+        # to the sketch of the part inside and the sum of these sketches.
         self._whole = [None] * len(self._superweights)
         self._sketched = [{} for _ in self._superweights]
         for index, each in enumerate(self._superweights if weights else ()):
@@ -71,7 +69,7 @@ class GradientRecorder:
                 )
 
     def _firsts(self, index):
-        """Dict from each common box to the first that clips alike."""
+        """Maps each common box to the first one that clips alike."""
         firsts = {}
         geometry = self._superweights[index].geometry
         kernels = self._generator.allocation.kernels
@@ -85,10 +83,9 @@ class GradientRecorder:
         """Adds one step.
 
         Args:
-            gradients: For each SuperWeight, the gradient of its pieces.
-            loss_scale: What the loss was multiplied by before, if anything.
-                A step whose gradients then overflow is left out: loss scaling
-                tries such steps, and does not apply them.
+            gradients: For each SuperWeight, the gradient of its vectors.
+            loss_scale: Factor of the loss, if any. Steps whose gradients then
+                overflow are left out, as loss scaling does not apply them.
         """
         gradients = [tf.cast(each, "float32") for each in gradients]
         if loss_scale is not None:
@@ -102,8 +99,8 @@ class GradientRecorder:
         if loss_scale is None:
             self._add(gradients, projected)
             return
-        # A product with an infinity is never finite, and far smaller to look
-        # through than the gradient.
+        # Products with infinities are never finite, and are far smaller to
+        # check than the gradients.
         finite = [tf.reduce_all(tf.math.is_finite(p)) for p in projected]
         tf.cond(
             tf.reduce_all(finite),
@@ -120,7 +117,7 @@ class GradientRecorder:
                 _add_to(total, sketch(gradient))
 
     def grams(self):
-        """Inner products of the summed gradients of kernels, as NumPy arrays.
+        """Returns inner products of the kernels' summed gradients, in NumPy.
 
         Returns:
             For each SuperWeight a dict from common box to a Gram matrix, as
@@ -148,7 +145,7 @@ class GradientRecorder:
         }
 
     def coefficient_gradients(self):
-        """Summed gradients of every kernel's coefficients, as NumPy arrays.
+        """Returns summed gradients of every kernel's coefficients, in NumPy.
 
         Returns:
             For each SuperWeight `(kernels served, templates)`, zero at
@@ -189,7 +186,7 @@ def _accumulator(shape):
 
 
 def _add_to(total, value):
-    # In place; Keras' own `assign_add` makes the sum first and copies it.
+    # In place; Keras' `assign_add` would make a copy.
     total.value.assign_add(value)
 
 
@@ -198,7 +195,7 @@ def _read(total):
 
 
 def _inside(superweight, box):
-    """Which scalars of a SuperWeight lie inside a box, `(size,)` of bool."""
+    """Returns which scalars of a SuperWeight lie inside a box, as a mask."""
     places = np.arange(superweight.size)
     inside = np.zeros(superweight.size, bool)
     inside[superweight.geometry.crop(places[None], box)[0]] = True

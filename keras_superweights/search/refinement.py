@@ -1,4 +1,4 @@
-"""From measured similarities to a refined allocation: pure data."""
+"""Refining an allocation by measured similarities: pure data."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -16,13 +16,7 @@ TAU_STEP = 0.05
 
 @dataclass(frozen=True)
 class Try:
-    """One threshold tried.
-
-    Attributes:
-        tau: The threshold.
-        num_clusters: Clusters that it gives.
-        smallest_budget: Scalars that they need at least.
-    """
+    """A threshold, the clusters it gives, and the scalars they need."""
 
     tau: float
     num_clusters: int
@@ -35,7 +29,7 @@ class Measurement:
 
     Attributes:
         start: The allocation that was pretrained.
-        similarities: For each starting cluster, psi_W of its kernels.
+        similarities: psi_W of the kernels of each starting cluster.
         unused: Kernels whose gradient was zero throughout.
     """
 
@@ -45,30 +39,20 @@ class Measurement:
 
 
 @dataclass(frozen=True)
-class Refinement:
-    """The outcome of a search, with its evidence.
+class Refinement(Measurement):
+    """The outcome of a search: a `Measurement` and what follows from it.
 
     Attributes:
         allocation: The refined allocation, kernels tied by cluster.
-        start: The allocation that was pretrained.
-        similarities: For each starting cluster, psi_W of its kernels.
         tries: Every threshold tried, the last being the one in force.
-        unused: Kernels whose gradient was zero throughout.
     """
 
     allocation: Allocation
-    start: Allocation
-    similarities: tuple[np.ndarray, ...]
     tries: tuple[Try, ...]
-    unused: tuple[int, ...]
 
 
 def refinable(sharing: SuperWeights | None) -> SuperWeights:
-    """The rule that a search starts from: the given one, tied.
-
-    Raises:
-        TypeError: If it is not a rule whose clusters can be refined.
-    """
+    """Returns the rule that a search starts from: the given one, tied."""
     rule = SuperWeights() if sharing is None else sharing
     if not isinstance(rule, SuperWeights) or rule.clusters != "depth":
         raise TypeError(
@@ -82,16 +66,16 @@ def refinable(sharing: SuperWeights | None) -> SuperWeights:
 def refine(
     measured: Measurement, sharing: SuperWeights | None = None, tau=0.1
 ) -> Refinement:
-    """Decides which kernels share, from what was measured.
+    """Decides which kernels share, from a measurement.
 
     Args:
-        measured: What `measure_similarity` has returned.
+        measured: The result of `measure_similarity`.
         sharing: The rule that it was measured with.
         tau: As for `find_clusters`.
 
     Raises:
-        TypeError: If the rule cannot be refined.
-        ValueError: If `tau` is out of range, or the budget is too small.
+        TypeError, ValueError: If the rule cannot be refined, `tau` is out of
+            range, or the budget is too small.
     """
     start = measured.start
     allocation, tries = fit_clusters(
@@ -102,11 +86,7 @@ def refine(
         start.budget_params,
     )
     return Refinement(
-        allocation=allocation,
-        start=start,
-        similarities=measured.similarities,
-        tries=tries,
-        unused=measured.unused,
+        start, measured.similarities, measured.unused, allocation, tries
     )
 
 
@@ -115,11 +95,7 @@ def refine_clusters(
     similarities: Sequence[np.ndarray],
     tau: float,
 ) -> list[Cluster]:
-    """Splits every starting cluster by Algorithm 1.
-
-    Pairs are only formed inside a starting cluster, so nothing is ever merged
-    across them.
-    """
+    """Splits every starting cluster by Algorithm 1; never merges any."""
     clusters = []
     for cluster, similarity in zip(start, similarities, strict=True):
         groups = group_above(similarity, tau)
@@ -141,15 +117,9 @@ def fit_clusters(
 ) -> tuple[Allocation, tuple[Try, ...]]:
     """Refines clusters, lowering tau by 0.05 until the budget can be met.
 
-    The authors lower it likewise. At -1 the starting clusters remain, which
-    is the least that the rule needs.
-
-    Returns:
-        The allocation, all kernels of a cluster tied, and the tries.
-
-    Raises:
-        ValueError: If not even the starting clusters fit; names the smallest
-            budget.
+    The authors lower it likewise. At -1 the starting clusters remain, the
+    least that the rule needs; if they do not fit, the error names the smallest
+    budget. Returns the allocation, each cluster tied, and the tries.
     """
     start = rule.start_clusters(members)
     tries = []

@@ -7,33 +7,28 @@ epoch and over all replicas (SWN, sections 2 and 3.5):
     psi_C(i, j) = cos(sum_b dL_b/dC_i, sum_b dL_b/dC_j)
 
 psi_W is taken on the box that both kernels cover, psi_C over the banks that
-both use. Both are sums over SuperWeights of inner products, which is all that
-is kept of the gradients: one small Gram matrix per SuperWeight and box.
+both use. Both are computed from sums of inner products over SuperWeights, so
+only one small Gram matrix per SuperWeight and box is kept of the gradients.
 
-Kernels are compared by the SuperWeights that they mix. A flat SuperWeight,
-which has no place on the plane of inputs and outputs, is compared whole: its
-box is `None`. Kernels that use one as it is have one gradient between them,
-which says nothing about whether they agree.
+Kernels are compared by the SuperWeights that they mix. A flat SuperWeight has
+no place on the plane of inputs and outputs and is compared whole: its box is
+`None`. Kernels that use a plain SuperWeight have one gradient between them,
+which does not tell whether they agree.
 
-A gradient of zero (of a layer that is not used, say) agrees with nothing and
-conflicts with nothing: its similarity to others is 0, to itself 1.
+A gradient of zero (of an unused layer, say) neither agrees nor conflicts: its
+similarity to others is 0, to itself 1.
 """
 
 import numpy as np
 
 
 def weight_similarity(allocation, cluster, grams):
-    """psi_W of the kernels of a cluster.
+    """Computes psi_W of a cluster, given by the indices of its kernels.
 
-    Args:
-        allocation: The `Allocation` under which gradients were recorded.
-        cluster: Indices of the kernels.
-        grams: For each SuperWeight of the allocation, a dict from common box
-            to the Gram matrix, `(kernels served, kernels served)`, of the
-            gradients of its vectors inside that box.
-
-    Returns:
-        A symmetric array `(n, n)` in [-1, 1], its diagonal 1.
+    `grams` holds, for each SuperWeight of the allocation that was recorded, a
+    dict from common box to the Gram matrix, `(kernels served, kernels served)`,
+    of the gradients of its vectors inside that box. Returns a symmetric array
+    `(n, n)` in [-1, 1] with diagonal 1.
     """
 
     def gram_of(s, one, other):
@@ -49,17 +44,10 @@ def weight_similarity(allocation, cluster, grams):
 
 
 def coefficient_similarity(allocation, cluster, gradients):
-    """psi_C of the kernels of a cluster.
+    """Computes psi_C of a cluster, as `weight_similarity` does psi_W.
 
-    Args:
-        allocation: The `Allocation` under which gradients were recorded.
-        cluster: Indices of the kernels.
-        gradients: For each SuperWeight of the allocation, the gradients with
-            respect to each kernel's coefficients, `(kernels served,
-            templates)`, as if none were tied.
-
-    Returns:
-        A symmetric array `(n, n)` in [-1, 1], its diagonal 1.
+    `gradients` holds, for each SuperWeight of the allocation, the gradients of
+    each kernel's coefficients, `(kernels served, templates)`, as if untied.
     """
     grams = [
         np.asarray(g, "float64") @ np.asarray(g, "float64").T for g in gradients
@@ -72,14 +60,14 @@ def coefficient_similarity(allocation, cluster, gradients):
 
 
 def unused_kernels(allocation, grams):
-    """Indices of the shared kernels whose summed gradient is zero.
+    """Returns the indices of shared kernels whose summed gradient is zero.
 
-    Kernels that use one piece as it is are unused only together.
+    Kernels that use a plain SuperWeight are unused only together.
     """
     used = set()
     for superweight, boxes in zip(allocation.superweights, grams, strict=True):
         for gram in boxes.values():
-            # One for all kernels where nothing is mixed.
+            # A plain SuperWeight has one gradient for all its kernels.
             served = superweight.kernels
             squares = np.broadcast_to(np.diag(gram), len(served))
             used |= {k for k, g in zip(served, squares, strict=True) if g > 0}
@@ -91,7 +79,7 @@ def unused_kernels(allocation, grams):
 
 
 def _cosines(allocation, cluster, gram_of):
-    """Cosines of sums over the SuperWeights that two kernels share."""
+    """Computes cosines of sums over the SuperWeights two kernels share."""
     count = len(cluster)
     rows = [dict(allocation.composition[kernel]) for kernel in cluster]
     similarity = np.eye(count)

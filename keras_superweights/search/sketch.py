@@ -5,22 +5,21 @@ import tensorflow as tf
 
 
 class CountSketch:
-    """Projects vectors to `size` scalars, so that inner products are kept.
+    """Projects vectors to `size` scalars, keeping inner products.
 
     Each scalar gets a random sign and is added to one of `size` places
-    (Charikar et al. 2002). For vectors x and y, whose sketches are u and v,
-    `u @ v` has the mean `x @ y` and a standard deviation of at most
-    `sqrt(2 / size) |x| |y|`. That needs two scalars to meet in one place with a
-    probability of at most `1 / size`, which `fold` sees to.
+    (Charikar et al. 2002). For vectors x and y with sketches u and v, `u @ v`
+    has the mean `x @ y` and a standard deviation of at most
+    `sqrt(2 / size) |x| |y|`, provided that two scalars meet in one place with
+    probability at most `1 / size`, which `fold` ensures.
 
-    Memory: a byte for each scalar of a vector, once for all vectors.
+    Memory: one byte per scalar of a vector, once for all vectors.
 
     Args:
-        length: Scalars of a vector.
-        size: Scalars of its sketch, a prime number.
+        length, size: Scalars of a vector, and of its sketch: a prime number.
         seed: Integer, or sequence of integers, from 0 on.
-        inside: Which scalars count, `(length,)` of bool; the others are taken
-            for zero. All by default.
+        inside: Mask `(length,)` of the scalars that count, all by default;
+            the others are taken as zero.
 
     Example:
 
@@ -32,19 +31,19 @@ class CountSketch:
     def __init__(self, length, size, seed, inside=None):
         draw = np.random.default_rng(seed)
         signs = draw.choice(np.array([-1, 1], "int8"), length)
-        # Not a constant of the graph, which would be kept as floats there.
+        # A graph constant would be stored as floats.
         self._signs = tf.constant(signs if inside is None else signs * inside)
         self._size = size
         self._slopes = draw.integers(size, size=num_folds(length, size))
 
     def __call__(self, vectors):
-        """The sketches, `(n, size)`, of vectors `(n, length)`."""
+        """Returns the sketches, `(n, size)`, of vectors `(n, length)`."""
         signs = tf.cast(self._signs, vectors.dtype)
         return fold(vectors * signs, self._size, self._slopes)
 
 
 def num_folds(length, size):
-    """How often `fold` must fold vectors until no more than `size` is left."""
+    """Returns how often `fold` must fold vectors down to `size`."""
     folds = 0
     while length > size:
         length = _groups(length, size)[0] * size
@@ -56,20 +55,15 @@ def fold(vectors, size, slopes):
     """Adds up scalars of vectors in `size` places each.
 
     Scalar `p` of run `r`, of `size` scalars each, goes to the place
-    `(p + r * slope) mod size`. Where `size` is prime and the slope is drawn
-    from all its residues, two scalars of different runs meet with probability
+    `(p + r * slope) mod size`. If `size` is prime and the slope is drawn from
+    all its residues, two scalars of different runs meet with probability
     `1 / size`, and those of one run never. That holds for up to `size` runs:
-    of more, as many are added up, and the sums folded again with a slope of
-    their own. A gap of `slope` zeros after every run does it with contiguous
-    copies, without a gather.
+    longer vectors are summed in groups of so many runs, and the sums folded
+    again with another slope. A gap of `slope` zeros after every run does it
+    with contiguous copies, without a gather.
 
-    Args:
-        vectors: Tensor `(n, length)`.
-        size: A prime number.
-        slopes: Integers in `[0, size)`, `num_folds(length, size)` of them.
-
-    Returns:
-        A tensor `(n, size)`.
+    Takes a tensor `(n, length)`, a prime `size` and `num_folds(length, size)`
+    slopes in `[0, size)`; returns a tensor `(n, size)`.
     """
     for slope in slopes:
         groups, runs = _groups(vectors.shape[1], size)
@@ -84,7 +78,7 @@ def fold(vectors, size, slopes):
 
 
 def largest_prime(limit):
-    """The largest prime number up to a limit of at least 2."""
+    """Returns the largest prime number up to a limit of at least 2."""
     return next(
         number
         for number in range(limit, 1, -1)
@@ -93,13 +87,13 @@ def largest_prime(limit):
 
 
 def _groups(length, size):
-    """`(groups, runs of each)`: at most `size` runs, evenly."""
+    """Returns `(groups, runs of each)`: at most `size` runs, evenly."""
     runs = -(-length // size)
     groups = -(-runs // size)
     return groups, -(-runs // groups)
 
 
 def _padded(vectors, length):
-    """Vectors with zeros behind them."""
+    """Appends zeros to vectors."""
     missing = int(length) - vectors.shape[1]
     return tf.pad(vectors, [[0, 0], [0, missing]]) if missing else vectors

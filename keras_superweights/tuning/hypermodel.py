@@ -1,4 +1,4 @@
-"""Members of the user's own, for KerasTuner to tune."""
+"""A KerasTuner hypermodel of the user's own members."""
 
 import hashlib
 import json
@@ -24,11 +24,11 @@ class HyperModel(TrialSpace, keras_tuner.HyperModel):
 
     A trial finds what may share (`search.find_clusters`), trains the network
     from scratch, and decouples coefficients on the way. A budget that cannot
-    be met is a failed trial, not a crash. To be given to any tuner of
-    KerasTuner; the data given to `tuner.search` must be batches.
+    be met is a failed trial, not a crash. For any tuner of KerasTuner; the
+    data given to `tuner.search` must be batches.
 
-    What a trial has found is kept in `directory`, by the values of its
-    hyperparameters: one that is run again, by a tuner that was killed or a
+    The allocation that a trial found is kept in `directory`, by the values of
+    its hyperparameters: a trial that is run again, by a restarted tuner or a
     later round of Hyperband, does not search again, and
     `tuner.get_best_models()` knows what to load.
 
@@ -37,21 +37,20 @@ class HyperModel(TrialSpace, keras_tuner.HyperModel):
             one. All of them are members; with `space.num_members` each member
             is one of them.
         space: The `Space`, with a range of budgets.
-        directory: Directory for what was found, of one tuner only. The
-            tuner's own will do.
+        directory: Directory for allocations, of one tuner only. The tuner's
+            own will do.
         loss: As for `SuperWeightNetwork.compile`. Defaults to
             `SparseCategoricalCrossentropy(from_logits=True)`.
         metrics: As for `SuperWeightNetwork.compile`. Defaults to accuracy.
         optimizer: Function from a learning rate to an optimizer. Defaults to
             the papers' SGD with Nesterov momentum 0.9.
-        learning_rate, tau, beta: What the space does not vary. Default to
-            0.1, 0.1 and 0.9.
+        learning_rate, tau, beta: Values that the space does not vary. Default
+            to 0.1, 0.1 and 0.9.
         pretrain_epochs: Epochs of the pretraining of a search. Defaults to 20.
         decouple_epoch: Epochs to train before decoupling. Defaults to 10.
-        ensemble: As for `SuperWeightNetwork`.
+        ensemble, decay_batch_norm: As for `SuperWeightNetwork`.
         weight_decay: As for `SuperWeightNetwork`. Defaults to the papers'
             5e-4.
-        decay_batch_norm: As for `SuperWeightNetwork`.
         **kwargs: As for `keras_tuner.HyperModel`.
 
     Raises:
@@ -135,7 +134,7 @@ class HyperModel(TrialSpace, keras_tuner.HyperModel):
         }
 
     def build(self, hp):
-        """A compiled network: of what was found, or of depth bins so far."""
+        """Builds a compiled network, of depth bins until a search has run."""
         settings = self._settings(hp)
         path = self._path(settings)
         if path.exists():
@@ -145,11 +144,7 @@ class HyperModel(TrialSpace, keras_tuner.HyperModel):
         return self._network(settings, allocation)
 
     def fit(self, hp, model, x, *args, callbacks=(), **kwargs):
-        """Searches, unless that was done, and trains with decoupling.
-
-        Returns:
-            The `keras.callbacks.History` of the training.
-        """
+        """Searches if needed, trains with decoupling; returns the `History`."""
         settings = self._settings(hp)
         path = self._path(settings)
         if not path.exists():
@@ -175,7 +170,7 @@ class HyperModel(TrialSpace, keras_tuner.HyperModel):
         return model.fit(x, *args, callbacks=[decoupling, *callbacks], **kwargs)
 
     def allocate(self, settings):
-        """The allocation that the search of a trial starts from."""
+        """Returns the allocation that the search of a trial starts from."""
         return allocate(
             self._models(settings), settings["budget_params"], _rule(settings)
         )

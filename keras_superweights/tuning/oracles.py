@@ -2,9 +2,8 @@
 
 KerasTuner writes a trial and the state of the algorithm to two files, in
 place. Killed inside a write, it cannot read them again; killed between the
-two, it counts a trial that nobody will ever run. Here a file appears by one
-rename, and a trial counts once the state knows of it: one that it does not
-know has not begun, and its number is given anew.
+two, it counts a trial that nobody will run. Here a file appears by one rename,
+and only trials that the state knows have begun; other numbers are reused.
 """
 
 import contextlib
@@ -14,7 +13,7 @@ import os
 from keras_superweights.files import write_json
 from keras_superweights.tuning.extra import keras_tuner
 
-# So many trials in a row that end in an error, and no further one begins.
+# After so many errors in a row, no further trial begins.
 MAX_FAILURES = 3
 
 
@@ -30,8 +29,7 @@ def make_oracle(
     """Returns a KerasTuner oracle that survives being killed at any moment.
 
     A trial whose budget cannot be met ends with `keras_tuner.FailedTrialError`
-    and does not count as an error; three errors in a row end the tuning. Give
-    the oracle to `keras_tuner.Tuner`.
+    and does not count as an error; three errors in a row end the tuning.
 
     Args:
         algorithm: `"random"`, `"hyperband"` or `"bayesian"`.
@@ -68,18 +66,16 @@ def make_oracle(
         # Ends by itself, see `_Resumable.populate_space`.
         "max_consecutive_failed_trials": math.inf,
     }
-    if algorithm == "random":
-        return RandomSearchOracle(max_trials=max_trials, **arguments)
     if algorithm == "hyperband":
         return HyperbandOracle(max_epochs=max_epochs, **arguments)
+    arguments["max_trials"] = max_trials
+    if algorithm == "random":
+        return RandomSearchOracle(**arguments)
     if algorithm == "bayesian":
-        return BayesianOptimizationOracle(
-            max_trials=max_trials,
-            # By default thrice the number of hyperparameters: in a short
-            # search that would be all of it.
-            num_initial_points=max(3, max_trials // 3),
-            **arguments,
-        )
+        # By default thrice the number of hyperparameters: in a short tuning
+        # that would be all of it.
+        arguments["num_initial_points"] = max(3, max_trials // 3)
+        return BayesianOptimizationOracle(**arguments)
     raise ValueError(
         '`algorithm` must be "random", "hyperband" or "bayesian". Received: '
         f"algorithm={algorithm!r}."
@@ -95,7 +91,7 @@ class _Resumable:
         self.verbose = 0
 
     def populate_space(self, trial_id):
-        # KerasTuner would raise an error, which leaves a chief locked.
+        # KerasTuner's error would leave a chief locked.
         if self.has_given_up:
             return {"status": "STOPPED"}
         with self._failed_as_worst():
@@ -103,10 +99,10 @@ class _Resumable:
 
     @contextlib.contextmanager
     def _failed_as_worst(self):
-        """Lets trials that failed count as the worst ones.
+        """Lets failed trials count as the worst ones.
 
-        KerasTuner leaves them out: a Gaussian process goes on asking for what
-        cannot be, and Hyperband waits for them before it goes on with others.
+        KerasTuner leaves them out: a Gaussian process goes on asking for the
+        infeasible, and Hyperband waits for them before it goes on with others.
         """
         trials = self.trials.values()
         failed = [t for t in trials if t.status == "FAILED"]

@@ -1,4 +1,4 @@
-"""What tuning varies, as pure data: budgets, thresholds, members."""
+"""Spaces of tuning, as pure data: budgets, thresholds, members."""
 
 import math
 import numbers
@@ -15,15 +15,13 @@ _RANGES = (*_LOG_RANGES, "tau", "beta")
 
 @dataclass(frozen=True, kw_only=True)
 class Space:
-    """Ranges and choices of trials; what is not given is not varied.
+    """Ranges and choices of trials; other settings are not varied.
 
-    Ranges `(low, high)` of equal ends are a fixed value; so is a single
-    choice.
+    Ranges `(low, high)` of equal ends and single choices fix a value.
 
     Args:
-        budget_params: Range of the budget, on a log scale: fractions of what
-            the members have when they share nothing, or, above 100, numbers
-            of scalars.
+        budget_params: Range of the budget, on a log scale: fractions of the
+            members' scalars without sharing, or, above 100, counts.
         learning_rate: Range of the learning rate, on a log scale.
         tau: Range of the threshold that decides clusters, inside [-1, 1].
         beta: Range of the threshold that decides ties, inside [-1, 1].
@@ -78,18 +76,16 @@ class Space:
     def declare(self, hp, candidates: Sequence[str] = ()):
         """Declares the hyperparameters of the space.
 
-        They have the names of the arguments, and with `num_members` also
-        `member_0`, `member_1`, ..., each active where there are so many
-        members. Their defaults ask for the least: few members, bins and
-        templates, in the largest budget.
+        They are named like the arguments; with `num_members` there are also
+        `member_0`, `member_1`, ..., each active if there are so many members.
+        The defaults are the smallest values, in the largest budget.
 
         Args:
             hp: A `keras_tuner.HyperParameters`.
             candidates: Names of what each member may be.
 
         Raises:
-            ValueError: If there are candidates, and no numbers of members, or
-                the other way round.
+            ValueError: If only one of candidates and `num_members` is given.
         """
         if bool(candidates) != (self.num_members is not None):
             raise ValueError(
@@ -119,7 +115,7 @@ class Space:
             )
 
     def settings(self, values) -> dict:
-        """What the values of hyperparameters say, ready to be used.
+        """Converts the values of hyperparameters to settings.
 
         Args:
             values: Dict from the name of a hyperparameter to its value, as

@@ -1,4 +1,4 @@
-"""What `HyperModel` and the training programs have in common: trials."""
+"""The space of trials of `HyperModel` and of the training programs."""
 
 from keras_superweights.tuning.extra import keras_tuner
 
@@ -11,13 +11,8 @@ class TrialSpace:
     """A space of trials, each of which is allocated before it is trained.
 
     A subclass defines `allocate(settings)`: the `Allocation` of a trial, or a
-    `ValueError` if its budget is too small.
-
-    Args:
-        space: The `Space`.
-        candidates: Names of what each member may be, where the space varies
-            the number of members.
-        defaults: Settings that the space does not vary.
+    `ValueError` if its budget is too small. `candidates` are as for
+    `Space.declare`, `defaults` the settings that the space does not vary.
     """
 
     def __init__(self, space, candidates=(), defaults=None):
@@ -30,15 +25,11 @@ class TrialSpace:
         self.space.declare(hp, self.candidates)
 
     def settings(self, values):
-        """The settings of a trial, by the names of `Space`."""
+        """Returns the settings of a trial, by the names of `Space`."""
         return self.defaults | self.space.settings(values)
 
     def allocation(self, settings):
-        """The allocation of a trial, for which nothing is built.
-
-        Raises:
-            Infeasible: If its budget cannot be met.
-        """
+        """Returns the allocation of a trial, or raises `Infeasible`."""
         try:
             return self.allocate(settings)
         except ValueError as error:

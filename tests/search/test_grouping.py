@@ -73,29 +73,6 @@ def test_union_find_is_algorithm_1():
     assert seen >= set(range(1, 7))  # neither all alone nor all together
 
 
-def test_groups_split_and_never_regroup_when_the_threshold_rises():
-    draw = np.random.default_rng(1)
-    for _ in range(100):
-        similarity = random_similarity(draw)
-        low, high = np.sort(draw.uniform(-1, 1, 2))
-        coarse = group_above(similarity, low)
-        for group in group_above(similarity, high):
-            assert any(set(group) <= set(other) for other in coarse)
-
-
-def test_the_order_of_kernels_does_not_matter():
-    draw = np.random.default_rng(2)
-    for _ in range(100):
-        similarity = random_similarity(draw)
-        order = draw.permutation(len(similarity))
-        moved = similarity[np.ix_(order, order)]
-        groups = {
-            frozenset(order[i] for i in group)
-            for group in group_above(moved, 0.2)
-        }
-        assert groups == set(map(frozenset, group_above(similarity, 0.2)))
-
-
 def test_at_minus_one_all_are_together_and_at_one_each_is_alone():
     for value in (-1.0, -0.5, 0.0, 1.0):
         similarity = np.full((4, 4), value)

@@ -56,25 +56,24 @@ def test_stores_are_numbered_by_their_first_kernels():
 
 
 class Plant(keras.callbacks.Callback):
-    """Lets kernels have learned certain directions, at scales of their own."""
+    """Lets kernels have learned certain directions, at their own scales."""
 
     def __init__(self, directions):
         super().__init__()
-        self.directions = directions
+        self.directions = np.array(directions, float)
 
     def on_epoch_end(self, epoch, logs=None):
-        network = self.model
-        for piece, mixture in zip(
-            network.allocation.superweights,
-            network.generator.mixtures,
+        for superweight, mixture in zip(
+            self.model.allocation.superweights,
+            self.model.generator.mixtures,
             strict=True,
         ):
             rows = np.array(mixture.coefficients)
-            for row, kernel in enumerate(piece.kernels):
-                norm = np.linalg.norm(rows[row])
-                planted = np.array(self.directions[kernel], float)
-                rows[row] = norm * planted / np.linalg.norm(planted)
-            mixture.coefficients.assign(rows)
+            planted = self.directions[list(superweight.kernels)]
+            norms = [np.linalg.norm(r, axis=1) for r in (rows, planted)]
+            mixture.coefficients.assign(
+                planted * (norms[0] / norms[1])[:, None]
+            )
 
 
 @pytest.mark.parametrize(
@@ -82,21 +81,14 @@ class Plant(keras.callbacks.Callback):
 )
 def test_layers_whose_coefficients_agree_share_a_store(groups):
     directions = [[(1, 2, 0, 1), (0, -1, 3, 1)][group] for group in groups]
-    found = ksw.search.learn_stores(
-        tiny_model(),
-        0.8,
-        tiny_data(),
-        Shapeshifter(num_stores=2),
-        pretrain_epochs=1,
-        callbacks=[Plant(directions)],
-        verbose=0,
-    )
+    found = learn(callbacks=[Plant(directions)])
     assert found.sharing.stores == groups
     network = ksw.share(tiny_model(), 0.8, found.sharing)
-    together = {}
-    for piece in network.allocation.superweights:
-        for kernel in piece.kernels:
-            together[kernel] = piece.bank
+    together = {
+        kernel: superweight.bank
+        for superweight in network.allocation.superweights
+        for kernel in superweight.kernels
+    }
     assert tuple(together[k] for k in range(4)) == groups
 
 

@@ -12,6 +12,7 @@ from keras_superweights.search.pretraining import pretrain
 from tests.search.planted import dataset
 from tests.search.planted import members_of
 from tests.search.planted import search
+from tests.search.recorded import dense_net
 
 # `eager` does not reach into `tf.data`, and need not.
 pytestmark = pytest.mark.filterwarnings("ignore:Even though the `tf.config")
@@ -36,17 +37,7 @@ class Interrupt(keras.callbacks.Callback):
 
 @pytest.mark.parametrize("epoch", [0, 1, 2])
 def test_an_interrupted_search_ends_as_one_that_was_not(epoch, eager, tmp_path):
-    members = [
-        keras.Sequential(
-            [
-                keras.Input((5,)),
-                keras.layers.Dense(width, activation="tanh"),
-                keras.layers.Dense(width, activation="tanh"),
-                keras.layers.Dense(3),
-            ]
-        )
-        for width in (4, 6)
-    ]
+    members = [dense_net(4), dense_net(6)]
 
     def searched(*callbacks):
         return search(members, pretrain_epochs=3, callbacks=callbacks)

@@ -6,26 +6,24 @@ import numpy as np
 import pytest
 
 from keras_superweights.allocation import Allocation
-from keras_superweights.allocation import KernelSpec
-from keras_superweights.allocation import MemberSpec
 from keras_superweights.search.refinement import fit_clusters
 from keras_superweights.search.refinement import refine_clusters
 from keras_superweights.sharing import SuperWeights
 from keras_superweights.sharing.clusters import Cluster
+from tests import builders
 
 AGREE = np.array([[1.0, 0.5, -0.5], [0.5, 1.0, 0.0], [-0.5, 0.0, 1.0]])
 
 
 def members_of(draw, num_members=3):
-    members = []
-    for member in range(num_members):
-        boxes = draw.integers(2, 9, (draw.integers(2, 6), 2)).tolist()
-        kernels = tuple(
-            KernelSpec(member, f"layer{i}", ((3, 3), ())[i % 2] + tuple(box))
-            for i, box in enumerate(boxes)
-        )
-        members.append(MemberSpec(f"net{member}", kernels, other_params=7))
-    return members
+    shapes = [
+        [
+            ((3, 3), ())[i % 2] + tuple(box)
+            for i, box in enumerate(draw.integers(2, 9, (count, 2)).tolist())
+        ]
+        for count in draw.integers(2, 6, num_members)
+    ]
+    return builders.members(*shapes, other_params=7)
 
 
 def random_similarities(draw, clusters):
@@ -126,13 +124,3 @@ def test_a_budget_below_the_start_names_the_smallest_that_works():
         assert min(t.tau for t in tries) >= -1
         with pytest.raises(ValueError, match=f"works is {smallest}"):
             fit_clusters(members, rule, similarities, 0.1, smallest - 1)
-
-
-@pytest.mark.parametrize("tau", [-1.2, 1.2, float("nan")])
-def test_a_tau_outside_of_cosines_is_refused(tau):
-    members = members_of(np.random.default_rng(3))
-    rule = SuperWeights(depth_bins=1)
-    start = rule.start_clusters(members)
-    ones = [np.ones((len(c.kernels),) * 2) for c in start]
-    with pytest.raises(ValueError, match="-1 to 1"):
-        fit_clusters(members, rule, ones, tau, 10**6)

@@ -8,12 +8,12 @@ under test sees only what a recorder would give it.
 import numpy as np
 import pytest
 
-from keras_superweights.allocation import KernelSpec
-from keras_superweights.allocation import MemberSpec
 from keras_superweights.search.similarity import coefficient_similarity
 from keras_superweights.search.similarity import unused_kernels
 from keras_superweights.search.similarity import weight_similarity
 from keras_superweights.sharing import SuperWeights
+from tests import builders
+from tests.search.recorded import rows_of
 
 BOXES = {
     "equal": [(3, 4)] * 4,
@@ -24,13 +24,9 @@ BOXES = {
 
 
 def allocation_of(boxes, window=(2,)):
-    kernels = tuple(
-        KernelSpec(0, f"layer{i}", (*window, *box))
-        for i, box in enumerate(boxes)
-    )
-    member = MemberSpec("net", kernels, other_params=0)
+    member = builders.member(*((*window, *box) for box in boxes))
     rule = SuperWeights(depth_bins=1)
-    return rule.allocate([member], 4 * sum(k.size for k in kernels))
+    return rule.allocate([member], 4 * sum(k.size for k in member.kernels))
 
 
 def random_boxes(draw):
@@ -38,29 +34,8 @@ def random_boxes(draw):
 
 
 def gradients_of(allocation, draw):
-    """One gradient a kernel, in the kernel's own shape."""
+    """One gradient per kernel, in the kernel's own shape."""
     return [draw.normal(size=k.shape) for k in allocation.kernels]
-
-
-def rows_of(allocation, superweight, gradients):
-    """`dS` of one: each kernel's part of its region, zero outside its box.
-
-    Written scalar by scalar from the definition of a region.
-    """
-    rows = np.zeros((len(superweight.kernels), superweight.size))
-    for row, kernel in enumerate(superweight.kernels):
-        inputs, outputs = allocation.kernels[kernel].box
-        read = 0
-        for a, b, c, d in superweight.geometry.rectangles:
-            for place in np.ndindex(*superweight.geometry.window):
-                for i in range(a, b):
-                    for j in range(c, d):
-                        if i < inputs and j < outputs:
-                            value = gradients[kernel][(*place, i, j)]
-                            rows[row, read] = value
-                        read += 1
-        assert read == superweight.size
-    return rows
 
 
 def grams_of(allocation, gradients):

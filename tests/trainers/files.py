@@ -8,6 +8,8 @@ import sys
 import warnings
 from unittest import mock
 
+import numpy as np
+import tensorflow as tf
 from absl import flags
 
 
@@ -59,3 +61,18 @@ def config_of(file):
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module.get_config()
+
+
+def assert_figure(path, tag):
+    """A figure is a file of a directory, and an image of its logs."""
+    png = (path / "figures" / f"{tag.replace('/', '-')}.png").read_bytes()
+    (file,) = path.glob("logs/figures/events*")
+    (image,) = [
+        tf.make_ndarray(value.tensor)[2]  # behind width and height
+        for event in tf.compat.v1.train.summary_iterator(str(file))
+        for value in event.summary.value
+        if value.tag == tag
+    ]
+    np.testing.assert_array_equal(
+        tf.io.decode_png(image), tf.io.decode_png(png, channels=3)
+    )

@@ -108,11 +108,4 @@ def test_only_the_last_epoch_is_kept(tmp_path):
     _, history = train(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["epoch-000003"]
     assert len(history["loss"]) == len(history["seconds"]) == EPOCHS
-
-
-def test_without_a_backup_nothing_is_restored(tmp_path):
-    model = make_model()
-    before = [v.numpy() for v in model.weights]
-    assert Backup(tmp_path / "none").restore(model) == 0
-    for value, variable in zip(before, model.weights, strict=True):
-        np.testing.assert_array_equal(value, variable.numpy())
+    assert Backup(tmp_path / "none").restore(make_model()) == 0

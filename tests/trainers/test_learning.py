@@ -1,12 +1,10 @@
 """The phase that learns stores: its files, and a run that was interrupted."""
 
-import json
-
 import keras
 import pytest
 
 from keras_superweights.allocation import Allocation
-from keras_superweights.files import write_json
+from tests.trainers.files import edit_json
 from trainers.phases import experiment
 from trainers.phases.training import train
 from trainers.runs.workdir import read_json
@@ -34,9 +32,9 @@ def test_a_run_learns_its_stores_trains_and_continues(config, tmp_path):
     text = (tmp_path / "whole" / "allocation.json").read_text()
     allocation = Allocation.from_json(text)
     stores = {
-        kernel: piece.bank
-        for piece in allocation.superweights
-        for kernel in piece.kernels
+        kernel: superweight.bank
+        for superweight in allocation.superweights
+        for kernel in superweight.kernels
     }
     assert [stores[k] for k in sorted(stores)] == notes["stores"]
     assert len(allocation.banks) == 3
@@ -64,10 +62,8 @@ def test_an_edited_or_missing_file_is_told_and_left(config, tmp_path):
     train(config, tmp_path)
     (tmp_path / "metrics.json").unlink()
     file = tmp_path / "search" / "stores.json"
-    notes = read_json(file)
-    stores = notes["stores"]
-    notes["stores"] = [*stores[1:], stores[0] + 1]
-    write_json(file, notes)
+    edit_json(file, lambda notes: notes["stores"].reverse())
+    edit_json(file, lambda notes: notes["stores"].append(9))
     before = file.read_text()
     with pytest.raises(ValueError, match="stores"):
         train(config, tmp_path)
@@ -82,7 +78,7 @@ def test_the_plan_is_that_of_the_pretraining(config):
     allocation = experiment.allocate(config, members)
     (bank,) = allocation.banks
     assert {p.num_templates for p in allocation.superweights} == {4}
-    assert json.loads(allocation.to_json())["sharing"].endswith("pretraining")
+    assert allocation.sharing.endswith("pretraining")
 
 
 def test_stores_are_given_or_learned_not_both(config):

@@ -1,4 +1,4 @@
-"""A line an epoch, of what was measured on what."""
+"""The line that each epoch prints."""
 
 import re
 
@@ -6,15 +6,13 @@ import pytest
 
 from trainers.phases.logs import EpochLine
 
-MEASURED = {"accuracy": 0.5, "val_accuracy": 0.25, "val_loss": 1.5, "loss": 2}
-
 
 @pytest.mark.parametrize(
     "line, logs, expected",
     [
         (
             EpochLine(part="validation"),
-            MEASURED,
+            {"accuracy": 0.5, "val_accuracy": 0.25, "val_loss": 1.5, "loss": 2},
             r"epoch  3/10 +\d\.\d s  accuracy +50.00%"
             r"  validation: accuracy +25.00%  loss 1.5000\n",
         ),

@@ -14,24 +14,24 @@ from trainers.devices.machines import read_machines
 WORKERS = ["10.0.0.1:2222", "10.0.0.2:2222", "[::1]:2223"]
 
 
-def text(cluster, job, index):
-    task = {"type": job, "index": index}
-    return json.dumps({"cluster": cluster, "task": task})
-
-
-@pytest.mark.parametrize("index", range(3))
-def test_workers_are_in_order_and_the_first_is_chief(index):
-    found = read_machines(text({"worker": WORKERS}, "worker", index))
-    assert found == Machines(tuple(WORKERS), index)
-
-
 @pytest.mark.parametrize(
-    "job, index, place",
-    [("chief", 0, 0), ("worker", 0, 1), ("worker", 1, 2)],
+    "num_chiefs, job, index, place",
+    [
+        (0, "worker", 0, 0),
+        (0, "worker", 2, 2),
+        (1, "chief", 0, 0),
+        (1, "worker", 0, 1),
+        (1, "worker", 1, 2),
+    ],
 )
-def test_a_chief_of_its_own_comes_first(job, index, place, monkeypatch):
-    jobs = {"worker": WORKERS[1:], "chief": WORKERS[:1]}
-    config = text(jobs, job, index)
+def test_workers_are_in_order_and_the_chief_comes_first(
+    num_chiefs, job, index, place, monkeypatch
+):
+    cluster = {"worker": WORKERS[num_chiefs:]}
+    if num_chiefs:
+        cluster["chief"] = WORKERS[:1]
+    task = {"type": job, "index": index}
+    config = json.dumps({"cluster": cluster, "task": task})
     assert read_machines(config) == Machines(tuple(WORKERS), place)
     # TensorFlow reads the same.
     monkeypatch.setenv("TF_CONFIG", config)

@@ -1,4 +1,4 @@
-"""A chief and two workers share a search; who is who, and who is refused."""
+"""A chief and two workers share a tuning; roles and refusals."""
 
 import json
 import os
@@ -14,11 +14,7 @@ from trainers.tuning import parallel
 
 ROOT = pathlib.Path(__file__).parents[2]
 PROGRAM = pathlib.Path(__file__).with_name("tuner_program.py")
-NAMES = (
-    "KERASTUNER_TUNER_ID",
-    "KERASTUNER_ORACLE_IP",
-    "KERASTUNER_ORACLE_PORT",
-)
+NAMES = [f"KERASTUNER_{n}" for n in ("TUNER_ID", "ORACLE_IP", "ORACLE_PORT")]
 
 
 @pytest.fixture
@@ -41,7 +37,7 @@ def variables(monkeypatch):
 
 @pytest.fixture
 def start(port, digits_dir):
-    """Starts processes of one search; none of them outlives the test."""
+    """Starts processes of one tuning; none of them outlives the test."""
     started = []
 
     def start_(name, workdir, seconds):
@@ -94,11 +90,8 @@ def test_a_chief_and_two_workers_share_a_search_though_one_is_killed(
     killed.communicate()
     again = start("worker1", workdir, 0.5)
     outputs = {}
-    for name, process in (
-        ("chief", chief),
-        ("worker0", steady),
-        ("worker1", again),
-    ):
+    processes = {"chief": chief, "worker0": steady, "worker1": again}
+    for name, process in processes.items():
         outputs[name], _ = process.communicate(timeout=120)
         assert process.returncode == 0, outputs[name]
 
@@ -120,12 +113,9 @@ def test_a_chief_and_two_workers_share_a_search_though_one_is_killed(
         assert times == (2 if row["trial"] == trial else 1)
 
 
-def test_without_variables_a_search_has_one_process(variables):
+def test_the_name_says_who_gives_out_trials(variables, port):
     variables(None, None, None)
     assert parallel.role() == "alone"
-
-
-def test_the_name_says_who_gives_out_trials(variables, port):
     variables("chief", "127.0.0.1", port)
     assert parallel.role() == "chief"
     variables("worker7", "127.0.0.1", port)

@@ -12,80 +12,75 @@ from trainers.phases import experiment
 from trainers.phases.training import train
 
 
-def drop_a_similarity(path):
-    with np.load(path) as stored:
-        matrices = {name: stored[name] for name in stored}
-    matrices.popitem()
-    np.savez(path, **matrices)
+def similarities(edit):
+    """Damage to similarities.npz: a function of its matrices."""
+
+    def damage(path):
+        with np.load(path) as stored:
+            matrices = {name: stored[name] for name in stored}
+        np.savez(path, **edit(matrices))
+
+    return damage
 
 
-def turn_similarities(path):
-    with np.load(path) as stored:
-        matrices = {name: -stored[name] for name in stored}
-    np.savez(path, **matrices)
+def edited(edit):
+    """Damage to a JSON file: a function of its data."""
+    return lambda path: edit_json(path, edit)
+
+
+def cut(path):
+    path.write_bytes(path.read_bytes()[:99])
+
+
+ALLOCATION = "allocation.json"
+SEARCH = "search/search.json"
+SIMILARITIES = "search/similarities.npz"
 
 
 @pytest.mark.parametrize(
     "file, damage, told",
     [
         (
-            "allocation.json",
-            lambda p: edit_json(
-                p, lambda d: d["superweights"][1].update(num_templates=9)
-            ),
+            ALLOCATION,
+            edited(lambda d: d["superweights"][1].update(num_templates=9)),
             r"allocation.json does not fit.*superweights\[1\].num_temp.*: 9 ->",
         ),
         (
-            "allocation.json",
-            lambda p: edit_json(
-                p, lambda d: d["superweights"][0].update(ties=[7])
-            ),
+            ALLOCATION,
+            edited(lambda d: d["superweights"][0].update(ties=[7])),
             r"superweights\[0\].ties: \[7\] ->",
         ),
-        (
-            "allocation.json",
-            lambda p: edit_json(p, lambda d: d.update(members=[])),
-            r"members: \[\] ->",
-        ),
-        (
-            "allocation.json",
-            lambda p: p.write_bytes(p.read_bytes()[:99]),
-            "allocation.json, as JSON",
-        ),
+        (ALLOCATION, cut, "allocation.json, as JSON"),
         (
             "search/allocation-start.json",
-            lambda p: edit_json(p, lambda d: d.update(budget_params=1)),
+            edited(lambda d: d.update(budget_params=1)),
             "allocation-start.json does not fit.*budget_params: 1 ->",
         ),
         (
-            "search/search.json",
-            lambda p: edit_json(p, lambda d: d["tries"][0].update(tau=0.7)),
+            SEARCH,
+            edited(lambda d: d["tries"][0].update(tau=0.7)),
             r"search.json does not fit.*tries\[0\].tau: 0.7 -> 0.1",
         ),
+        (SEARCH, edited(lambda d: d.pop("history")), r"history: \(not there\)"),
+        (SIMILARITIES, cut, "similarities.npz must hold"),
         (
-            "search/search.json",
-            lambda p: edit_json(p, lambda d: d.pop("history")),
-            r"history: \(not there\)",
-        ),
-        (
-            "search/similarities.npz",
-            lambda p: p.write_bytes(p.read_bytes()[:99]),
-            "similarities.npz must hold",
-        ),
-        (
-            "search/similarities.npz",
-            drop_a_similarity,
+            SIMILARITIES,
+            similarities(lambda found: dict(list(found.items())[1:])),
             "a matrix of cosines for every starting cluster",
         ),
-        ("search/similarities.npz", turn_similarities, "search.json.*fit"),
         (
-            "search/similarities.npz",
-            lambda p: p.unlink(),
+            SIMILARITIES,
+            similarities(lambda found: {k: -v for k, v in found.items()}),
+            "search.json.*fit",
+        ),
+        (
+            SIMILARITIES,
+            lambda path: path.unlink(),
             "must also have.*similarities.npz",
         ),
         (
             "backup/epoch-000002/state.weights.h5",
-            lambda p: p.write_bytes(p.read_bytes()[:99]),
+            cut,
             "epoch-000002 must hold the weights",
         ),
     ],

@@ -30,11 +30,6 @@ def examples():
     return images, rng.integers(0, CLASSES, 23)
 
 
-def softmax(logits):
-    exponentials = np.exp(np.float64(logits))
-    return exponentials / exponentials.sum(-1, keepdims=True)
-
-
 @pytest.mark.parametrize("one_hot", [False, True])
 def test_one_pass_predicts_what_each_member_does(network, examples, one_hot):
     images, labels = examples
@@ -54,11 +49,11 @@ def test_what_is_measured_agrees_with_the_network(network, examples):
     metrics = measuring.measure(network, logits, labels)
     assert all(point["milliseconds"] > 0 for point in metrics["anytime"])
 
-    mean = softmax(network.predict(images, verbose=0))
-    correct = mean.argmax(1) == labels
+    log_mean = network.predict(images, verbose=0)  # of probabilities
+    correct = log_mean.argmax(1) == labels
     assert metrics["accuracy"] == pytest.approx(correct.mean())
-    of_labels = mean[np.arange(23), labels]
-    assert metrics["nll"] == pytest.approx(-np.log(of_labels).mean(), rel=1e-4)
+    nll = -log_mean[np.arange(23), labels].mean()
+    assert metrics["nll"] == pytest.approx(nll, rel=1e-4)
     scalars = sum(v.numpy().size for v in network.trainable_variables)
     assert metrics["trainable_parameters"] == scalars
     assert scalars <= metrics["budget_params"]
@@ -125,16 +120,13 @@ def anytime(num_members):
 
 
 def test_the_table_has_a_row_per_member_and_one_for_all():
-    lines = report.table(example_metrics(3)).splitlines()
-    assert lines[2].split() == (
-        ["member", "0,", "net", "98.76%", "0.052", "1.23%", "1,234,567"]
-        + ["12.3"]
-    )
-    assert lines[6].split() == (
-        ["ensemble", "of", "3", "99.00%", "0.040", "1.00%", "999,000", "37.0"]
-    )
+    text = report.table(example_metrics(3))
+    lines = text.splitlines()
+    member = "member 0, net 98.76% 0.052 1.23% 1,234,567 12.3"
+    assert lines[2].split() == member.split()
+    ensemble = "ensemble of 3 99.00% 0.040 1.00% 999,000 37.0"
+    assert lines[6].split() == ensemble.split()
     assert len({len(line) for line in lines[:7]}) == 1  # columns are aligned
-    text = "\n".join(lines)
     assert "diversity   0.50" in text
     assert "999,000 of a budget of 1,000,000 (99.9%)" in text
     assert "4,000,000 without sharing, of which that is 25.0%" in text
@@ -145,15 +137,9 @@ def test_the_anytime_table_marks_the_pareto_frontier():
     first = lines.index(next(line for line in lines if "that answer" in line))
     rows = [line.split() for line in lines[first + 2 : first + 9]]
     assert rows[0] == ["*", "0", "82.00%", "0.500", "1.0", "1.50"]
-    assert [row[0] == "*" for row in rows] == [
-        True,  # member 0
-        False,  # 1: as accurate, and costs more
-        False,  # 2
-        True,  # 0 and 1
-        False,  # 0 and 2
-        False,  # 1 and 2
-        True,  # all
-    ]
+    # 0, 01 and 012: others of their size are as accurate and cost more.
+    frontier = [row[0] == "*" for row in rows]
+    assert frontier == [True, False, False, True, False, False, True]
     assert rows[-1] == ["*", "0,", "1,", "2", "86.00%", "0.500", "6.0", "4.50"]
 
 
@@ -168,11 +154,8 @@ def test_of_many_subsets_only_the_frontier_is_shown(num_members):
     assert not any(line.startswith("  ") and "%" in line for line in lines[:-3])
 
 
-def test_a_single_network_is_no_ensemble():
+def test_what_is_not_defined_is_not_shown():
     text = report.table(example_metrics(1))
-    assert "ensemble" not in text and "diversity" not in text
-    assert "that answer" not in text
-
-
-def test_members_without_errors_have_no_diversity():
+    for told in ("ensemble", "diversity", "that answer"):
+        assert told not in text
     assert "not defined" in report.table(example_metrics(2, diversity=None))

@@ -3,14 +3,9 @@
 import keras
 import pytest
 
-from configs import cifar_recipe
 from configs import cifar_swn_ho
 from configs import digits
 from trainers.phases import experiment
-
-
-def unlocked(config):
-    return config.copy_and_resolve_references().unlock()
 
 
 @pytest.mark.parametrize(
@@ -89,7 +84,7 @@ def unlocked(config):
     ],
 )
 def test_a_bad_key_or_choice_is_refused(section, key, value, told):
-    config = unlocked(digits.get_config())
+    config = digits.get_config().unlock()
     experiment.check(config)
     target = config[section] if section else config
     with target.ignore_type():
@@ -99,7 +94,7 @@ def test_a_bad_key_or_choice_is_refused(section, key, value, told):
 
 
 def test_steps_of_several_devices_are_not_compiled():
-    config = unlocked(digits.get_config())
+    config = digits.get_config().unlock()
     config.deterministic = False
     config.jit_compile = True
     experiment.check(config)
@@ -110,21 +105,21 @@ def test_steps_of_several_devices_are_not_compiled():
 
 @pytest.mark.parametrize("key", ["search", "decouple", "epochs"])
 def test_a_missing_key_is_refused(key):
-    config = unlocked(digits.get_config())
+    config = digits.get_config().unlock()
     del config[key]
     with pytest.raises(ValueError, match=f"without '{key}'"):
         experiment.check(config)
 
 
 def test_without_a_search_any_rule_will_do():
-    config = unlocked(digits.get_config())
+    config = digits.get_config().unlock()
     config.search.pretrain_epochs = 0
     config.sharing = {"rule": "MixtureEnsembles"}
     experiment.check(config)
 
 
 def test_models_of_keras_are_found_by_name():
-    config = unlocked(cifar_swn_ho.get_config())
+    config = cifar_swn_ho.get_config().unlock()
     for name in ("ResNet50", "VGG16", "NASNetMobile", "MobileNetV3Small"):
         config.members = ({"model": name},)
         experiment.check(config)
@@ -139,10 +134,3 @@ def test_models_of_keras_are_found_by_name():
     ]
     assert member.name == "thin"
     assert member.layers[-1].activation is keras.activations.linear
-
-
-def test_the_base_alone_is_no_experiment():
-    config = cifar_recipe.get_base()
-    config.sharing.rule = "Independent"
-    with pytest.raises(ValueError, match="at least one member"):
-        experiment.check(config)

@@ -3,20 +3,13 @@
 import json
 
 import keras
-import numpy as np
 import pytest
-import tensorflow as tf
 
 from keras_superweights.files import write_json
+from tests.trainers.files import assert_figure
 from trainers import sensitivity
 from trainers.phases import experiment
 from trainers.runs.workdir import Workdir
-
-NAMES = {
-    "tau": ("search", "tau"),
-    "beta": ("decouple", "beta"),
-    "budget": (None, "budget_params"),
-}
 
 
 @pytest.fixture
@@ -88,10 +81,10 @@ def test_each_threshold_is_a_run_of_its_own_with_one_pretraining(
     assert [row["value"] for row in rows] == list(values)
     directories = [f"{name}_{value:g}" for value in values]
     assert [directory for directory, _ in study.trained] == directories
-    section, key = NAMES[name]
+    section = {"tau": "search", "beta": "decouple"}[name]
     for value, (_, config) in zip(values, study.trained, strict=True):
         expected = tiny_config.to_dict()
-        expected[section][key] = value
+        expected[section][name] = value
         assert config == expected
     # All from the first.
     assert study.adopted == [(d, directories[0]) for d in directories[1:]]
@@ -115,18 +108,14 @@ def test_budgets_are_those_of_the_paper_in_the_size_of_the_config(study):
 
 def test_a_budget_in_scalars_stays_one(tiny_config):
     tiny_config.budget_params = 36.5e6
-    values = sensitivity._values(tiny_config, "budget", None)
+    values = sensitivity._values(tiny_config, "budget")
     assert values == [7e6, 15e6, 36.5e6]
 
 
-def test_values_can_be_given(study):
-    rows = study("tau", [0.25])
-    assert [row["value"] for row in rows] == [0.25]
-    assert [name for name, _ in study.trained] == ["tau_0.25"]
-
-
-def test_labels_say_what_is_in_force(study):
+def test_values_can_be_given_and_labels_say_what_is_in_force(study):
     rows = study("tau", [0.1, 0.5])
+    assert [row["value"] for row in rows] == [0.1, 0.5]
+    assert [name for name, _ in study.trained] == ["tau_0.1", "tau_0.5"]
     labels = [row["label"] for row in rows]
     assert labels == ["0.1", "0.5\nin force: 0.3"]
     table = sensitivity.table("tau", rows).splitlines()
@@ -136,24 +125,13 @@ def test_labels_say_what_is_in_force(study):
 
 
 def test_the_ends_of_beta_have_the_names_of_the_paper(study):
-    rows = study("beta")
-    labels = [row["label"] for row in rows]
+    labels = [row["label"] for row in study("beta")]
     assert labels == ["shared", "0.1", "0.5", "0.9", "not shared"]
 
 
 def test_the_figure_is_a_file_and_an_image(study):
     study("tau")
-    png = (study.path / "figures" / "sensitivity-tau.png").read_bytes()
-    (file,) = study.path.glob("logs/figures/events*")
-    (image,) = [
-        tf.make_ndarray(value.tensor)[2]
-        for event in tf.compat.v1.train.summary_iterator(str(file))
-        for value in event.summary.value
-        if value.tag == "sensitivity/tau"
-    ]
-    np.testing.assert_array_equal(
-        tf.io.decode_png(image), tf.io.decode_png(png, channels=3)
-    )
+    assert_figure(study.path, "sensitivity/tau")
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,6 @@ import tensorflow as tf
 
 from trainers.devices import strategy as devices
 
-CLUSTER = {"worker": [f"127.0.0.1:{port}" for port in (2222, 2223, 2224)]}
-
 
 def test_mirrored_without_gpus_says_how_to_try_it():
     with pytest.raises(ValueError, match="--config.num_cpus=2"):
@@ -17,7 +15,7 @@ def test_mirrored_without_gpus_says_how_to_try_it():
 
 
 def test_one_device_is_the_default_strategy():
-    assert devices.strategy("one_device") is (tf.distribute.get_strategy())
+    assert devices.strategy("one_device") is tf.distribute.get_strategy()
 
 
 def test_a_tpu_that_is_not_there_is_told(monkeypatch):
@@ -38,11 +36,15 @@ def test_workers_need_a_cluster(monkeypatch):
         devices.strategy("multi_worker", batch_size=64)
 
 
+def set_workers(monkeypatch, addresses, index):
+    task = {"type": "worker", "index": index}
+    config = {"cluster": {"worker": addresses}, "task": task}
+    monkeypatch.setenv("TF_CONFIG", json.dumps(config))
+
+
 def test_a_batch_that_workers_cannot_share_is_refused(monkeypatch):
-    task = {"type": "worker", "index": 0}
-    monkeypatch.setenv(
-        "TF_CONFIG", json.dumps({"cluster": CLUSTER, "task": task})
-    )
+    addresses = [f"127.0.0.1:{port}" for port in (2222, 2223, 2224)]
+    set_workers(monkeypatch, addresses, 0)
     with pytest.raises(ValueError, match="a batch, 3: `TF_CONFIG`.*: 64"):
         devices.strategy("multi_worker", batch_size=64)
 

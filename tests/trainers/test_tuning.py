@@ -4,6 +4,7 @@ import pytest
 
 from configs import digits
 from configs import space
+from trainers.tuning.trials import SECTIONS
 from trainers.tuning.tuning import OBJECTIVES
 from trainers.tuning.tuning import Tuning
 from trainers.tuning.tuning import direction
@@ -51,25 +52,10 @@ def test_the_space_of_the_repository_is_one_of_the_demo(define):
     tuning = define()
     assert tuning.direction == "min"
     assert tuning.config.data.validation_fraction == 0.1
-    assert set(tuning.members) == {
-        "wide_resnet_10_1",
-        "wide_resnet_10_2",
-        "wide_resnet_16_1",
-        "wide_resnet_16_2",
-    }
-    assert sorted(tuning.varied) == [
-        "beta",
-        "budget_params",
-        "depth_bins",
-        "learning_rate",
-        "max_templates",
-        "members",
-        "num_members",
-        "tau",
-    ]
-
-
-def test_what_is_held_out_already_stays_so(define):
+    sizes = ("10_1", "10_2", "16_1", "16_2")
+    assert set(tuning.members) == {f"wide_resnet_{size}" for size in sizes}
+    assert set(tuning.varied) == {*SECTIONS, "members", "num_members"}
+    # A validation part is kept if there is one.
     tuning = define(of_config={"data.validation_fraction": 0.3})
     assert tuning.config.data.validation_fraction == 0.3
 

@@ -29,12 +29,8 @@ def test_a_new_directory_is_made_and_keeps_the_config(tmp_path):
         "data": {"name": "digits"},
         "sizes": [1, 2],
     }
-
-
-def test_the_same_config_continues_and_changes_nothing(tmp_path):
-    Workdir(tmp_path).open(config())
     before = contents(tmp_path)
-    Workdir(tmp_path).open(config())
+    workdir.open(config())
     assert contents(tmp_path) == before
 
 
@@ -90,10 +86,11 @@ def test_a_directory_of_something_else_is_refused(tmp_path, start_over):
     assert contents(tmp_path) == before
 
 
-def test_a_file_is_refused(tmp_path):
-    (tmp_path / "file").write_text("")
+def test_a_file_is_refused_and_what_a_kill_leaves_does_not_matter(tmp_path):
+    (tmp_path / "unfinished-config.json").write_text("{")
     with pytest.raises(ValueError, match="must be a directory"):
-        Workdir(tmp_path / "file").open(config())
+        Workdir(tmp_path / "unfinished-config.json").open(config())
+    Workdir(tmp_path).open(config())
 
 
 def test_start_over_deletes_the_run_and_only_the_run(tmp_path):
@@ -101,17 +98,12 @@ def test_start_over_deletes_the_run_and_only_the_run(tmp_path):
     workdir.open(config())
     for path in (workdir.model, workdir.metrics, workdir.allocation):
         path.write_text("old")
-    for path in (
-        workdir.search,
-        workdir.backup,
-        workdir.logs,
-        workdir.figures,
-    ):
-        (path / "deep").mkdir(parents=True)
+    for name in ("search", "backup", "logs", "figures"):
+        (tmp_path / name / "deep").mkdir(parents=True)
     (tmp_path / "notes.txt").write_text("mine")
     workdir.open(config(epochs=9), start_over=True)
     assert set(contents(tmp_path)) == {workdir.config, tmp_path / "notes.txt"}
-    assert json.loads(workdir.config.read_text())["epochs"] == 9
+    assert read_json(workdir.config)["epochs"] == 9
     assert not workdir.backup.exists()
 
 
@@ -145,9 +137,3 @@ def test_what_was_edited_is_named(tmp_path):
     with pytest.raises(ValueError, match=r"(?s)a\[1\].b: 2 -> 3\n") as error:
         check_unchanged(path, {"a": [{"b": 1}, {"b": 3}], "long": []})
     assert len(str(error.value)) < 800
-
-
-def test_what_a_kill_leaves_of_the_first_file_does_not_matter(tmp_path):
-    (tmp_path / "unfinished-config.json").write_text("{")
-    Workdir(tmp_path).open(config())
-    Workdir(tmp_path).check(config())

@@ -9,6 +9,7 @@ import pytest
 import tensorflow as tf
 
 from keras_superweights.files import write_json
+from tests.trainers import files
 from trainers.runs import workers
 from trainers.runs.workdir import Workdir
 
@@ -53,24 +54,22 @@ def resumed(tiny_config, tmp_path):
 
 
 def contents(path):
-    return {
-        str(p.relative_to(path)): p.read_bytes()
-        for p in path.rglob("*")
-        if p.is_file()
-    }
+    found = files.contents(path)
+    return {str(p.relative_to(path)): found[p] for p in found}
 
 
-def test_one_worker_opens_the_directory_itself(tiny_config, tmp_path):
-    workdir = Workdir(tmp_path / "new")
-    strategy = tf.distribute.get_strategy()
-    with workers.own_workdir(strategy, workdir, tiny_config) as own:
-        assert own is workdir and workdir.config.exists()
-
-
-def test_the_chief_works_in_the_directory(exchanged, tiny_config, tmp_path):
-    workdir = Workdir(tmp_path / "new")
-    with workers.own_workdir(CHIEF, workdir, tiny_config) as own:
-        assert own is workdir and workdir.config.exists()
+def test_one_worker_or_the_chief_works_in_the_directory(
+    request, tiny_config, tmp_path
+):
+    for name, strategy in (
+        ("one", tf.distribute.get_strategy()),
+        ("two", CHIEF),
+    ):
+        if strategy is CHIEF:
+            request.getfixturevalue("exchanged")
+        workdir = Workdir(tmp_path / name)
+        with workers.own_workdir(strategy, workdir, tiny_config) as own:
+            assert own is workdir and workdir.config.exists()
 
 
 def test_others_work_in_a_copy_that_is_removed(exchanged, resumed, tiny_config):
@@ -110,23 +109,22 @@ def test_the_chief_opens_when_all_are_there_and_others_then(
     assert seen == [(False, False), (False, False), (False, True)]
 
 
-def test_another_directory_is_refused(exchanged, tiny_config, tmp_path):
+def refuse(workdir, config, told):
+    with (
+        pytest.raises(ValueError, match=told),
+        workers.own_workdir(OTHER, workdir, config),
+    ):
+        pass
+
+
+def test_another_directory_or_config_is_refused(
+    exchanged, resumed, tiny_config, tmp_path
+):
     workdir = Workdir(tmp_path / "elsewhere")
-    with (
-        pytest.raises(ValueError, match="elsewhere.*config.json of the chief"),
-        workers.own_workdir(OTHER, workdir, tiny_config),
-    ):
-        pass
+    refuse(workdir, tiny_config, "elsewhere.*config.json of the chief")
     assert not workdir.path.exists()
-
-
-def test_another_config_is_refused(exchanged, resumed, tiny_config):
     tiny_config.epochs = 7
-    with (
-        pytest.raises(ValueError, match="epochs: 2 -> 7"),
-        workers.own_workdir(OTHER, resumed, tiny_config),
-    ):
-        pass
+    refuse(resumed, tiny_config, "epochs: 2 -> 7")
 
 
 def test_a_worker_that_sees_an_older_backup_is_refused(
@@ -139,11 +137,7 @@ def test_a_worker_that_sees_an_older_backup_is_refused(
     monkeypatch.setattr(
         workers, "_of_all_workers", lambda _, number: [newer, newer, number]
     )
-    with (
-        pytest.raises(ValueError, match=r"`--workdir`.*workers \[2\]"),
-        workers.own_workdir(OTHER, resumed, tiny_config),
-    ):
-        pass
+    refuse(resumed, tiny_config, r"`--workdir`.*workers \[2\]")
 
 
 GONE = (

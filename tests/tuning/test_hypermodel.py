@@ -50,20 +50,10 @@ def data():
 
 
 def tuner(directory):
-    model = HyperModel(
-        MEMBERS,
-        SPACE,
-        directory / "found",
-        pretrain_epochs=1,
-        decouple_epoch=1,
-    )
+    epochs = {"pretrain_epochs": 1, "decouple_epoch": 1}
+    model = HyperModel(MEMBERS, SPACE, directory / "found", **epochs)
     return keras_tuner.RandomSearch(
-        model,
-        "val_loss",
-        max_trials=2,
-        seed=1,
-        directory=directory,
-        project_name="tuner",
+        model, "val_loss", max_trials=2, seed=1, directory=directory
     )
 
 
@@ -137,19 +127,17 @@ def test_what_is_not_searched_is_as_said(tmp_path):
     model.loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     network = model.build(hyperparameters(budget_params=4.0, max_templates=3))
     assert [member.name for member in network.members] == ["mlp_8", "mlp_6"]
-    pieces = network.allocation.superweights
-    assert max(piece.num_templates for piece in pieces) == 3
+    superweights = network.allocation.superweights
+    assert max(each.num_templates for each in superweights) == 3
     assert isinstance(network.optimizer, keras.optimizers.Adam)
     assert float(network.optimizer.learning_rate) == pytest.approx(0.02)
     assert network.weight_decay == 0.0
 
 
-def test_the_rate_that_is_searched_is_the_optimizers(tmp_path):
+def test_the_tuned_rate_is_the_optimizers(tmp_path):
     space = Space(budget_params=(0.5, 1), learning_rate=(0.01, 0.5))
-    model = HyperModel(MEMBERS, space, tmp_path)
-    network = model.build(
-        hyperparameters(budget_params=1.0, learning_rate=0.25)
-    )
+    hp = hyperparameters(budget_params=1.0, learning_rate=0.25)
+    network = HyperModel(MEMBERS, space, tmp_path).build(hp)
     assert isinstance(network.optimizer, keras.optimizers.SGD)
     assert float(network.optimizer.learning_rate) == 0.25
 

@@ -1,4 +1,4 @@
-"""Killed at every moment of a search, no trial is lost and none is double."""
+"""Killed at every moment of a tuning, no trial is lost and none is double."""
 
 import json
 import os
@@ -148,7 +148,7 @@ def test_budgets_that_cannot_be_met_do_not_end_a_search(tmp_path, monkeypatch):
 
 
 class Stop(BaseException):
-    """Ends a search where it asks the Gaussian process."""
+    """Ends a tuning where it asks the Gaussian process."""
 
 
 @pytest.mark.parametrize("direction, worst", [("min", max), ("max", min)])

@@ -1,11 +1,8 @@
 """The workers of a run on several machines, as TF_CONFIG names them.
 
-    TF_CONFIG='{"cluster": {"worker": ["10.0.0.1:2222", "10.0.0.2:2222"]},
-                "task": {"type": "worker", "index": 0}}'
-
-Every worker is given the same cluster and an index of its own; they start by
-the same command, each on its machine. The first is the chief, or the one that
-the cluster lists as `"chief"`.
+Every worker gets the same cluster and its own index, and starts by the same
+command on its machine. The first is the chief, or the one that the cluster
+lists as `"chief"`.
 """
 
 import dataclasses
@@ -23,9 +20,8 @@ _JOBS = ("chief", "worker")
 class Machines:
     """The workers that train together, and which of them this process is.
 
-    Attributes:
-        addresses: `"host:port"` of every worker, the chief first.
-        index: The number of this process among them.
+    `addresses` holds `"host:port"` of every worker, the chief first; `index` is
+    the number of this process among them.
     """
 
     addresses: tuple[str, ...]
@@ -33,11 +29,7 @@ class Machines:
 
 
 def read_machines(text) -> Machines:
-    """Reads what TF_CONFIG says.
-
-    Args:
-        text: The value of the environment variable; `None` or empty if it is
-            not set.
+    """Reads the value of TF_CONFIG, `None` or empty if it is not set.
 
     Raises:
         ValueError: If it does not name the workers and this one among them.
@@ -100,14 +92,10 @@ def read_machines(text) -> Machines:
 
 
 def check_port(machines):
-    """Refuses a port of this worker that is in use.
-
-    Raises:
-        ValueError: Names the port.
-    """
+    """Refuses a port of this worker that is in use."""
     address = machines.addresses[machines.index]
     with socket.socket() as attempt:
-        # One that was in use a moment ago is free.
+        # A port that was in use a moment ago counts as free.
         attempt.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             attempt.bind(("", _port(address)))
@@ -122,7 +110,7 @@ def check_port(machines):
 
 
 def _port(address):
-    """The port of `"host:port"`, or `None` if it is no address."""
+    """Returns the port of `"host:port"`, or `None` if it is no address."""
     if not isinstance(address, str):
         return None
     host, _, port = address.rpartition(":")

@@ -18,16 +18,11 @@ STRATEGIES = ("one_device", "mirrored", "multi_worker", "tpu")
 def strategy(name, num_cpus=0, batch_size=None):
     """Returns the strategy to build and train in; to be called first of all.
 
-    `"mirrored"` uses every GPU of the machine, or, with `num_cpus`, as many
-    logical CPUs, which show on any machine that replicas work.
-    `"multi_worker"` uses every GPU, or the CPU, of each of the workers in
-    TF_CONFIG, and waits until all of them have been started. `"tpu"` uses the
-    cores of the TPU of this machine, or of the one in TPU_NAME.
-
-    Args:
-        name: One of `STRATEGIES`.
-        num_cpus: Logical CPUs of `"mirrored"`; 0 for its GPUs.
-        batch_size: Of training, which the workers of `"multi_worker"` share.
+    `"mirrored"` uses every GPU of the machine, or `num_cpus` logical CPUs, to
+    try replicas on any machine. `"multi_worker"` uses every GPU, or the CPU,
+    of each of the workers in TF_CONFIG, which share batches of `batch_size`,
+    and waits until all have started. `"tpu"` uses the cores of this machine's
+    TPU, or of the one in TPU_NAME.
 
     Raises:
         ValueError: If there are no such devices, or TF_CONFIG does not fit.
@@ -83,7 +78,7 @@ def _mirrored(num_cpus):
 
 
 def _check_workers(batch_size):
-    """Refuses now what would otherwise show once all workers wait."""
+    """Refuses early what would otherwise show once all workers wait."""
     machines = read_machines(os.environ.get("TF_CONFIG"))
     replicas = len(machines.addresses) * max(
         1, len(tf.config.list_physical_devices("GPU"))
@@ -121,8 +116,8 @@ def _multi_worker():
 def _killable():
     """Lets Ctrl-C and SIGTERM end a process while TensorFlow waits, and later.
 
-    Python hears of Ctrl-C only when TensorFlow has returned, and TensorFlow
-    takes SIGTERM for itself, to no purpose here.
+    Python sees Ctrl-C only after TensorFlow has returned, and TensorFlow
+    catches SIGTERM without need.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -153,18 +148,13 @@ def _tpu():
 
 
 def shared(batches_of):
-    """The batches that the replicas of a run share, ready for `fit`.
+    """Returns the batches that the replicas of a run share, ready for `fit`.
 
-    To be called inside the scope of the strategy. Each of several workers
-    computes the rows of its own replicas only.
-
-    Args:
-        batches_of: Function of `num_shards` and `shard` that returns a
-            `tf.data.Dataset`, such as `ImagePipeline.test`.
-
-    Returns:
-        `(batches, steps)`: how many steps they last, or `None` where `fit`
-        finds out itself.
+    To be called inside the scope of the strategy. `batches_of` returns a
+    `tf.data.Dataset` by `num_shards` and `shard`, such as
+    `ImagePipeline.test`; each of several workers computes only the rows of its
+    own replicas. Also returns the number of steps, or `None` where `fit` finds
+    it out itself.
     """
     current = tf.distribute.get_strategy()
     if not is_multi_worker(current):
@@ -177,7 +167,7 @@ def shared(batches_of):
 
 
 def _of_worker(batches_of, context):
-    """The batches of one worker's replicas, in turn."""
+    """Returns the batches of one worker's replicas, in turn."""
     replicas = context.num_replicas_in_sync // context.num_input_pipelines
     first = context.input_pipeline_id * replicas
     shards = [

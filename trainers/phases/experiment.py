@@ -1,4 +1,4 @@
-"""From a config to what it describes: data, members, sharing, training.
+"""Builds what a config describes: data, members, sharing, training.
 
 Each value is checked here, where it is used, or by what it is passed to.
 """
@@ -37,8 +37,8 @@ MODELS = APPLICATIONS | {
         ksw.models.wide_resnet_50_2,
     )
 }
-# Arguments of a model that a config does not set: the data decide them, or
-# that a member starts anew and returns logits.
+# Arguments of a model that a config does not set: they follow from the data,
+# or from members starting anew and returning logits.
 _NOT_SAID = {
     "num_classes",
     "input_shape",
@@ -62,8 +62,7 @@ RULES = {
 }
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 
-# By set and label `(image_shape, num_classes)`, so that a plan needs no file of
-# these sets.
+# `(image_shape, num_classes)` by set and label: a plan needs no data then.
 _IMAGES = {
     ("cifar10", "label"): ((32, 32, 3), 10),
     ("cifar100", "label"): ((32, 32, 3), 100),
@@ -77,16 +76,9 @@ _IMAGES = {
 def check(config):
     """Refuses a config that describes no run, before anything is built.
 
-    Makes everything that needs neither data nor TensorFlow's devices; data and
-    members are checked when they are made, by `pipeline`, `members` and
-    `allocate`.
-
-    Args:
-        config: The `ConfigDict` of a file in `configs/`.
-
-    Raises:
-        ValueError: Names the key or section, what is expected and what was
-            received.
+    Data and members are checked when they are made, by `pipeline`, `members`
+    and `allocate`; everything else here, without TensorFlow's devices. Errors
+    name the key or section, what is expected and what was received.
     """
     schema.check(config)
     if config.data.name is None:
@@ -107,7 +99,7 @@ def check(config):
 
 @contextlib.contextmanager
 def _section(name):
-    """Says which section of the config an error is about."""
+    """Names the section of the config that an error is about."""
     try:
         yield
     except (TypeError, ValueError) as error:
@@ -115,7 +107,7 @@ def _section(name):
 
 
 def pipeline(config) -> ImagePipeline:
-    """The images that the config names; they must lie prepared on disk."""
+    """Returns the config's images, which must be prepared on disk."""
     import tensorflow_datasets as tfds  # a plan needs none of it
 
     # The digits are prepared on first use, which takes a second.
@@ -124,16 +116,13 @@ def pipeline(config) -> ImagePipeline:
 
 
 def members(config):
-    """The config's members, as models that have shapes but take no memory.
-
-    The shape of images and the number of classes are those of the data.
-    """
+    """Returns the members, as models that have shapes but take no memory."""
     with policy(config.precision):
         return skeletons(_builders(config))
 
 
 def _builders(config):
-    """Functions that build the members; until then no data are opened."""
+    """Returns functions that build the members; opens no data before."""
     if not config.members:
         raise ValueError(
             "`config.members` must hold at least one member, such as "
@@ -167,10 +156,10 @@ def _build(config, model, arguments):
 
 @contextlib.contextmanager
 def policy(name):
-    """Models built inside compute by this dtype policy; then it is as before.
+    """Sets the dtype policy of the models built inside a `with` block.
 
-    A network takes it over from its members. A run must not leave it to the
-    next one in the process.
+    A network takes it over from its members; the next run in the process must
+    not find it.
     """
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(name)
@@ -181,7 +170,7 @@ def policy(name):
 
 
 def _images(config):
-    """`(image_shape, num_classes)` of the config's data."""
+    """Returns `(image_shape, num_classes)` of the config's data."""
     data = config.data
     image_shape, num_classes = _IMAGES.get(
         (data.name, data.label), (None, None)
@@ -195,10 +184,10 @@ def _images(config):
 
 
 def allocate(config, members):
-    """The allocation of the members inside the config's budget.
+    """Allocates the members inside the config's budget.
 
-    With a search, the one that it starts from: every cluster tied, or all in
-    one store.
+    With a search, returns the allocation that it starts from: every cluster
+    tied, or everything in one store.
     """
     budget = as_budget(config.budget_params)
     rule = sharing(config)
@@ -213,17 +202,16 @@ def allocate(config, members):
 
 
 def as_budget(value):
-    """A budget of a config or flag as the library takes it.
+    """Converts a budget of a config or flag to the library's.
 
-    A flag has the type of the value it replaces, here a float: 36.5e6 is a
-    count nevertheless.
+    A flag has the type of its default, a float: 36.5e6 is a count all the same.
     """
     is_count = isinstance(value, float) and not is_fraction(value)
     return int(value) if is_count and value.is_integer() else value
 
 
 def learns_stores(config):
-    """Whether the search of a config is for the stores of Shapeshifter."""
+    """Whether the search of a config learns the stores of Shapeshifter."""
     rule = rule_class(config.sharing.rule)
     return config.search.pretrain_epochs > 0 and issubclass(
         rule, ksw.sharing.Shapeshifter
@@ -231,14 +219,9 @@ def learns_stores(config):
 
 
 def rule_class(name, argument="config.sharing.rule"):
-    """The class of a rule: one of `RULES`, or `"package.module:Class"`.
+    """Returns the class of a rule: one of `RULES`, or `"package.module:Class"`.
 
-    Args:
-        name: Its name.
-        argument: Where it is named, for the error.
-
-    Raises:
-        ValueError: If there is no such rule.
+    Refuses other names; the error says that `argument` named it.
     """
     if name in RULES:
         return RULES[name]
@@ -258,7 +241,7 @@ def rule_class(name, argument="config.sharing.rule"):
 
 
 def sharing(config):
-    """The config's rule; with a search, the one that it starts from."""
+    """Returns the config's rule; with a search, the one it starts from."""
     arguments = dict(config.sharing)
     name = arguments.pop("rule", None)
     found = rule_class(name)
@@ -284,7 +267,7 @@ def sharing(config):
 
 
 def decoupling(config):
-    """The callback that decouples coefficients, or none, in a list."""
+    """Returns a list of the callback that decouples coefficients, if any."""
     options = config.decouple
     _check_number("decouple.epoch", options.epoch, most=config.epochs)
     with _section("decouple"):
@@ -295,7 +278,7 @@ def decoupling(config):
 
 
 def optimizer(config, steps_per_epoch):
-    """SGD with the config's schedule, whose epochs have so many steps."""
+    """Returns SGD with the schedule, for epochs of so many steps."""
     return keras.optimizers.SGD(
         schedule(config, steps_per_epoch),
         momentum=config.optimizer.momentum,
@@ -304,7 +287,7 @@ def optimizer(config, steps_per_epoch):
 
 
 def schedule(config, steps_per_epoch):
-    """The learning rate, which needs no TensorFlow; checks its section."""
+    """Returns the learning rate; checks its section, without TensorFlow."""
     options = config.optimizer
     schema.check_choice(
         "optimizer.schedule", options.schedule, ("cosine", "steps")
@@ -312,7 +295,7 @@ def schedule(config, steps_per_epoch):
     epochs = config.epochs
     _check_number("epochs", epochs, least=1)
     _check_number("optimizer.warmup_epochs", options.warmup_epochs, most=epochs)
-    # Keras would refuse the second one when the run has begun.
+    # Keras would refuse the second one only after the run has begun.
     for name, most in (("learning_rate", math.inf), ("momentum", 1)):
         if not 0 <= options[name] <= most or not math.isfinite(options[name]):
             raise ValueError(
@@ -329,8 +312,8 @@ def schedule(config, steps_per_epoch):
             f"drop_epochs={drops}, drop_factor={factor}."
         )
     if has_steps:
-        # Keras uses a value up to its boundary and including it; the first
-        # step of epoch `e` has the number `e * steps_per_epoch`.
+        # Keras uses a value up to and including its boundary; epoch `e` starts
+        # with step `e * steps_per_epoch`.
         rate = keras.optimizers.schedules.PiecewiseConstantDecay(
             [epoch * steps_per_epoch - 1 for epoch in drops],
             [
@@ -348,7 +331,7 @@ def schedule(config, steps_per_epoch):
 
 
 def loss(config):
-    """Cross-entropy of logits, for the labels that the pipeline gives."""
+    """Returns cross-entropy of logits, for the pipeline's labels."""
     data = config.data
     if data.label_smoothing or data.mixup or data.cutmix:
         return keras.losses.CategoricalCrossentropy(from_logits=True)
@@ -356,7 +339,7 @@ def loss(config):
 
 
 def jit_compile(config):
-    """Whether steps are compiled by XLA."""
+    """Whether XLA compiles steps; refuses it where it cannot."""
     if config.jit_compile and (
         config.strategy != "one_device" or config.deterministic
     ):

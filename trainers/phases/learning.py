@@ -1,12 +1,12 @@
 """Learning stores as a phase of a run, which can be killed and continued.
 
-    search/stores.json  the coefficients that were learned, one row per kernel,
-                        the store of each kernel, losses; written last, so a
-                        run that has it is done with this phase
+    search/stores.json  the learned coefficients, one row per kernel, the store
+                        of each kernel, losses; written last, so a run that has
+                        it is done with this phase
     search/backup/      the pretraining
 
-Stores follow from the coefficients: a run that is continued lets them follow
-again, and so notices when the file was edited or damaged.
+Stores follow from the coefficients: a continued run derives them again, and so
+notices when the file was edited or damaged.
 """
 
 from keras_superweights.files import write_json
@@ -23,8 +23,8 @@ def learn(config, workdir, images, start):
     """Learns which layers of a run share a store, or reads what it learned.
 
     Takes and refuses the same as `search.search`; `start` is the `Allocation`
-    of the pretraining. Returns the `Allocation` to train, and the time that
-    the epochs of the pretraining took.
+    of the pretraining. Returns the `Allocation` to train, and the seconds that
+    the pretraining's epochs took.
     """
     learned = workdir.search / "stores.json"
     if not learned.exists():

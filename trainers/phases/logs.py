@@ -8,9 +8,8 @@ import keras
 class EpochLine(keras.callbacks.Callback):
     """Prints one line per epoch about the whole network.
 
-    Args:
-        name: The first word of each line.
-        part: Name of the data that epochs are measured on.
+    `name` is the first word of each line, `part` names the data that epochs
+    are measured on.
     """
 
     def __init__(self, name="epoch", part=None):

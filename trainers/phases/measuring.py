@@ -1,4 +1,4 @@
-"""Measures a trained network: what is reported always, and on demand."""
+"""Measures a trained network: always, and on demand."""
 
 import itertools
 
@@ -17,18 +17,12 @@ from keras_superweights.metrics import same_architecture
 def measure(network, logits, labels):
     """Measures everything that is reported of a network, ready for JSON.
 
-    Args:
-        network: A `SuperWeightNetwork`.
-        logits, labels: What `predict_members` returned.
-
-    Returns:
-        The dict of `keras_superweights.metrics.evaluate_members`, with the
-        time of a single example, measured on this machine, and
-        `"trainable_parameters"`, `"budget_params"`, `"independent_params"`
-        (of the members when they share nothing), and for each of
-        `"members"` also `"name"`, `"parameters"` (as a model of its own),
-        `"parameters_generated"` (those of its kernels that come from banks)
-        and `"flops"`.
+    Takes a `SuperWeightNetwork` and the results of `predict_members`. Returns
+    the dict of `metrics.evaluate_members`, with the time of a single example
+    on this machine, and `"trainable_parameters"`, `"budget_params"`,
+    `"independent_params"` (of members that share nothing); each of `"members"`
+    also has `"name"`, `"parameters"` (as a model of its own),
+    `"parameters_generated"` (of its kernels that come from banks), `"flops"`.
     """
     allocation = network.allocation
     flops = [count_flops(member) for member in network.members]
@@ -36,10 +30,10 @@ def measure(network, logits, labels):
         logits, labels, flops, milliseconds=measure_latency(network)
     )
     generated = [0] * len(flops)
-    for kernel, pieces in zip(
+    for kernel, parts in zip(
         allocation.kernels, allocation.composition, strict=True
     ):
-        generated[kernel.member] += kernel.size if pieces else 0
+        generated[kernel.member] += kernel.size if parts else 0
     metrics["members"] = [
         {
             "name": member.name,
@@ -62,11 +56,7 @@ def measure(network, logits, labels):
 
 
 def equal_pairs(network):
-    """Pairs `(i, j)` of members of equal architecture.
-
-    Raises:
-        ValueError: If there are none.
-    """
+    """Returns pairs `(i, j)` of members of equal architecture, or refuses."""
     members = network.materialize()
     pairs = [
         (i, j)
@@ -82,9 +72,9 @@ def equal_pairs(network):
 
 
 def measure_interpolation(network, images, pairs, num_points):
-    """Measures the straight line between members, see `interpolate_members`.
+    """Measures the straight lines between members, see `interpolate_members`.
 
-    Takes the pairs of `equal_pairs` and the number of points on each line;
+    Takes the result of `equal_pairs` and the number of points on each line;
     returns a list of `{"members": [i, j], "split", "points"}`.
     """
     members = network.materialize()
@@ -114,7 +104,7 @@ def measure_corruptions(network, images, names):
 
 
 def extra_figures(metrics):
-    """Yields `(tag, figure)` of what was measured on demand."""
+    """Yields `(tag, figure)` of the measurements on demand."""
     for way in metrics.get("interpolation", ()):
         i, j = way["members"]
         yield (

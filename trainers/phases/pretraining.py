@@ -1,4 +1,4 @@
-"""What the search and the learning of stores have in common."""
+"""The pretraining, common to the search and to the learning of stores."""
 
 from functools import partial
 
@@ -11,11 +11,7 @@ from trainers.runs.backup import Backup
 
 
 def check_measured(measured, workdir):
-    """Refuses to measure again what a run's allocation follows from.
-
-    Raises:
-        ValueError: If the run has an allocation.
-    """
+    """Refuses to measure again what the allocation of a run follows from."""
     if workdir.allocation.exists():
         raise ValueError(
             f"A run that has {workdir.allocation} must also have "
@@ -25,18 +21,11 @@ def check_measured(measured, workdir):
 
 
 def begin(config, directory, images, name):
-    """Sets the seed, and looks up where a pretraining was interrupted.
+    """Sets the seed, and finds where a pretraining was interrupted.
 
-    Args:
-        config: The `ConfigDict` of the run.
-        directory: `pathlib.Path` of the phase's files.
-        images: The run's `ImagePipeline`.
-        name: The first word of the lines that its epochs print.
-
-    Returns:
-        `(arguments, backup)`: the arguments that all pretrainings of the
-        library take, such as `data`, and the `PretrainingBackup`, for its
-        history.
+    `directory` is that of the phase's files; `name` begins the lines that
+    epochs print. Returns the arguments of the library's pretrainings, such as
+    `data`, and the `PretrainingBackup`, for its history.
     """
     keras.utils.set_random_seed(config.seed)
     epochs = config.search.pretrain_epochs
@@ -47,8 +36,7 @@ def begin(config, directory, images, name):
         "data": data,
         "pretrain_epochs": epochs,
         "steps_per_epoch": images.steps_per_epoch,
-        # The recipe of the training that follows, of which these are the
-        # first epochs.
+        # The recipe of the training, of which these are the first epochs.
         "optimizer": experiment.optimizer(config, images.steps_per_epoch),
         "loss": experiment.loss(config),
         "weight_decay": config.optimizer.weight_decay,
@@ -62,11 +50,10 @@ def begin(config, directory, images, name):
 
 
 class PretrainingBackup(Backup):
-    """Restores the network that a search trains, when it begins.
+    """Restores the network of a search when it begins.
 
-    There is no backup of the last epoch, which would lack what it measures. A
-    run that is killed between this epoch and the end of the search trains the
-    epoch again.
+    The last epoch is not backed up, since the backup would lack what the epoch
+    measures; a run killed after it trains it again.
     """
 
     def __init__(self, directory, epochs):

@@ -4,22 +4,32 @@ import numpy as np
 
 from keras_superweights.metrics import pareto_frontier
 
-# Rows of the table of subsets; where there are more, some of the frontier.
+# Most rows of the table of subsets; a part of the frontier is shown then.
 _MAX_SUBSETS = 8
+
+_SHOWN = {
+    "accuracy": "{:.2%}".format,
+    "nll": "{:.3f}".format,
+    "ece": "{:.2%}".format,
+    "parameters": "{:,}".format,
+    "flops": lambda flops: f"{flops / 1e6:,.1f}",  # in millions
+    "milliseconds": "{:,.2f}".format,
+}
+_COLUMNS = ("accuracy", "nll", "ece", "parameters", "flops")
 
 
 def table(metrics):
-    """The table of what was measured, as text."""
+    """Returns the table of what was measured, as text."""
     members = metrics["members"]
     head = ("accuracy", "NLL", "ECE", "parameters", "MFLOPs")
     rows = [(metrics.get("split", ""), *head)]
     for index, member in enumerate(members):
         label = f"member {index}, {member['name']}"
-        rows.append((label, *_numbers(member, member["parameters"])))
+        rows.append((label, *cells(member, *_COLUMNS)))
     if len(members) > 1:
         flops = sum(member["flops"] for member in members)
-        trainable = metrics["trainable_parameters"]
-        total = _numbers({**metrics, "flops": flops}, trainable)
+        total = {"parameters": metrics["trainable_parameters"], "flops": flops}
+        total = cells({**metrics, **total}, *_COLUMNS)
         rows.append((f"ensemble of {len(members)}", *total))
     lines = aligned(rows)
     if len(members) > 1:
@@ -32,8 +42,13 @@ def table(metrics):
     return "\n".join([*lines, "", *_remarks(metrics)])
 
 
+def cells(measured, *names):
+    """Formats numbers, by their names in metrics.json, for a table."""
+    return [_SHOWN[name](measured[name]) for name in names]
+
+
 def aligned(rows):
-    """Rows of cells as lines, the first one underlined."""
+    """Aligns rows of cells as lines, the first one underlined."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = [
         "  ".join(
@@ -49,7 +64,7 @@ def aligned(rows):
 
 
 def _anytime(points):
-    """The table of subsets; a star marks those on the Pareto frontier."""
+    """Yields the table of subsets; stars mark those on the frontier."""
     frontier = pareto_frontier(points)
     if len(points) > _MAX_SUBSETS:
         last = len(frontier) - 1
@@ -58,21 +73,15 @@ def _anytime(points):
     rows = [("members that answer", "accuracy", "NLL", "MFLOPs", "ms")]
     for point in points:
         star = "*" if point in frontier else " "
-        rows.append(
-            (
-                f"{star} {', '.join(map(str, point['members']))}",
-                f"{point['accuracy']:.2%}",
-                f"{point['nll']:.3f}",
-                f"{point['flops'] / 1e6:,.1f}",
-                f"{point['milliseconds']:,.2f}",
-            )
-        )
+        label = f"{star} {', '.join(map(str, point['members']))}"
+        numbers = cells(point, "accuracy", "nll", "flops", "milliseconds")
+        rows.append((label, *numbers))
     yield from aligned(rows)
     yield "* more accurate than all that need no more FLOPs (ms: one example)"
 
 
 def _corruptions(report):
-    """Accuracies by severity, means over the corruptions."""
+    """Yields accuracies by severity, means over the corruptions."""
     rows = report["corruptions"]
     severities = sorted({row["severity"] for row in rows})
     names = {row["corruption"] for row in rows}
@@ -81,31 +90,23 @@ def _corruptions(report):
         "by severity:"
     )
     table = [("", *map(str, severities), "mean", "NLL")]
-    whole = [(f"member {i}", i) for i in range(len(report.get("members", ())))]
-    whole.append(("ensemble" if whole else "network", None))
-    for label, member in whole:
-
-        def of(measured, member=member):
-            return measured if member is None else measured["members"][member]
-
-        by_severity = [
-            np.mean([of(r)["accuracy"] for r in rows if r["severity"] == level])
-            for level in severities
-        ]
-        mean = of(report)
-        table.append(
-            (
-                label,
-                *(f"{value:.2%}" for value in by_severity),
-                f"{mean['accuracy']:.2%}",
-                f"{mean['nll']:.3f}",
-            )
-        )
+    count = len(report.get("members", ()))
+    series = [
+        (f"member {i}", [each["members"][i] for each in (report, *rows)])
+        for i in range(count)
+    ]
+    series.append(("ensemble" if count else "network", [report, *rows]))
+    for label, (mean, *measured) in series:
+        accuracies = {severity: [] for severity in severities}
+        for row, each in zip(rows, measured, strict=True):
+            accuracies[row["severity"]].append(each["accuracy"])
+        by_severity = (f"{np.mean(of):.2%}" for of in accuracies.values())
+        table.append((label, *by_severity, *cells(mean, "accuracy", "nll")))
     yield from aligned(table)
 
 
 def _interpolation(ways):
-    """What is lowest on the straight line between two members."""
+    """Yields the lowest points on the straight lines between members."""
     rows = [
         ("from member to member", "accuracy", "lowest", "at", "highest NLL")
     ]
@@ -125,23 +126,13 @@ def _interpolation(ways):
     yield "weights in a straight line, batch norm by the statistics of batches"
 
 
-def _numbers(measured, parameters):
-    return (
-        f"{measured['accuracy']:.2%}",
-        f"{measured['nll']:.3f}",
-        f"{measured['ece']:.2%}",
-        f"{parameters:,}",
-        f"{measured['flops'] / 1e6:,.1f}",
-    )
-
-
 def _remarks(metrics):
     trainable = metrics["trainable_parameters"]
     budget = metrics["budget_params"]
     alone = metrics["independent_params"]
     if len(metrics["members"]) > 1:
         diversity = metrics["diversity"]
-        shown = "not defined: no errors" if diversity is None else diversity
+        shown = "not defined: no errors"
         if diversity is not None:
             shown = f"{diversity:.2f} (disagreement of two members / error)"
         yield f"diversity   {shown}"

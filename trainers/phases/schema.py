@@ -1,6 +1,6 @@
 """The keys of a config and the types of their values: those of configs/base.
 
-Values are checked by what they are passed to, see `experiment.check`.
+Values are checked where they are used, see `experiment.check`.
 """
 
 from ml_collections import ConfigDict
@@ -12,14 +12,7 @@ _NAMES |= {bool: "True or False", tuple: "a tuple"}
 
 
 def check(config):
-    """Refuses a config with an unknown or missing key, or a value of no use.
-
-    Args:
-        config: The `ConfigDict` of a file in `configs/`.
-
-    Raises:
-        ValueError: Names the key, and what is expected.
-    """
+    """Refuses a config with an unknown or missing key, or a wrong type."""
     _check_section("config", config, base.get_base())
 
 

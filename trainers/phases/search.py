@@ -6,9 +6,9 @@
                                   written last, so a search that has it is done
     search/backup/                the pretraining
 
-Only similarities and unused kernels are measured: the allocation follows from
-them and the config. A run that is continued lets it follow again, and so
-notices when a file was edited or damaged.
+Only similarities and unused kernels are measured: a continued run derives the
+allocation from them and the config again, and so notices when a file was
+edited or damaged.
 """
 
 import dataclasses
@@ -32,19 +32,11 @@ _SIMILARITIES = "similarities.npz"
 
 
 def search(config, workdir, images, start):
-    """Finds the clusters of a run, from a measurement of now or before.
+    """Finds the clusters of a run, from a new or an earlier measurement.
 
-    To be called inside the scope of the config's devices.
-
-    Args:
-        config: The `ConfigDict` of the run.
-        workdir: Its `Workdir`, open.
-        images: Its `ImagePipeline`.
-        start: The `Allocation` to start from, of `experiment.allocate`.
-
-    Returns:
-        `(refinement, seconds)`: the `search.Refinement`, and the time that
-        the epochs of the pretraining took.
+    To be called inside the scope of the config's devices, with the run's open
+    `Workdir`, its `ImagePipeline` and the `Allocation` to start from. Returns
+    the `search.Refinement` and the seconds of the pretraining's epochs.
 
     Raises:
         ValueError: If the loss is not finite, or a file of an earlier search
@@ -63,12 +55,11 @@ def search(config, workdir, images, start):
 
 
 def adopt(config, workdir, other, start):
-    """Takes over what another run has measured, instead of measuring it again.
+    """Takes over the measurement of another run instead of repeating it.
 
-    The pretraining depends neither on tau nor on what comes after it: two runs
-    that differ in nothing else have the same similarities, and only the
-    allocation that follows is another. `other` is the `Workdir` of the run
-    that has measured; both start from the `Allocation` `start`.
+    The pretraining does not depend on tau and later phases: runs that differ
+    only in these have the same similarities. `other` is the `Workdir` of the
+    measured run; both start from the `Allocation` `start`.
     """
     if (workdir.search / _SIMILARITIES).exists():
         return
@@ -91,7 +82,7 @@ def _measure(config, directory, images, start):
 
 
 def _read(config, directory, start):
-    """What was measured before: `(Measurement, history)`."""
+    """Reads an earlier `(Measurement, history)`."""
     similarities = _read_similarities(config, directory / _SIMILARITIES, start)
     notes = read_json(directory / "search.json")
     unused = tuple(
@@ -128,7 +119,7 @@ def _keep(config, directory, found, history):
 
 
 def _read_similarities(config, path, start):
-    """For each starting cluster its matrix, checked for its shape."""
+    """Reads the matrix of each starting cluster and checks its shape."""
     clusters = _start_clusters(config, start)
     try:
         with np.load(path) as stored:

@@ -23,22 +23,16 @@ from trainers.runs.workers import own_workdir
 
 
 def train(config, path, start_over=False):
-    """Trains a config, resuming an interrupted run.
+    """Trains a config, resuming an interrupted run; returns its metrics.json.
 
-    Args:
-        config: The `ConfigDict` of a file in `configs/`.
-        path: The run's directory.
-        start_over: Whether to discard an earlier run in that directory.
-
-    Returns:
-        The contents of the run's metrics.json.
+    With `start_over`, discards an earlier run in the directory.
 
     Raises:
         ValueError: If the config does not describe a run, or the directory
             belongs to something else. Nothing is written or deleted then.
     """
-    # Config. Whatever is wrong with it, with devices, data, members or budget
-    # shows itself before the first file is written.
+    # Config. Errors in it, in devices, data, members or budget show before the
+    # first file is written.
     experiment.check(config)
     workdir = Workdir(path)
     workdir.check(None if start_over else config)
@@ -50,7 +44,7 @@ def train(config, path, start_over=False):
     if config.deterministic:
         tf.config.experimental.enable_op_determinism()
 
-    # Data: also those that the run is measured on, which open its files.
+    # Data, also those to measure on: both open their files.
     images = experiment.pipeline(config)
     batches, split = images.measured()
 
@@ -59,12 +53,12 @@ def train(config, path, start_over=False):
 
     with own_workdir(devices, workdir, config, start_over) as own:
         with devices.scope():
-            # What shares: as the rule says, or as a search finds.
+            # Sharing: by the rule, or by a search.
             allocation, found, seconds = _find(config, own, images, start)
             print(allocation, end="\n\n", flush=True)
 
-            # Every phase starts from the seed, whether those before it were
-            # done in this process or not.
+            # Every phase starts from the seed, whether earlier ones were done
+            # in this process or not.
             keras.utils.set_random_seed(config.seed)
             network = ksw.SuperWeightNetwork(
                 experiment.members(config),
@@ -117,7 +111,7 @@ def train(config, path, start_over=False):
 
 
 def _find(config, workdir, images, start):
-    """The allocation to train, its `Refinement` or None, and the seconds."""
+    """Returns the allocation to train, its `Refinement` or None, seconds."""
     if experiment.learns_stores(config):
         allocation, seconds = learn(config, workdir, images, start)
         return allocation, None, seconds
@@ -145,8 +139,8 @@ def _fit(config, workdir, images, network, allocation, found, backup):
         validation_steps=steps,
         # Shuffled by the pipeline, as a function of the epoch.
         shuffle=False,
-        # Ties change first: the others tell and keep what an epoch ends with.
-        # The backup comes last: what it says is done is logged.
+        # Ties change first: the others report and keep an epoch's end. The
+        # backup comes last: it marks the epoch as done.
         callbacks=[
             *experiment.decoupling(config),
             EpochLine(part=split),

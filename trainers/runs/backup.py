@@ -1,9 +1,8 @@
 """Resuming: the state of training after every epoch, whole or not at all.
 
-`keras.callbacks.BackupAndRestore` writes the weights and the number of the
-epoch to two files, one after the other; a run killed between the two continues
-with the weights of one epoch as those of another. Here an epoch is a directory
-that appears by one rename:
+`keras.callbacks.BackupAndRestore` writes the weights and the epoch's number to
+two files; a run killed between the two continues with the weights of another
+epoch. Here an epoch is a directory that appears by one rename:
 
     backup/epoch-000007/state.weights.h5   weights and the optimizer's slots
     backup/epoch-000007/history.json       {"loss": [...], "seconds": [...]}
@@ -22,13 +21,9 @@ from keras_superweights.files import write_json
 class Backup(keras.callbacks.Callback):
     """Keeps the state of training after the last completed epoch.
 
-    Args:
-        directory: `pathlib.Path` of the backups; made with the first of them.
-
-    Attributes:
-        history: Dict from the name of a quantity in the logs to a list of one
-            number per epoch, from the first epoch on, also after a resume.
-            `"seconds"` is the time that each epoch took.
+    `directory` is made with the first backup. `history` maps the name of a
+    logged quantity to one number per epoch, from the first epoch on, also
+    after a resume; `"seconds"` is the time of each epoch.
 
     Example:
 

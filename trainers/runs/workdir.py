@@ -1,4 +1,4 @@
-"""The files of a run, none of which is ever half written.
+"""The files of a run.
 
     config.json      the full config, which the run belongs to
     allocation.json  the allocation that is trained; at the end with the ties
@@ -11,8 +11,8 @@
     metrics.json     what was measured; written last, so a run that has it is
                      finished
 
-Files are written by `keras_superweights.files`: whole or not at all, whenever
-the run is killed.
+`keras_superweights.files` writes each whole or not at all, whenever the run is
+killed.
 """
 
 import json
@@ -25,7 +25,7 @@ from keras_superweights.files import UNFINISHED
 from keras_superweights.files import write_json
 from keras_superweights.files import write_text
 
-# Of a run's files. A version that changes it reads all that are lower.
+# Format of a run's files. A version that changes it reads all lower ones.
 FORMAT = 1
 
 _NOTHING = object()
@@ -52,13 +52,8 @@ class Workdir:
     def check(self, config):
         """Refuses a directory that belongs to something else; reads only.
 
-        Args:
-            config: A `ConfigDict`, or `None` to start over: then any run's
-                directory will do.
-
-        Raises:
-            ValueError: If the directory has files that are not a run's, or is
-                the run of another config; names the keys that differ.
+        Any run's directory will do for the config `None`, to start over. Errors
+        name the keys that differ.
         """
         if not belongs_to(self.config, "run") or config is None:
             return
@@ -74,14 +69,10 @@ class Workdir:
             )
 
     def open(self, config, start_over=False):
-        """Makes the directory and notes the config in it, if it is new.
+        """Makes the directory and writes the config, if it is new.
 
-        Args:
-            config: A `ConfigDict`.
-            start_over: Whether to delete the files of an earlier run first.
-
-        Raises:
-            ValueError: As for `check`.
+        With `start_over`, deletes the files of an earlier run first. Refuses
+        the same as `check`.
         """
         self.check(None if start_over else config)
         if start_over:
@@ -91,14 +82,10 @@ class Workdir:
             write_json(self.config, {"format": FORMAT, **config.to_dict()})
 
     def read_config(self):
-        """The values of the run's config, as a dict.
+        """Returns the values of the run's config, as a dict.
 
-        Keys that the library did not have when the run was started are at
-        their defaults.
-
-        Raises:
-            ValueError: If there is no run, its config.json is damaged, or
-                another version wrote it in a format that is not read here.
+        Keys that are newer than the run are at their defaults. Refuses a
+        missing or damaged config.json, and unknown formats.
         """
         if not self.config.exists():
             raise ValueError(
@@ -118,13 +105,8 @@ class Workdir:
     def keep_allocation(self, allocation, in_force):
         """Writes allocation.json, or refuses one that is not of this run.
 
-        Args:
-            allocation: The `Allocation` that the run trains.
-            in_force: The same with today's ties, which a run writes at its
-                end.
-
-        Raises:
-            ValueError: If the file holds neither; names what does not fit.
+        The file may also hold `in_force`: the `allocation` with today's ties,
+        as written at the end. The error names what does not fit.
         """
         if not self.allocation.exists():
             self.write_allocation(allocation)
@@ -156,13 +138,8 @@ class Workdir:
 def belongs_to(file, kind, known=()):
     """Whether a directory has the file of its owner; otherwise it is empty.
 
-    Args:
-        file: `pathlib.Path` of the file in the directory.
-        kind: What owns the directory, for the error: `"run"`.
-        known: Names of files that the owner may have without it.
-
-    Raises:
-        ValueError: If the directory has files of something else, or is none.
+    Refuses a directory with other files than `known`. `kind` names the owner
+    in the error, such as `"run"`.
     """
     path = file.parent
     if path.exists() and not path.is_dir():
@@ -171,7 +148,7 @@ def belongs_to(file, kind, known=()):
             f"Received: {path}, which is a file."
         )
     names = sorted(entry.name for entry in path.glob("*"))
-    # What a killed process leaves behind is of no importance.
+    # Leftovers of a killed process do not count.
     names = [name for name in names if not name.startswith(UNFINISHED)]
     if file.name not in names and set(names) - set(known):
         raise ValueError(
@@ -183,11 +160,7 @@ def belongs_to(file, kind, known=()):
 
 
 def read_json(path):
-    """Reads a JSON file of a run.
-
-    Raises:
-        ValueError: If the file is missing or damaged.
-    """
+    """Reads a JSON file of a run; refuses a missing or damaged one."""
     try:
         return json.loads(path.read_text())
     except (OSError, ValueError) as error:
@@ -199,11 +172,7 @@ def read_json(path):
 
 
 def check_unchanged(path, expected):
-    """Refuses a file whose JSON is not what the run has come to.
-
-    Raises:
-        ValueError: Names what does not fit.
-    """
+    """Refuses a file whose JSON is not what the run has come to."""
     changes = differences(read_json(path), expected)
     if changes:
         raise ValueError(
@@ -216,14 +185,14 @@ def check_unchanged(path, expected):
 
 
 def differences(old, new):
-    """Lines `place: old -> new` of the parts of plain data that differ."""
-    # As JSON gives them back: lists for tuples.
+    """Returns lines `place: old -> new` of plain data that differs."""
+    # As JSON returns them: lists for tuples.
     old, new = (json.loads(json.dumps(data)) for data in (old, new))
     return list(_changes(old, new))
 
 
 def _changes(old, new, place=""):
-    """Lines `place: old -> new`, of the smallest parts that differ."""
+    """Yields lines `place: old -> new` of the smallest different parts."""
     if old == new:
         return
     if isinstance(old, dict) and isinstance(new, dict):

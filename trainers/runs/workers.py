@@ -2,9 +2,9 @@
 
 All workers run the same program, since reading a variable that is summed over
 replicas needs every one of them. Only the chief works in the run's directory;
-each of the others does in a copy, made when all begin and removed at the end.
-So all resume from the same backup, only the chief writes what is kept, and no
-program asks which worker it is.
+the others work in copies, made at the beginning and removed at the end. So all
+resume from the same backup, only the chief writes what is kept, and no program
+asks which worker it is.
 
 TensorFlow tells a worker that another one is gone: at once if its process has
 ended, after some ten seconds if its machine has.
@@ -23,7 +23,7 @@ from keras_superweights.training.distribution import is_multi_worker
 from trainers.runs.backup import Backup
 from trainers.runs.workdir import Workdir
 
-# What resuming reads.
+# Paths of a `Workdir` that resuming reads.
 _COPIED = ("config", "allocation", "search", "backup")
 
 
@@ -31,14 +31,8 @@ _COPIED = ("config", "allocation", "search", "backup")
 def own_workdir(strategy, workdir, config, start_over=False):
     """Opens a run's directory for the chief, and a copy for other workers.
 
-    Args:
-        strategy: The run's, of `devices.strategy.strategy`.
-        workdir: The `Workdir` of the run, which every worker has to see.
-        config: The run's `ConfigDict`.
-        start_over: As for `Workdir.open`.
-
-    Returns:
-        A context that gives the `Workdir` to work in.
+    Takes the run's strategy, its `Workdir`, which every worker has to see, and
+    the arguments of `Workdir.open`; yields the `Workdir` to work in.
 
     Raises:
         ValueError: As `Workdir.open` does; or if a worker does not see the
@@ -51,7 +45,7 @@ def own_workdir(strategy, workdir, config, start_over=False):
         return
     is_chief = strategy.extended.should_checkpoint
     with _told_of_losses(strategy, workdir):
-        # Whoever refuses the config has ended before the chief writes.
+        # A worker that refuses the config has ended before the chief writes.
         _of_all_workers(strategy, 0)
         if is_chief:
             workdir.open(config, start_over)
@@ -96,7 +90,7 @@ def _copy(workdir, config, directory):
 
 
 def _digest(workdir):
-    """A number that identifies the files to resume from."""
+    """Returns a number that identifies the files to resume from."""
     files = []
     for name in _COPIED:
         path = getattr(workdir, name)
@@ -104,12 +98,12 @@ def _digest(workdir):
             if file.is_file():
                 place = file.relative_to(workdir.path)
                 files.append((str(place), file.stat().st_size))
-    # Exact as float32, which collectives of all devices take.
+    # Exact as float32, which the collectives of all devices take.
     return zlib.crc32(repr(sorted(files)).encode()) % 2**24
 
 
 def _of_all_workers(strategy, number):
-    """The numbers of all workers, in order; waits for every one of them."""
+    """Returns the numbers of all workers, in order; waits for them."""
 
     def gather():
         replica = tf.distribute.get_replica_context()
@@ -122,7 +116,7 @@ def _of_all_workers(strategy, number):
 
 @contextlib.contextmanager
 def _told_of_losses(strategy, workdir):
-    """Turns the loss of a worker into a plain error that says what to do."""
+    """Turns the loss of a worker into a plain error with its remedy."""
     try:
         yield
     except tf.errors.OpError as error:

@@ -1,7 +1,4 @@
-"""Trials in TensorBoard's HParams.
-
-tensorboard --logdir DIR
-"""
+"""Trials in TensorBoard's HParams."""
 
 import tensorflow as tf
 from tensorboard.plugins.hparams import api
@@ -10,7 +7,7 @@ from tensorboard.plugins.hparams import summary
 
 _SUFFIX = ".hparams"
 
-# In the order of their columns, by the names of metrics.json.
+# In column order, by the names of metrics.json.
 METRICS = {
     "accuracy": "accuracy",
     "nll": "NLL",
@@ -21,10 +18,10 @@ METRICS = {
 
 
 def write_columns(directory, values, varied):
-    """Says which hyperparameters and metrics are shown, in which order.
+    """Declares the columns of hyperparameters and metrics, in order.
 
-    `values` are the hyperparameters, each with a value such as a trial has;
-    those whose names are `varied` differ between trials.
+    `values` holds an example of each hyperparameter; those named in `varied`
+    differ between trials.
     """
     columns = [
         api_pb2.HParamInfo(
@@ -47,7 +44,7 @@ def write_columns(directory, values, varied):
 
 
 def write_trial(directory, name, values, metrics):
-    """Adds a trial, or replaces it, in its directory inside the tuning's.
+    """Adds or replaces a trial, in its directory inside the tuning's.
 
     `values` are its hyperparameters, numbers or text; `metrics` those of
     `METRICS`, or none for a trial that failed.
@@ -65,7 +62,7 @@ def _write(message):
 
 
 def _writer(directory):
-    """The default writer of a block, to a file instead of any before it."""
+    """Makes a default writer to a new file that replaces any earlier one."""
     for file in directory.glob(f"*{_SUFFIX}"):
         file.unlink()
     return tf.summary.create_file_writer(

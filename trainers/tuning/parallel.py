@@ -1,10 +1,10 @@
-"""The role of this process, where several tune together.
+"""The role of this process among processes that tune together.
 
 KerasTuner's environment variables tell it. A single process has none of them;
 otherwise each process has all three:
 
-    KERASTUNER_TUNER_ID     chief for the one that gives out trials, a name of
-                            its own for each worker
+    KERASTUNER_TUNER_ID     chief for the one that gives out trials, or a
+                            worker's own name
     KERASTUNER_ORACLE_IP    the chief's address
     KERASTUNER_ORACLE_PORT  the chief's port
 """
@@ -19,16 +19,14 @@ _ID = "KERASTUNER_TUNER_ID"
 _IP = "KERASTUNER_ORACLE_IP"
 _PORT = "KERASTUNER_ORACLE_PORT"
 
-# How long a worker waits for its chief, which may start later.
+# A worker may start before its chief.
 PATIENCE_SECONDS = 300
 
 
 def role():
     """Returns `"alone"`, `"chief"` or `"worker"`.
 
-    Raises:
-        ValueError: If variables are missing, or the port is no port; of a
-            chief, if it cannot be had.
+    Refuses missing variables, an invalid port and, for a chief, a used one.
     """
     values = {name: os.environ.get(name) for name in (_ID, _IP, _PORT)}
     missing = [name for name, value in values.items() if not value]
@@ -53,11 +51,7 @@ def role():
 
 
 def wait_for_chief():
-    """Waits until the chief can be reached.
-
-    Raises:
-        ValueError: If it cannot after five minutes.
-    """
+    """Waits until the chief can be reached; a `ValueError` after 5 minutes."""
     end = time.monotonic() + PATIENCE_SECONDS
     told = False
     while True:
@@ -80,12 +74,10 @@ def wait_for_chief():
 
 @contextlib.contextmanager
 def only_process(path, otherwise=None):
-    """Holds a lock file, which only one process can; a kill releases it.
+    """Holds a lock file, made if missing, and yields it; a kill releases it.
 
-    Args:
-        path: `pathlib.Path` of the file, made if it is not there.
-        otherwise: The message of a `ValueError` if another process holds it.
-            By default, waits for it.
+    If another process holds it, raises a `ValueError` that says `otherwise`,
+    or waits for it by default.
     """
     with path.open("a") as file:
         try:
@@ -106,7 +98,7 @@ def _shown():
 
 
 def _check_free(address):
-    """Refuses a port in use: gRPC would share it, and lose some calls."""
+    """Refuses a port in use: gRPC would share it and lose some calls."""
     try:
         socket.create_server(address).close()
     except OSError as error:

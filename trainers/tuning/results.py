@@ -10,19 +10,15 @@ from keras_superweights.metrics import best_within
 from trainers.phases.report import aligned
 from trainers.runs.workdir import read_json
 
-# Why a trial has failed takes no more than a line.
+# Longest line about a failed trial, in characters.
 _WIDTH = 160
 
 
 def collect(tuning):
-    """All trials that have begun, in their order.
+    """Returns all trials that have begun, in order, as JSON-ready dicts.
 
-    Args:
-        tuning: The `Tuning`.
-
-    Returns:
-        A list of dicts, ready for JSON: `"trial"`, the `"config"` file, the
-        `"hyperparameters"`, and those of `Trial.outcome`.
+    Each has `"trial"`, the `"config"` file, the `"hyperparameters"`, and the
+    keys of `Trial.outcome`.
     """
     states = map(read_json, tuning.tuner.glob("trial_*/trial.json"))
     rows = []
@@ -41,7 +37,7 @@ def collect(tuning):
 
 
 def ranked(tuning, rows):
-    """The completed trials, the best first."""
+    """Returns the completed trials, the best first."""
     return sorted(
         (row for row in rows if row["status"] == "completed"),
         key=lambda row: row["metrics"][tuning.objective],
@@ -64,22 +60,18 @@ def write(tuning, rows):
 
 
 def table(tuning, rows):
-    """The trials as text: the best first, then those without a result."""
+    """Returns the trials as text: the best first, then those without result."""
     best = ranked(tuning, rows)
     points = _points(rows)
     fronts = {
         mark: {p["name"] for p in best_within(points, "parameters", quality)}
         for mark, quality in (("*", "accuracy"), ("+", "nll"))
     }
-    # Of members, the names say how many.
+    # The names of the members say how many they are.
     varied = [name for name in tuning.varied if name != "num_members"]
     measured = ["accuracy", "NLL", "ECE", "parameters"]
-    extra = tuning.objective not in (
-        "accuracy",
-        "nll",
-        "ece",
-        "trainable_parameters",
-    )
+    common = ("accuracy", "nll", "ece", "trainable_parameters")
+    extra = tuning.objective not in common
     if extra:
         measured.append(tuning.objective)
     lines = [("trial", *varied, *measured)]

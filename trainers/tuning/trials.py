@@ -1,4 +1,4 @@
-"""One trial: its config, its files, and what has come out.
+"""One trial: its config, its files, and its result.
 
     trials/3/config.py       its config, which `trainers.train --config` takes
     trials/3/run/            the workdir of its run, see `runs/workdir.py`
@@ -6,8 +6,7 @@
     trials/3/failure.json    why there is no result, if there is none
     trials/3/events*         TensorBoard's HParams
 
-A trial that was interrupted continues as its run does; a finished one is not
-run again.
+An interrupted trial continues as its run does; a finished one is not repeated.
 """
 
 import contextlib
@@ -31,7 +30,7 @@ from trainers.runs.workdir import read_json
 from trainers.tuning import hparams
 from trainers.tuning.parallel import only_process
 
-# Where a config holds what can be varied, by the names of `Space`.
+# The section of a config that holds each name of `Space`.
 SECTIONS = {
     "budget_params": None,
     "learning_rate": "optimizer",
@@ -58,15 +57,11 @@ def get_config():
 
 
 def trial_config(base, settings, members, epochs=None):
-    """The config of a trial.
+    """Returns the config of a trial: the tuning's, with a trial's `settings`.
 
-    Args:
-        base: The `ConfigDict` of the tuning.
-        settings: What `Space.settings` has returned.
-        members: Dict from a candidate's name to an entry of
-            `config.members`; empty where members are not varied.
-        epochs: Number of epochs, if not that of `base`. The whole run is
-            shortened then: search, decoupling and schedule in proportion.
+    `members` maps candidates' names to entries of `config.members`; it is
+    empty where members are not varied. With `epochs`, search, decoupling and
+    schedule are shortened in proportion.
     """
     config = copy.deepcopy(base).unlock()
     with config.ignore_type():
@@ -81,7 +76,7 @@ def trial_config(base, settings, members, epochs=None):
 
 
 def section_of(config, name):
-    """The section of a config that holds what a space calls `name`."""
+    """Returns the section of a config that holds what a space calls `name`."""
     section = SECTIONS[name]
     return config[section] if section else config
 
@@ -89,14 +84,8 @@ def section_of(config, name):
 def check_varied(config, names, prefix=""):
     """Refuses to vary what makes no difference to a config.
 
-    Args:
-        config: The `ConfigDict` of all that is not varied.
-        names: Names of what is varied, as in `SECTIONS`.
-        prefix: Where the names are given, for the error: `"space."`.
-
-    Raises:
-        ValueError: Names the key without an effect; or if the config asks for
-            several devices, which runs that try values cannot share.
+    `names` are those of `SECTIONS`; errors put `prefix`, such as `"space."`,
+    before them. Also refuses several devices, which trials cannot share.
     """
     rule = experiment.rule_class(config.sharing.rule)
     arguments = {field.name for field in dataclasses.fields(rule)}
@@ -141,10 +130,8 @@ def _shorten(config, epochs):
 class Trial:
     """One trial of a tuning.
 
-    Args:
-        directory: `pathlib.Path` of its files, made when it runs.
-        config: Its `ConfigDict`.
-        members: The names of its members.
+    Takes the directory of its files, made when it runs, its `ConfigDict` and
+    the names of its members.
     """
 
     def __init__(self, directory, config, members):
@@ -157,10 +144,10 @@ class Trial:
 
     @contextlib.contextmanager
     def recorded(self):
-        """Keeps what is printed and why it fails, and shows it in HParams.
+        """Keeps what a trial prints and why it fails, and shows it in HParams.
 
-        Two processes with one trial, as workers of one name would be given,
-        run it one after the other.
+        Two processes with the same trial, such as workers of one name, run it
+        one after the other.
         """
         self.directory.mkdir(parents=True, exist_ok=True)
         with (
@@ -181,10 +168,9 @@ class Trial:
                 keras.utils.clear_session()
 
     def value(self, objective):
-        """The objective, one of the names that `measured` returns.
+        """Returns the objective, one of the names that `measured` returns.
 
-        Raises:
-            keras_tuner.errors.FailedTrialError: If it is not defined.
+        Fails the trial by an error of KerasTuner if it is not defined.
         """
         value = self.measured().get(objective)
         if value is None or not math.isfinite(value):
@@ -209,7 +195,7 @@ class Trial:
         )
 
     def measured(self):
-        """The numbers of metrics.json, and of the last epoch's validation."""
+        """Returns the numbers of metrics.json and the last `val_*` values."""
         metrics = {
             name: value
             for name, value in read_json(self.workdir.metrics).items()
@@ -224,7 +210,7 @@ class Trial:
         }
 
     def hyperparameters(self):
-        """What can be varied, whether it is or not: numbers and text."""
+        """Returns what can be varied, whether it is or not: numbers, text."""
         config = self.config
         values = {name: section_of(config, name).get(name) for name in SECTIONS}
         found = {k: v for k, v in values.items() if v is not None}
@@ -235,10 +221,10 @@ class Trial:
         }
 
     def outcome(self):
-        """The result: a dict with `"status"`, ready for JSON.
+        """Returns the result, a JSON-ready dict with `"status"`.
 
-        The status is `"completed"`, with what `measured` returns;
-        `"infeasible"` or `"failed"`, with the reason; or `"unfinished"`.
+        The status is `"completed"`, with the `"metrics"` of `measured`;
+        `"infeasible"` or `"failed"`, with the `"reason"`; or `"unfinished"`.
         """
         if self.failure.exists():
             return read_json(self.failure)

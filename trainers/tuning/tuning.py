@@ -1,4 +1,4 @@
-"""What a tuning is: a space, an experiment, an objective; checked."""
+"""The definition of a tuning: its space, experiment and objective."""
 
 import copy
 import dataclasses
@@ -21,8 +21,7 @@ from trainers.tuning.trials import trial_config
 ALGORITHMS = ("random", "hyperband", "bayesian")
 VALIDATION_FRACTION = 0.1
 
-# Whether less or more of a number is better. Those that begin with "val_" are
-# of the last epoch's validation.
+# Which direction is better; "val_*" are of the last epoch's validation.
 OBJECTIVES = {
     "nll": "min",
     "accuracy": "max",
@@ -36,20 +35,10 @@ OBJECTIVES = {
 
 
 class Tuning(TrialSpace):
-    """What is tuned, checked, and where; each trial is a run of its own.
+    """A tuning: its checked definition and directory; each trial is a run.
 
-    Args:
-        config: The `ConfigDict` of a file in `configs/`.
-        space: A `ConfigDict` as in `configs/space.py`.
-        path: The directory of the tuning.
-        algorithm: One of `ALGORITHMS`.
-        objective: One of `OBJECTIVES`, or `"val_member_0_accuracy"`, ...
-        num_trials: Number of trials; `None` for Hyperband, for which it
-            follows from the epochs of the config.
-
-    Raises:
-        TypeError, ValueError: If an argument is wrong or does not go with the
-            others. Nothing is written.
+    The arguments are those of `tune.tune`. Those that are wrong or do not fit
+    the others are refused, before anything is written.
     """
 
     def __init__(self, config, space, path, algorithm, objective, num_trials):
@@ -81,7 +70,7 @@ class Tuning(TrialSpace):
 
     @property
     def varied(self):
-        """What differs between trials, by `Trial.hyperparameters`."""
+        """Names of the `Trial.hyperparameters` that differ between trials."""
         names = list(self.space.names)
         if self.algorithm == "hyperband":
             names.append("epochs")
@@ -90,7 +79,7 @@ class Tuning(TrialSpace):
         return names
 
     def describe(self):
-        """What belongs to the directory. The number of trials may grow."""
+        """Returns what the directory belongs to; more trials may be added."""
         return {
             "algorithm": self.algorithm,
             "objective": self.objective,
@@ -104,9 +93,7 @@ class Tuning(TrialSpace):
     def check(self):
         """Refuses a directory that belongs to something else; reads only.
 
-        Raises:
-            ValueError: If it has files that do not belong to a tuning, or is
-                the directory of another one; names what differs.
+        The error names what differs from another tuning.
         """
         if not belongs_to(self.definition, "tuning", known=("lock",)):
             return
@@ -128,7 +115,7 @@ class Tuning(TrialSpace):
         )
 
     def trial(self, trial_id, values):
-        """The `Trial` of that number."""
+        """Returns the `Trial` of that number."""
         return Trial(
             self.trials / trial_id,
             self._config(values),
@@ -150,7 +137,7 @@ class Tuning(TrialSpace):
             return trial.value(self.objective)
 
     def allocate(self, settings):
-        """The allocation that a trial starts from."""
+        """Returns the allocation that a trial starts from."""
         config = self._of_settings(settings)
         return experiment.allocate(config, experiment.members(config))
 
@@ -162,7 +149,7 @@ class Tuning(TrialSpace):
         return trial_config(self.config, settings, self.members, epochs)
 
     def _named(self, candidates):
-        """The candidates, by the names of their models."""
+        """Returns the candidates by the names of their models."""
         if not candidates:
             return {}
         config = copy.deepcopy(self.config).unlock()
@@ -179,15 +166,10 @@ class Tuning(TrialSpace):
 
 
 def direction(objective, num_members):
-    """Whether `"min"` or `"max"` of an objective is better.
+    """Returns whether `"min"` or `"max"` of an objective is better.
 
-    Args:
-        objective: The name of a number that a trial is measured by.
-        num_members: The fewest members that a trial has.
-
-    Raises:
-        ValueError: If not every trial has such a number; names those that all
-            have.
+    Refuses an objective that trials of `num_members`, the fewest that a trial
+    has, do not all have, and names those that they have.
     """
     directions = dict(OBJECTIVES)
     if num_members == 1:
@@ -205,7 +187,7 @@ def direction(objective, num_members):
 
 
 def _split(space):
-    """`(Space, entries that config.members may have)`."""
+    """Returns the `Space` and the entries that config.members may have."""
     members = space.pop("members", ())
     known = {field.name for field in dataclasses.fields(Space)}
     unknown = sorted(set(space) - known)
@@ -218,7 +200,7 @@ def _split(space):
 
 
 def _completed(described):
-    """What an older version has described, with today's keys of configs."""
+    """Adds today's keys of configs to the description of an older version."""
     config = described.get("config")
     if not isinstance(config, dict):
         return described
