@@ -4,6 +4,7 @@ import math
 import re
 from dataclasses import dataclass
 
+import keras
 import numpy as np
 import pytest
 
@@ -11,6 +12,7 @@ from keras_superweights import parts
 from keras_superweights import sharing
 from keras_superweights.allocation import KernelSpec
 from keras_superweights.allocation import MemberSpec
+from keras_superweights.allocation import Transform
 
 
 def member(*shapes, index=0, other_params=0):
@@ -258,3 +260,28 @@ class OneKernel(sharing.Rule):
                 mixing=parts.Plain(),
             )
         return plan
+
+
+@dataclass(frozen=True)
+class Scale(Transform):
+    """A kernel times a vector for its outputs, which starts at `by`."""
+
+    noun = "scales"
+    by: float = 1.0
+
+    def num_scalars(self, kernel):
+        return kernel.shape[-1]
+
+    def layer(self, kernel, **kwargs):
+        return ScaleLayer(kernel.shape[-1], self.by, **kwargs)
+
+
+class ScaleLayer(keras.layers.Layer):
+    def __init__(self, outputs, by, **kwargs):
+        super().__init__(**kwargs)
+        start = keras.initializers.Constant(by)
+        self.scales = self.add_weight(shape=(outputs,), initializer=start)
+        self.built = True
+
+    def transform(self, kernel):
+        return kernel * self.scales

@@ -1,14 +1,13 @@
-"""The result of allocating: pure data that says which kernel is made of what.
+"""An allocation: pure data that says what each kernel is made of.
 
     bank         a trainable store of scalars
-    SuperWeight  views its bank as templates, and mixes them into one piece of
-                 each kernel that it serves
-    transform    what happens to a kernel that was put together, or to the
-                 vector that is to become one
-    kernel       the SuperWeights that serve it, put together and transformed;
-                 or, when none serves it, a variable of its own layer
+    SuperWeight  reads its bank as templates, and mixes them into one vector
+                 for each kernel that it serves
+    transform    changes an assembled kernel, or the vector it is made from
+    kernel       its SuperWeights, assembled and transformed; without any, a
+                 variable of its own layer
 
-Networks are built from an `Allocation` and from nothing else.
+Networks are built from an `Allocation` and nothing else.
 """
 
 import dataclasses
@@ -26,31 +25,27 @@ from keras_superweights.allocation.superweight import BankSpec
 from keras_superweights.allocation.superweight import SuperWeight
 from keras_superweights.allocation.table import format_allocation
 
-# Of the JSON text. A version that changes it reads all that are lower.
+# Of the JSON text. A version that changes it reads all lower numbers.
 FORMAT = 1
 
 
 @dataclass(frozen=True)
 class Allocation:
-    """Which kernel of which member is made of what.
-
-    An allocation that does not fit together is refused when it is made: a
-    kernel that its SuperWeights do not cover, a bank that is too small, a tie
-    to a row that is not there.
+    """Says what each kernel of each member is made of.
 
     Attributes:
         members: The members that it was made for.
         banks: The trainable stores.
-        superweights: The pieces mixed from them.
+        superweights: The SuperWeights mixed from them.
         budget_params: The most trainable scalars allowed.
-        transforms: What happens to kernels before their layers read them, in
-            this order.
+        transforms: Transforms of kernels, in the order of their application.
         sharing: The rule that made it, as text.
-        note: Why the budget is not used to its last scalar.
+        note: Why part of the budget is left unused.
 
     Raises:
-        ValueError: If the parts do not fit together, or cost more than the
-            budget.
+        ValueError: If the parts do not fit together (a kernel that its
+            SuperWeights do not cover, a bank that is too small, a tie to a
+            missing row), or cost more than the budget.
     """
 
     members: tuple[MemberSpec, ...]
@@ -111,10 +106,10 @@ class Allocation:
 
     def _check_coverage(self):
         """Refuses kernels that their SuperWeights do not make up."""
-        covered = set()  # kernels of a cluster repeat themselves
+        covered = set()  # kernels of a cluster repeat each other
         for index, kernel in enumerate(self.kernels):
             parts = tuple(s for s, _ in self.composition[index])
-            # The first may take something smaller; what follows takes kernels.
+            # Only the first transform may take another size.
             takes, *others = (
                 *(t.input_size(kernel) for t in self.transforms_of[index]),
                 kernel.size,
@@ -135,12 +130,12 @@ class Allocation:
 
     @functools.cached_property
     def kernels(self) -> tuple[KernelSpec, ...]:
-        """All kernels, members one after the other."""
+        """All kernels, one member after the other."""
         return all_kernels(self.members)
 
     @functools.cached_property
     def composition(self) -> tuple[tuple[tuple[int, int], ...], ...]:
-        """For each kernel, its `(SuperWeight, row)` pairs; none if private."""
+        """The `(SuperWeight, row)` pairs of each kernel; none if private."""
         composition = [[] for _ in self.kernels]
         for index, superweight in enumerate(self.superweights):
             for row, kernel in enumerate(superweight.kernels):
@@ -149,7 +144,7 @@ class Allocation:
 
     @functools.cached_property
     def transforms_of(self) -> tuple[tuple[Transform, ...], ...]:
-        """For each kernel, its transforms in order."""
+        """The transforms of each kernel, in order."""
         chains = [[] for _ in self.kernels]
         for transform in self.transforms:
             for kernel in transform.kernels:
@@ -158,7 +153,7 @@ class Allocation:
 
     @functools.cached_property
     def readers(self) -> tuple[tuple[SuperWeight, ...], ...]:
-        """For each bank, the SuperWeights that read it."""
+        """The SuperWeights that read each bank."""
         readers = [[] for _ in self.banks]
         for superweight in self.superweights:
             readers[superweight.bank].append(superweight)
@@ -171,22 +166,22 @@ class Allocation:
 
     @property
     def num_coefficients(self) -> int:
-        """Scalars that mixings need: coefficients and the like."""
+        """Scalars of the mixings: coefficients, embeddings and projections."""
         return sum(s.num_coefficients for s in self.superweights)
 
     @property
     def num_transform_scalars(self) -> int:
-        """Scalars that transforms need: masks and the like."""
+        """Scalars of the transforms, such as masks."""
         return sum(map(self.scalars_of, self.transforms))
 
     def scalars_of(self, transform: Transform) -> int:
-        """Scalars that one of the transforms needs, for all its kernels."""
+        """Scalars of one transform, for all its kernels."""
         kernels = (self.kernels[index] for index in transform.kernels)
         return sum(map(transform.num_scalars, kernels))
 
     @functools.cached_property
     def num_params(self) -> int:
-        """Trainable scalars of the network built from this, everything."""
+        """All trainable scalars of the network built from this."""
         return (
             sum(bank.size for bank in self.banks)
             + self.num_coefficients
@@ -197,12 +192,12 @@ class Allocation:
 
     @property
     def independent_params(self) -> int:
-        """Trainable scalars of the members when they share nothing."""
+        """Trainable scalars of the members without any sharing."""
         return sum(member.num_params for member in self.members)
 
     @functools.cached_property
     def clusters(self) -> tuple[tuple[int, ...], ...]:
-        """The kernels that share with one another, directly or by a third."""
+        """Groups of kernels that share, directly or through others."""
         first = {}  # of each kernel's cluster, after following the links
 
         def find(kernel):
@@ -220,10 +215,10 @@ class Allocation:
         return tuple(map(tuple, clusters.values()))
 
     def with_ties(self, ties: Iterable[tuple[int, ...]]) -> "Allocation":
-        """The same allocation with other ties, one tuple per SuperWeight.
+        """Returns the allocation with other ties, one tuple per SuperWeight.
 
         Raises:
-            ValueError: If there are not as many, or they do not fit.
+            ValueError: If their number is wrong, or they do not fit.
         """
         ties = list(ties)
         if len(ties) != len(self.superweights):
@@ -240,7 +235,7 @@ class Allocation:
         return dataclasses.replace(self, superweights=superweights)
 
     def to_json(self) -> str:
-        """The allocation as JSON text, for `from_json`."""
+        """Returns the allocation as JSON text, for `from_json`."""
         return json.dumps(
             {
                 "format": FORMAT,
@@ -256,12 +251,11 @@ class Allocation:
 
     @classmethod
     def from_json(cls, text: str) -> "Allocation":
-        """Reads what `to_json` wrote, of this version or an older one.
+        """Reads what `to_json` of this version or an older one wrote.
 
         Raises:
-            ValueError: If the text is not an allocation, one of a format that
-                this version does not read, or one whose parts do not fit
-                together.
+            ValueError: If the text is not an allocation, has a format that
+                this version does not read, or does not fit together.
         """
         try:
             data = json.loads(text)
@@ -292,30 +286,31 @@ class Allocation:
 
 
 def all_kernels(members: Iterable[MemberSpec]) -> tuple[KernelSpec, ...]:
-    """The kernels of all members, one member after the other."""
+    """Returns the kernels of all members, one member after the other."""
     return tuple(kernel for member in members for kernel in member.kernels)
 
 
 def check_format(found, newest: int, subject: str):
-    """Refuses what another version wrote in a format that is not read here.
+    """Checks that this version reads a format.
 
     Args:
-        found: The number that was read; 0 where there is none, as before
-            version 0.2.0.
+        found: The number read; 0 where there is none, as before version
+            0.2.0.
         newest: The number that this version writes.
         subject: What was read, for the message.
 
     Raises:
-        ValueError: If the number is not from 1 to the newest; says which
-            version reads it.
+        ValueError: If the number is not from 1 to the newest; names the
+            version that reads it.
     """
-    if found == 0:
+    is_number = type(found) is int  # JSON's `true` is a bool
+    if is_number and found == 0:
         raise ValueError(
             f"This {subject} has no format number: version 0.1.0 of "
             "keras_superweights, or an older one, wrote it. Use that version "
             "to read it."
         )
-    if not isinstance(found, int) or not 1 <= found <= newest:
+    if not is_number or not 1 <= found <= newest:
         raise ValueError(
             f"The format of this {subject} must be a number from 1 to "
             f"{newest}, the newest that this version of keras_superweights "
@@ -324,14 +319,12 @@ def check_format(found, newest: int, subject: str):
 
 
 def _member(data) -> MemberSpec:
-    def read(kind, kernels):
-        return tuple(
-            kind(**{**kernel, "shape": as_tuples(kernel["shape"])})
-            for kernel in kernels
-        )
-
+    kinds = {"kernels": KernelSpec, "unshared": UnsharedKernel}
     kernels = {
-        "kernels": read(KernelSpec, data["kernels"]),
-        "unshared": read(UnsharedKernel, data["unshared"]),
+        name: tuple(
+            kind(**kernel | {"shape": as_tuples(kernel["shape"])})
+            for kernel in data[name]
+        )
+        for name, kind in kinds.items()
     }
-    return MemberSpec(**{**data, **kernels})
+    return MemberSpec(**data | kernels)

@@ -1,14 +1,14 @@
-"""What every part of a generated kernel answers, whatever it is.
+"""The interfaces of the parts of a generated kernel.
 
 A SuperWeight has a geometry (where it lies) and a mixing (how templates become
-one vector); kernels may have transforms (what happens to the vector before it
-is the kernel). Each is a small frozen dataclass in a file of its own in
-`keras_superweights.parts`: its arguments and their checks, the scalars that it
-needs, and the Keras layer that it builds. Nobody asks a part what it is; who
-needs to know something asks a question that all parts of its family answer.
+one vector); kernels may have transforms (from the vector to the kernel). Each
+part is a small frozen dataclass in its own file in `keras_superweights.parts`:
+its arguments and their checks, the scalars that it needs, and the Keras layer
+that it builds. No code asks for the class of a part; it asks a question that
+all parts of the family answer.
 
-A class that derives from one of the families below is known by its name from
-then on: `Allocation.from_json` finds it.
+`Allocation.from_json` finds a part of any module by its class name, once the
+class is defined.
 """
 
 import dataclasses
@@ -19,7 +19,7 @@ _CLASSES = {}
 
 
 class Part:
-    """Base of all parts: knows its subclasses, and writes itself as JSON."""
+    """Base of all parts: registers its subclasses and writes JSON."""
 
     def __init_subclass__(cls):
         super().__init_subclass__()
@@ -33,7 +33,7 @@ class Part:
         _CLASSES[cls.__name__] = cls
 
     def to_data(self) -> dict:
-        """The part as a dict, ready for JSON."""
+        """Returns the part as a dict, ready for JSON."""
         return {"class": type(self).__name__, **dataclasses.asdict(self)}
 
     @classmethod
@@ -41,7 +41,7 @@ class Part:
         """Reads what `to_data` returned, after JSON.
 
         Raises:
-            ValueError: If the class is not known, or not of this family.
+            ValueError: If the class is unknown, or of another family.
         """
         arguments = {name: as_tuples(value) for name, value in data.items()}
         name = arguments.pop("class")
@@ -57,11 +57,11 @@ class Part:
 
 
 class Geometry(Part):
-    """Where a SuperWeight lies in the kernels that it serves.
+    """Where a SuperWeight lies in the kernels that it serves (`KernelSpec`s).
 
     Attributes:
-        serves_any_shape: Of the class: whether the kernels served may be of
-            any shape and kind, and so have to start at scales of their own.
+        serves_any_shape: Class attribute: whether the kernels served may
+            differ in shape and kind, and so need initial scales of their own.
     """
 
     serves_any_shape = False
@@ -72,53 +72,40 @@ class Geometry(Part):
         raise NotImplementedError
 
     def check(self, kernels):
-        """Raises an error if these kernels cannot be served.
-
-        Args:
-            kernels: The `KernelSpec`s.
-        """
+        """Raises an error if these kernels cannot be served."""
 
     def covers(self, kernel, geometries, size) -> bool:
-        """Whether geometries, this one the first, make up a kernel.
+        """Whether geometries, this one first, make up a kernel.
 
         Args:
-            kernel: The `KernelSpec`.
+            kernel: The kernel.
             geometries: Those of all SuperWeights that serve it.
-            size: Scalars that they have to make: those of the kernel, or what
+            size: Scalars that they must make: those of the kernel, or what
                 its first transform takes.
         """
         raise NotImplementedError
 
     def assembler(self, kernel, geometries):
-        """Plans how vectors become a kernel.
+        """Returns a function from a list of vectors, by geometry, to a tensor.
 
-        Args:
-            kernel: The `KernelSpec`.
-            geometries: As for `covers`.
-
-        Returns:
-            A function from the list of the SuperWeights' vectors to a tensor.
+        Its arguments are those of `covers`.
         """
         raise NotImplementedError
 
     def boxes(self, kernels) -> list:
-        """The boxes common to any two of the kernels that meet this.
-
-        Args:
-            kernels: The `KernelSpec`s that the SuperWeight serves.
-        """
+        """Returns the boxes in which any two kernels served overlap here."""
         return [None]
 
     def common_box(self, one, other):
-        """The box that two kernels have in common, as one of `boxes`."""
+        """Returns the box common to two kernels, one of `boxes`."""
         return None
 
     def clip(self, box):
-        """What of this lies inside a box; equal for boxes that clip alike."""
+        """Returns the part inside a box; equal for boxes that clip alike."""
         return None
 
     def crop(self, rows, box):
-        """The scalars inside a box, of vectors `(n, size)`."""
+        """Returns the scalars of vectors `(n, size)` inside a box."""
         return rows
 
 
@@ -126,7 +113,7 @@ class Mixing(Part):
     """How the templates of a SuperWeight become one vector per kernel.
 
     Attributes:
-        mixes: Of the class: whether each kernel has a vector of its own.
+        mixes: Class attribute: whether each kernel has a vector of its own.
         ties: For each kernel, the row of coefficients that it uses, as a
             position among the kernels; empty where nothing can be tied.
     """
@@ -135,7 +122,7 @@ class Mixing(Part):
     ties = ()
 
     def with_ties(self, ties) -> "Mixing":
-        """The same mixing with other ties."""
+        """Returns the mixing with other ties."""
         if tuple(ties):
             raise ValueError(
                 f"{type(self).__name__} has no coefficients to tie. Received: "
@@ -144,15 +131,10 @@ class Mixing(Part):
         return self
 
     def check(self, num_kernels, num_templates):
-        """Raises an error unless it can serve so many kernels.
-
-        Args:
-            num_kernels: Kernels served.
-            num_templates: Templates that are mixed.
-        """
+        """Raises an error if it does not fit these numbers."""
 
     def num_scalars(self, num_kernels, num_templates) -> int:
-        """Trainable scalars that mixing needs, for all kernels, tied or not."""
+        """Trainable scalars of the mixing, for all kernels, tied or not."""
         return 0
 
     def templates_of(self, row, num_templates) -> tuple[int, ...]:
@@ -160,27 +142,27 @@ class Mixing(Part):
         return tuple(range(num_templates))
 
     def layer(self, norms, num_templates, **kwargs):
-        """The Keras layer that mixes; None where there is nothing to mix.
+        """Returns the Keras layer that mixes; None if nothing is mixed.
 
         Args:
-            norms: For each kernel, what its standard deviation is to be
-                divided by that of the templates.
-            num_templates: Templates that are mixed.
-            **kwargs: As for `keras.layers.Layer`.
+            norms: For each kernel, the ratio of its standard deviation to
+                that of the templates.
+            num_templates: Templates to mix.
+            **kwargs: `name` and `dtype` of the layer.
         """
         raise NotImplementedError
 
 
 @dataclass(frozen=True, kw_only=True)
 class Transform(Part):
-    """What happens to a mixed vector, or kernel, before its layer reads it.
+    """A change of the mixed vector, or kernel, before its layer reads it.
 
     Args:
-        kernels: Indices of the kernels that it is for. Left empty for a
-            transform that a rule is given: the rule says which.
+        kernels: Indices of the kernels transformed. Empty for a transform
+            given to a rule, which fills them in.
 
     Attributes:
-        noun: Of the class: what its scalars are, in tables and figures.
+        noun: Class attribute: name of its scalars in tables and figures.
     """
 
     noun = "scalars of transforms"
@@ -188,40 +170,40 @@ class Transform(Part):
     kernels: tuple[int, ...] = field(default=(), repr=False)
 
     def check(self, kernels):
-        """Raises an error if it cannot be for these `KernelSpec`s."""
+        """Raises an error if it does not fit these `KernelSpec`s."""
 
     def input_size(self, kernel) -> int:
-        """Scalars that it takes to make a kernel."""
+        """Scalars of the input from which it makes a kernel."""
         return kernel.size
 
     def num_scalars(self, kernel) -> int:
-        """Trainable scalars that it needs for one kernel."""
+        """Trainable scalars that it has for one kernel."""
         return 0
 
     def variance_kept(self, kernel) -> float:
-        """What it makes of the variance of what it takes, as a factor."""
+        """Ratio of the variance of its output to that of its input."""
         return 1.0
 
     def num_kept(self, kernel) -> int:
-        """Scalars that a training step keeps for its gradients."""
+        """Scalars that a training step stores for its gradients."""
         return 0
 
     def label(self, kernel) -> str:
-        """What it does, in figures: `"upsampled"`; empty if not shown."""
+        """Its name in figures, such as `"upsampled"`; empty if not shown."""
         return ""
 
     def layer(self, kernel, **kwargs):
-        """The Keras layer whose `transform` makes the kernel.
+        """Returns the Keras layer whose `transform` makes the kernel.
 
-        Args:
-            kernel: The `KernelSpec`.
-            **kwargs: As for `keras.layers.Layer`.
+        Its `name` and `dtype` are in `kwargs`. If it has `linear_variables`,
+        lists of variables in each of which the kernel is linear, they are
+        fitted when members start from given kernels.
         """
         raise NotImplementedError
 
 
 def as_tuples(value):
-    """Lists as tuples, all the way down: JSON has no tuples."""
+    """Converts nested lists to tuples: JSON has no tuples."""
     if isinstance(value, list):
         return tuple(map(as_tuples, value))
     return value

@@ -1,19 +1,20 @@
-"""Cuts the kernels of a cluster into nested pieces, their SuperWeights.
+"""Cuts the kernels of a cluster into nested regions, their SuperWeights.
 
 Kernels of a cluster have one window and differ in their box of inputs and
-outputs, all boxes with a corner at the origin. Ordered by size, the first box
-is one piece; each later one reuses the earlier pieces, cropped to its own box
-where it is narrower, and adds one piece for what they leave uncovered:
+outputs; all boxes have a corner at the origin. Ordered by size, the first box
+is one region; each later one reuses the earlier regions, cropped to its own
+box where it is narrower, and adds a region for what they leave uncovered:
 
     box (2, 4) after (2, 2) after (1, 2):       inputs
         first   0 <= in < 1, 0 <= out < 2         |  a a c c
         second  1 <= in < 2, 0 <= out < 2         v  b b c c
         third   0 <= in < 2, 2 <= out < 4            outputs ->
 
-So every point of the plane belongs to at most one piece, nothing is warped,
+So each point of the plane belongs to at most one region, nothing is warped,
 and a wide layer contains what its narrow siblings use.
 """
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -30,39 +31,34 @@ class Rectangle(NamedTuple):
 
     @property
     def area(self) -> int:
-        inputs, outputs = self.sides
-        return inputs * outputs
+        return math.prod(self.sides)
 
     @property
     def sides(self) -> tuple[int, int]:
-        """How many inputs, and how many outputs."""
+        """The numbers of inputs and outputs."""
         return self.in_stop - self.in_start, self.out_stop - self.out_start
 
     def crop(self, box: tuple[int, int]) -> "Rectangle | None":
-        """The part inside the box that starts at the origin, if any."""
+        """Returns the part inside the box at the origin, if any."""
         cropped = self._replace(
             in_stop=min(self.in_stop, box[0]),
             out_stop=min(self.out_stop, box[1]),
         )
-        empty = (
-            cropped.in_stop <= cropped.in_start
-            or cropped.out_stop <= cropped.out_start
-        )
-        return None if empty else cropped
+        return cropped if min(cropped.sides) > 0 else None
 
 
 def nested_regions(
     boxes: Sequence[tuple[int, int]],
 ) -> list[tuple[Rectangle, ...]]:
-    """The regions of the pieces that together make every box.
+    """Returns the regions that together make every box.
 
     Args:
         boxes: `(inputs, outputs)` of each kernel; equal ones count once.
 
     Returns:
-        One region a piece, each a tuple of disjoint rectangles (an L-shaped
-        region has two), in the order in which the pieces come about. Regions
-        are disjoint, and those that meet a box tile it.
+        Regions in order of creation, each a tuple of disjoint rectangles (an
+        L-shaped region has two). Regions are disjoint, and those that meet a
+        box tile it.
 
     Example:
 
@@ -83,7 +79,7 @@ def nested_regions(
 
 
 def _uncovered(box, corners) -> tuple[Rectangle, ...]:
-    """The part of the box outside all boxes with the given far corners."""
+    """Returns the part of a box outside all boxes with these far corners."""
     rows = sorted({0, box[0], *(a for a, _ in corners if a < box[0])})
     rectangles = []
     for start, stop in zip(rows[:-1], rows[1:], strict=True):

@@ -1,4 +1,4 @@
-"""What a kernel and a member are to the allocation: names and shapes."""
+"""Kernels and members as the allocation sees them: names and shapes."""
 
 import math
 import numbers
@@ -24,17 +24,17 @@ class KernelSpec:
 
     Attributes:
         member: Index of the member that the layer belongs to.
-        layer: Path of the layer in its member: its name, after the names of
-            the models and wrappers that it lies in, `"encoder/conv1"`.
-        shape: Shape of the kernel as Keras lays it out: window first, then
-            inputs and outputs, `(3, 3, 16, 32)` for a convolution and
-            `(64, 10)` for a dense layer.
-        weight: Name of the kernel in its layer, for layers that have several:
+        layer: Path of the layer in its member: its name, after those of the
+            models and wrappers around it, `"encoder/conv1"`.
+        shape: Shape of the kernel as in Keras: window first, then inputs and
+            outputs, `(3, 3, 16, 32)` for a convolution and `(64, 10)` for a
+            dense layer.
+        weight: Name of the kernel in its layer, which may have several:
             `"kernel"`, `"recurrent_kernel"`, `"pointwise_kernel"`, ...
-        kind: What the layer does with it, one of `KINDS`. By default
-            `"dense"` for a matrix, and `"conv"` for what has a window.
+        kind: Use of the kernel by its layer, one of `KINDS`. By default
+            `"dense"` for a matrix, and `"conv"` for a kernel with a window.
         fan_in: Scalars that feed one output, as Keras' initializers count
-            them; by default from the shape.
+            them; by default computed from the shape.
 
     Example:
 
@@ -72,9 +72,9 @@ class KernelSpec:
     def variance(self) -> float:
         """Variance of its scalars at the start.
 
-        That of He et al. (2015), for kernels in front of a rectifier, for all
-        but two kinds: recurrent kernels have that of Keras' orthogonal start,
-        with which a state neither grows nor shrinks, and embeddings Keras'.
+        That of He et al. (2015), for kernels before a rectifier, except for
+        recurrent kernels, which have that of Keras' orthogonal initializer
+        (a state neither grows nor shrinks), and embeddings, which have Keras'.
         """
         if self.kind == "embedding":
             return EMBEDDING_VARIANCE
@@ -87,7 +87,7 @@ class KernelSpec:
 
     @property
     def box(self) -> tuple[int, int]:
-        """Inputs and outputs: the plane on which kernels overlap."""
+        """Inputs and outputs: the plane in which kernels overlap."""
         return self.shape[-2:]
 
     @property
@@ -98,13 +98,13 @@ class KernelSpec:
 
 @dataclass(frozen=True)
 class UnsharedKernel:
-    """A kernel that no rule can share, and so the member's own.
+    """A kernel that no rule can share, which stays private to its member.
 
     Attributes:
-        layer: Path of its layer in its member, as of a `KernelSpec`.
+        layer: Path of its layer in its member, as in `KernelSpec`.
         weight: Name of the kernel in its layer.
         shape: Shape of the kernel.
-        reason: Why it cannot be shared: the rest of a sentence.
+        reason: Why it cannot be shared, as the end of a sentence.
     """
 
     layer: str
@@ -119,7 +119,7 @@ class UnsharedKernel:
 
 
 def reasons(kernels: Sequence[UnsharedKernel]) -> str:
-    """Says which kernels are not shared and why; nothing of none.
+    """Returns text on why kernels are not shared; empty if there are none.
 
     Example:
 
@@ -140,15 +140,15 @@ def reasons(kernels: Sequence[UnsharedKernel]) -> str:
 
 @dataclass(frozen=True)
 class MemberSpec:
-    """One member: the kernels it may share, and what it keeps to itself.
+    """One member: its shareable kernels, and the size of all else.
 
     Attributes:
         name: Name of the member's model.
         kernels: Its shareable kernels in the order of depth.
         other_params: Its other trainable scalars: heads, biases, batch-norm
             scales and offsets, and kernels that cannot be shared.
-        unshared: Of these scalars, the kernels that cannot be shared, though
-            nobody said that they should not: heads are none of them.
+        unshared: The kernels among those scalars that cannot be shared,
+            without heads, which are never meant to be.
     """
 
     name: str
@@ -165,25 +165,24 @@ class MemberSpec:
 
     @property
     def num_params(self) -> int:
-        """Trainable scalars of the member when it shares nothing."""
+        """Trainable scalars of the member without any sharing."""
         return self.other_params + sum(k.size for k in self.kernels)
 
 
 def is_fraction(budget_params) -> bool:
-    """Whether a budget is a fraction, not a count of scalars.
+    """Whether a budget is a fraction, that is a float of at most 100.
 
-    A fraction is a float of at most 100: more than 100 times as many
-    parameters as the members have makes no sense.
+    More than 100 times the parameters of the members makes no sense.
     """
     return not isinstance(budget_params, int) and budget_params <= 100
 
 
 def resolve_budget(budget_params, members: Sequence[MemberSpec]) -> int:
-    """Turns a budget into a number of trainable scalars.
+    """Converts a budget to a number of trainable scalars.
 
     Args:
         budget_params: An integer number of scalars, or a float: a fraction of
-            the parameters that the members have when they share nothing.
+            the parameters that the members have without sharing.
         members: The members, for the fraction.
 
     Returns:
@@ -192,7 +191,7 @@ def resolve_budget(budget_params, members: Sequence[MemberSpec]) -> int:
     Raises:
         TypeError: If the budget is not a number.
         ValueError: If it is not positive and finite, or a float so large that
-            a count must have been meant.
+            it must be a count.
 
     Example:
 

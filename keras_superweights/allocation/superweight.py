@@ -1,4 +1,4 @@
-"""A SuperWeight and its bank: what is stored, and what is mixed from it."""
+"""A SuperWeight and its bank: what is mixed, and what is stored."""
 
 import dataclasses
 from dataclasses import dataclass
@@ -30,10 +30,10 @@ class BankSpec:
 
 @dataclass(frozen=True)
 class SuperWeight:
-    """One piece of every kernel that it serves, mixed from one bank.
+    """A part of every kernel that it serves, mixed from one bank.
 
-    The bank is read as rows of the SuperWeight's size; what remains at its
-    end is not read.
+    The bank is read as rows of the SuperWeight's size; a remainder at its end
+    is not read.
 
     Attributes:
         bank: Index of its bank.
@@ -41,8 +41,7 @@ class SuperWeight:
         geometry: Where it lies in them.
         mixing: How its templates become one vector per kernel.
         num_templates: Rows of the bank that are its templates.
-        first: The row of the bank that is the first template; after the last
-            row comes row 0.
+        first: Row of the first template; row 0 follows the last row.
     """
 
     bank: int
@@ -59,41 +58,35 @@ class SuperWeight:
 
     @property
     def ties(self) -> tuple[int, ...]:
-        """For each kernel, the row of coefficients that it uses."""
+        """The row of coefficients that each kernel uses."""
         return self.mixing.ties
 
     @property
-    def num_rows(self) -> int:
-        """How many vectors are generated: one per kernel, or one for all."""
-        return len(self.kernels) if self.mixing.mixes else 1
-
-    @property
     def num_coefficients(self) -> int:
-        """Scalars that mixing needs, for all kernels, tied or not."""
+        """Scalars of the mixing, for all kernels, tied or not."""
         return self.mixing.num_scalars(len(self.kernels), self.num_templates)
 
+    @property
+    def num_rows(self) -> int:
+        """Number of vectors generated: one per kernel, or one for all."""
+        return len(self.kernels) if self.mixing.mixes else 1
+
     def row_of(self, position: int) -> int:
-        """Which of the generated vectors is for a kernel, by its position."""
+        """Returns the row of the vector for the kernel at a position."""
         return position if self.mixing.mixes else 0
 
     def templates_of(self, position: int) -> tuple[int, ...]:
-        """The templates that a kernel mixes, by its position."""
+        """Returns the templates that the kernel at a position mixes."""
         row = self.ties[position] if self.ties else position
         return self.mixing.templates_of(row, self.num_templates)
 
     def with_ties(self, ties) -> "SuperWeight":
-        """The same SuperWeight with other ties."""
+        """Returns the SuperWeight with other ties."""
         mixing = self.mixing.with_ties(tuple(map(int, ties)))
         return dataclasses.replace(self, mixing=mixing)
 
     def check(self, index: int, kernels, bank: BankSpec):
-        """Raises an error if the attributes do not fit one another.
-
-        Args:
-            index: Its index, for the message.
-            kernels: All kernels of the allocation.
-            bank: Its bank.
-        """
+        """Raises an error if it does not fit these kernels and its bank."""
         count = len(self.kernels)
         known = all(
             isinstance(k, int) and 0 <= k < len(kernels) for k in self.kernels
@@ -123,9 +116,8 @@ class SuperWeight:
             )
 
     def to_data(self) -> dict:
-        """The SuperWeight as a dict, ready for JSON."""
-        data = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
-        return data | {
+        """Returns the SuperWeight as a dict, ready for JSON."""
+        return vars(self) | {
             "geometry": self.geometry.to_data(),
             "mixing": self.mixing.to_data(),
         }

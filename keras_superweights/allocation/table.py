@@ -4,15 +4,11 @@ from keras_superweights.allocation.specs import reasons
 
 
 def format_allocation(allocation) -> str:
-    """The table that an allocation prints.
+    """Returns the table that an allocation prints.
 
-    One row per bank; one per kind of transform; one for the kernels that each
-    member keeps to itself, if any; one for the rest of each member. The last
-    row is the sum of the two columns, which together are the trainable scalars
-    of the network. Below it stands which kernels no rule could share, and why.
-
-    Args:
-        allocation: An `Allocation`.
+    One row per bank, per kind of transform, for the private kernels of each
+    member, if any, and for the rest of each member. The last row sums the two
+    columns: all trainable scalars. Kernels that cannot be shared follow.
     """
     rows = [("", "kernels", "templates", "scalars", "coefficients")]
     for bank, users in zip(allocation.banks, allocation.readers, strict=True):
@@ -29,15 +25,11 @@ def format_allocation(allocation) -> str:
     for noun, kernels, size in transforms_by_noun(allocation):
         rows.append((noun, kernels, "", size, ""))
     for index, member in enumerate(allocation.members):
-        own = [
-            allocation.kernels[k]
-            for k in allocation.private_kernels
-            if allocation.kernels[k].member == index
-        ]
+        private = (allocation.kernels[k] for k in allocation.private_kernels)
+        own = [kernel.size for kernel in private if kernel.member == index]
         if own:
-            size = sum(kernel.size for kernel in own)
             label = f"kernels of member {index} alone"
-            rows.append((label, len(own), "", size, ""))
+            rows.append((label, len(own), "", sum(own), ""))
         label = f"rest of member {index}, '{member.name}'"
         rows.append((label, "", "", member.other_params, ""))
     total = allocation.num_params - allocation.num_coefficients
@@ -62,7 +54,7 @@ def format_allocation(allocation) -> str:
 
 
 def transforms_by_noun(allocation) -> list[tuple[str, int, int]]:
-    """What transforms need: `(what it is, for how many kernels, scalars)`."""
+    """Returns `(noun, number of kernels, scalars)` of the transforms."""
     found = {}
     for transform in allocation.transforms:
         scalars = allocation.scalars_of(transform)
@@ -76,20 +68,16 @@ def transforms_by_noun(allocation) -> list[tuple[str, int, int]]:
 
 
 def _aligned(rows) -> list[str]:
-    """The rows as lines, first column left, the others right-aligned."""
+    """Formats rows as lines, the first column left-aligned."""
     text = [
         [f"{c:,}" if isinstance(c, int) else str(c) for c in row]
         for row in rows
     ]
     widths = [max(map(len, column)) for column in zip(*text, strict=True)]
-    lines = [
-        "  ".join(
-            cell.ljust(width) if column == 0 else cell.rjust(width)
-            for column, (cell, width) in enumerate(
-                zip(row, widths, strict=True)
-            )
-        ).rstrip()
-        for row in text
-    ]
+    first, *others = widths
+    lines = []
+    for name, *cells in text:
+        right = map(str.rjust, cells, others)
+        lines.append("  ".join([name.ljust(first), *right]).rstrip())
     rule = "-" * max(map(len, lines))
     return [lines[0], rule, *lines[1:-1], rule, lines[-1]]

@@ -11,14 +11,14 @@ TRUNCATED_STDDEV = 0.87962566103423978
 class Bank(keras.layers.Layer):
     """A vector of trainable scalars that is read as templates.
 
-    The scalars are one draw of one initializer: templates drawn one by one
-    from the same seeded initializer would all be equal.
+    All scalars are one draw: templates drawn separately from one seeded
+    initializer would be equal.
 
     Args:
         size: Scalars in the bank.
-        variance: Variance of the scalars at the start, that of a kernel mixed
-            from them with coefficients of unit norm.
-        **kwargs: As for `keras.layers.Layer`, its `name` and `dtype`.
+        variance: Initial variance of the scalars, that of a kernel mixed from
+            them with coefficients of unit norm.
+        **kwargs: `name` and `dtype` of a `keras.layers.Layer`.
 
     Example:
 
@@ -41,12 +41,12 @@ class Bank(keras.layers.Layer):
         self.built = True
 
     def templates(self, num_templates, size, first=0):
-        """Reads templates, the rows of `size` scalars that the bank has.
+        """Returns templates, rows of the bank of `size` scalars.
 
         Args:
-            num_templates: How many.
-            size: Scalars in each. What is too short for a row is not read.
-            first: Row of the first; after the last row comes row 0.
+            num_templates: Number of templates.
+            size: Scalars in each. A remainder of the bank is not read.
+            first: Row of the first; row 0 follows the last row.
 
         Returns:
             A tensor `(num_templates, size)`.
@@ -55,11 +55,11 @@ class Bank(keras.layers.Layer):
         return templates
 
     def views(self, readers):
-        """The templates of several readers.
+        """Returns the templates of several readers.
 
-        The gradient of a slice is a copy of the whole store, zero but for the
-        slice: as many as there are readers. Here what readers send back is
-        added up stretch by stretch, and nothing is written twice.
+        The gradient of each slice of the store would be a zero-padded copy of
+        the whole store. Here the readers' gradients are summed interval by
+        interval, and nothing is written twice.
 
         Args:
             readers: For each, the arguments of `templates`, in a tuple.
@@ -67,46 +67,40 @@ class Bank(keras.layers.Layer):
         Returns:
             A list of tensors `(num_templates, size)`.
         """
-        readers = [
-            (count, size, first, _stretches(self.size, count, size, first))
-            for count, size, first in readers
-        ]
+        intervals = [_intervals(self.size, *reader) for reader in readers]
 
         @ops.custom_gradient
         def read(store):
             def gradient(*upstream):
                 flat = [ops.reshape(each, (-1,)) for each in upstream]
-                return self._sum_of_stretches(
-                    flat, [stretches for *_, stretches in readers]
-                )
+                return self._sum_of_intervals(flat, intervals)
 
             templates = [
-                ops.reshape(_joined(store, stretches), (count, size))
-                for count, size, _, stretches in readers
+                ops.reshape(_joined(store, parts), (count, size))
+                for (count, size, _), parts in zip(
+                    readers, intervals, strict=True
+                )
             ]
             return templates, gradient
 
-        # A tensor: Keras would pass the variable on, whose gradient is not
-        # that of an argument.
+        # A tensor: Keras would pass the variable, whose gradient is not that
+        # of an argument.
         return read(ops.reshape(self.store, (self.size,)))
 
-    def _sum_of_stretches(self, vectors, readers):
-        """The gradient of the store from those of what readers have read."""
-        pieces = []  # (start, stop, where it comes from)
-        for vector, stretches in zip(vectors, readers, strict=True):
+    def _sum_of_intervals(self, vectors, readers):
+        """Returns the store's gradient from those of the readers' vectors."""
+        reads = []  # (start, stop, gradient, its offset)
+        for vector, intervals in zip(vectors, readers, strict=True):
             offset = 0
-            for start, stop in stretches:
-                pieces.append((start, stop, vector, offset - start))
+            for start, stop in intervals:
+                reads.append((start, stop, vector, offset - start))
                 offset += stop - start
-        ends = {0, self.size}
-        for start, stop, *_ in pieces:
-            ends |= {start, stop}
-        ends = sorted(ends)
+        ends = sorted({0, self.size}.union(*(read[:2] for read in reads)))
         sums = []
         for left, right in zip(ends, ends[1:], strict=False):
             parts = [
                 vector[left + shift : right + shift]
-                for start, stop, vector, shift in pieces
+                for start, stop, vector, shift in reads
                 if start <= left and right <= stop
             ]
             sums.append(
@@ -117,8 +111,8 @@ class Bank(keras.layers.Layer):
         return ops.concatenate(sums)
 
 
-def _stretches(scalars, count, size, first):
-    """Where templates lie in a store, `(start, stop)`; two if they go round."""
+def _intervals(scalars, count, size, first):
+    """Returns `(start, stop)` of templates in a store; two if they wrap."""
     rows = scalars // size
     stop = first + count
     if stop <= rows:
@@ -126,6 +120,6 @@ def _stretches(scalars, count, size, first):
     return [(first * size, rows * size), (0, (stop - rows) * size)]
 
 
-def _joined(store, stretches):
-    parts = [store[start:stop] for start, stop in stretches]
+def _joined(store, intervals):
+    parts = [store[start:stop] for start, stop in intervals]
     return parts[0] if len(parts) == 1 else ops.concatenate(parts)

@@ -1,20 +1,20 @@
-"""Fits stores, coefficients and transforms to kernels that are given.
+"""Fits stores, coefficients and transforms to given kernels.
 
-For kernels `W_k` that are given and generated ones `K_k`, it minimises
+For given kernels `W_k` and generated ones `K_k`, it minimises
 
     sum_k |W_k - K_k|^2 / |W_k|^2
 
-Each kernel counts by its relative error: what it does in its network depends
-on its direction more than on its scale, which batch normalization removes, and
-kernels of a network differ in size by orders of magnitude. On digits, a
-WRN-10-2 that began inside 10 to 80 % of its parameters so predicted and learned
-better than where every scalar counts, by its square or relative to its kernel.
+Each kernel counts by its relative error: its effect depends on its direction
+more than on its scale, which batch normalization removes, and kernels of a
+network differ in size by orders of magnitude. On digits, a WRN-10-2 fitted
+into 10 to 80 % of its parameters so predicted and learned better than with
+absolute errors per scalar, or errors relative to the kernel per scalar.
 
-`K_k` is linear in the stores while all else is held, and so it is in the
-coefficients, and in the masks. Each of these is a linear least-squares
-problem, solved by conjugate gradients, in turn: no step can add to the error.
-Nothing is known here of how kernels are made: the matrix `A` of a problem is
-the generator, and its transpose the generator's gradient.
+`K_k` is linear in the stores, in the coefficients and in the masks, each while
+the others are fixed. Each of these is a linear least-squares problem, solved
+in turn by conjugate gradients: no step can increase the error. The matrix `A`
+of a problem is the generator, and its transpose the generator's gradient, so
+nothing here depends on how kernels are made.
 
 Embeddings (`parts.Embedded`) are not linear and keep their values.
 """
@@ -25,22 +25,22 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-# Steps of conjugate gradients on one problem, and rounds over all problems.
-# Both end before, when the last `WINDOW` steps, or the last round, have lowered
-# the error by less than `GAIN` of it.
+# Conjugate-gradient steps on one problem, and rounds over all problems. Both
+# end early when the last `WINDOW` steps, or the last round, have lowered the
+# error by less than `GAIN` of it.
 STEPS, WINDOW = 50, 10
 ROUNDS = 10
 GAIN = 0.01
 
-# The norm of a kernel that does nothing, relative to that at a fresh start.
+# Norm of a negligible kernel, relative to its initial norm.
 NOTHING = 1e-3
 
-# Mean error of a kernel that is as good as none, in single precision.
+# Mean error of a kernel that counts as exact, in single precision.
 EXACT = 1e-11
 
 
 def fit_banks(generator, kernels):
-    """Sets a generator's variables so that it makes given kernels.
+    """Fits a generator's variables to given kernels.
 
     Args:
         generator: A `KernelGenerator`.
@@ -49,8 +49,8 @@ def fit_banks(generator, kernels):
 
     Returns:
         A dict from the index of each kernel to its relative error,
-        `|W - K|^2 / |W|^2`: 0 where it is met, 1 where nothing of it is. For
-        a kernel next to zero it is relative to the norm at a fresh start.
+        `|W - K|^2 / |W|^2`: 0 for an exact fit, 1 for none. That of a kernel
+        close to zero is relative to its initial norm.
     """
     dtype = generator.banks[0].store.dtype
     kernels = {index: np.asarray(k, dtype) for index, k in kernels.items()}
@@ -68,20 +68,16 @@ def fit_banks(generator, kernels):
             error = problem.solve()
         if error < EXACT * len(kernels) or error > (1 - GAIN) * before:
             break
-    left = np.split(
-        problems[0].residual().numpy(),
-        np.cumsum([kernels[index].size for index in weights])[:-1],
-    )
-    return {
-        index: float(np.square(part).sum())
-        for index, part in zip(weights, left, strict=True)
-    }
+    ends = np.cumsum([kernels[index].size for index in weights])
+    left = np.split(problems[0].residual().numpy(), ends[:-1])
+    errors = [float(np.square(part).sum()) for part in left]
+    return dict(zip(weights, errors, strict=True))
 
 
 def _weights(allocation, kernels):
-    """For each kernel, in order, what makes its norm one.
+    """Returns the factor that makes the norm of each kernel one, in order.
 
-    One that is next to nothing is not to be met at any price.
+    A kernel close to zero gets that of its initial norm, or it would dominate.
     """
     weights = {}
     for index in sorted(kernels):
@@ -93,17 +89,21 @@ def _weights(allocation, kernels):
 
 
 def _flat(kernels, weights):
-    """All kernels in one vector, each times its weight."""
+    """Concatenates all kernels, each times its weight."""
     return tf.concat(
         [tf.reshape(kernels[i] * weights[i], [-1]) for i in weights], 0
     )
 
 
 def _linear_variables(generator):
-    """Lists of variables: kernels are linear in each list."""
+    """Returns lists of variables; kernels are linear in each list."""
     mixtures = filter(None, generator.mixtures)
     of_transforms = itertools.zip_longest(
-        *(layer.linear_variables() for layer in generator.transforms),
+        *(
+            layer.linear_variables()
+            for layer in generator.transforms
+            if hasattr(layer, "linear_variables")
+        ),
         fillvalue=(),
     )
     lists = (
@@ -115,7 +115,7 @@ def _linear_variables(generator):
 
 
 class _Problem:
-    """Linear least squares: some variables, while all others are held."""
+    """Linear least squares over some variables, with all others fixed."""
 
     def __init__(self, generator, variables, weights, target):
         self.variables = variables
@@ -143,7 +143,7 @@ class _Problem:
         self._transposed = tf.function(transposed)
 
     def values(self):
-        """What the variables are now, as one vector."""
+        """Returns the variables as one vector."""
         return tf.concat([tf.reshape(v.value, [-1]) for v in self.variables], 0)
 
     def assign(self, values):
@@ -157,8 +157,8 @@ class _Problem:
     def solve(self):
         """Takes steps of conjugate gradients; returns the squared error.
 
-        The change `x` of the variables minimises `|r - A x|^2`. What does not
-        depend on them, of kernels without coefficients, say, cancels out.
+        The change `x` of the variables minimises `|r - A x|^2`. Parts of
+        kernels that do not depend on them cancel out.
         """
         values = self.values()
         rest = self._generate(tf.zeros_like(values))
@@ -191,19 +191,17 @@ def _square(vector):
 
 
 def _begin_with_coefficients(generator, kernels, weights):
-    """Sets coefficients at the scales of the kernels, the best where known."""
+    """Sets initial coefficients for the kernels; see `Mixing` layers' `fit`."""
     with tf.GradientTape() as tape:
         vectors = generator.superweights()
         tape.watch(vectors)
         made = generator.kernels_from(vectors)
-    # Vectors are put together to kernels; the transpose takes these apart.
+    # The transpose of the assembly takes kernels apart into vectors.
     given = {index: tf.constant(kernels[index]) for index in made}
     parts = tape.gradient(made, vectors, output_gradients=given)
+    superweights = generator.allocation.superweights
     for superweight, mixture, part in zip(
-        generator.allocation.superweights,
-        generator.mixtures,
-        parts,
-        strict=True,
+        superweights, generator.mixtures, parts, strict=True
     ):
         if mixture is None:
             continue

@@ -14,17 +14,17 @@ class KernelGenerator(keras.layers.Layer):
     """Makes the kernels of an allocation from its banks.
 
     Generation has two stages, so that a training step can differentiate them
-    apart: `superweights()` mixes the vectors of all kernels, one matrix
-    product per bank; `kernels_from` puts them together and transforms them.
-    Inside `using`, generated layers find the kernels made there; outside,
-    each asks for its own through `kernel`.
+    separately: `superweights()` mixes the vectors of all kernels, one matrix
+    product per bank; `kernels_from` assembles and transforms them. Inside
+    `using`, generated layers read the kernels made there; outside, each asks
+    for its own through `kernel`.
 
     Args:
-        allocation: The `Allocation` to build. No variable is made for kernels
-            that it leaves to their layers.
+        allocation: The `Allocation` to build. Private kernels stay variables
+            of their layers.
         name: Name of the layer.
-        dtype: Dtype of banks, of all that mixes them, and of what is
-            generated. Defaults to `"float32"`, whatever the global policy.
+        dtype: Dtype of banks, mixings, transforms and generated kernels.
+            Defaults to `"float32"`, whatever the global policy.
     """
 
     def __init__(self, allocation, name="generator", dtype="float32"):
@@ -62,7 +62,7 @@ class KernelGenerator(keras.layers.Layer):
 
     @property
     def allocation(self):
-        """The `Allocation`, with the ties that the variables have now."""
+        """The `Allocation`, with the current ties."""
         return self._allocation.with_ties(
             mixture.ties.numpy() if _is_learned(mixture) else ()
             for mixture in self.mixtures
@@ -70,7 +70,7 @@ class KernelGenerator(keras.layers.Layer):
 
     @property
     def generating_variables(self):
-        """Trainable variables that `superweights()` reads: no transform's."""
+        """Trainable variables that `superweights()` reads, no transforms'."""
         return [
             variable
             for layer in (*self.banks, *filter(None, self.mixtures))
@@ -81,7 +81,7 @@ class KernelGenerator(keras.layers.Layer):
         """Changes the ties of all mixtures.
 
         Returns:
-            `(mixture, rows that its rows were copied from)` of each changed.
+            `(mixture, result of its set_ties)` of each changed mixture.
         """
         self._allocation.with_ties(ties)  # refuses what does not fit
         return [
@@ -91,7 +91,7 @@ class KernelGenerator(keras.layers.Layer):
         ]
 
     def _norms(self, superweight, bank_variances):
-        """What turns the variance of a bank into those of its kernels.
+        """Returns the norms that scale a bank's variance to its kernels'.
 
         Tied kernels share a row, whose scale is the mean of theirs.
         """
@@ -112,18 +112,14 @@ class KernelGenerator(keras.layers.Layer):
         ]
 
     def _maker(self, index, parts, dtype):
-        """Makes the function from a kernel's vectors to the kernel."""
+        """Returns the function from a kernel's vectors to the kernel."""
         kernel = self._allocation.kernels[index]
-        geometries = [
-            self._allocation.superweights[s].geometry for s, _ in parts
-        ]
+        superweights = self._allocation.superweights
+        geometries = [superweights[s].geometry for s, _ in parts]
+        transforms = enumerate(self._allocation.transforms_of[index])
         chain = [
-            transform.layer(
-                kernel, name=f"transform_{index}_{place}", dtype=dtype
-            )
-            for place, transform in enumerate(
-                self._allocation.transforms_of[index]
-            )
+            each.layer(kernel, name=f"transform_{index}_{place}", dtype=dtype)
+            for place, each in transforms
         ]
         self.transforms += chain
         assemble = geometries[0].assembler(kernel, geometries)
@@ -137,11 +133,11 @@ class KernelGenerator(keras.layers.Layer):
         return make
 
     def superweights(self):
-        """The vectors of all kernels, bank by bank.
+        """Returns the vectors of all kernels.
 
         Returns:
             For each SuperWeight a tensor `(kernels, size)`, or `(1, size)`
-            where all its kernels use the single template as it is.
+            where all its kernels use a single template as it is.
         """
         return [
             templates if mixture is None else mixture.mix(templates)
@@ -151,42 +147,35 @@ class KernelGenerator(keras.layers.Layer):
         ]
 
     def all_templates(self):
-        """The templates that each SuperWeight mixes, `(templates, size)`."""
+        """Returns the templates of each SuperWeight, `(templates, size)`."""
         return self._views(range(len(self.mixtures)))
 
     def _views(self, indices):
-        """What some SuperWeights read, each bank read once for all."""
+        """Returns the templates of some SuperWeights; reads banks once."""
         superweights = self._allocation.superweights
         by_bank = {}
         for index in indices:
             by_bank.setdefault(superweights[index].bank, []).append(index)
         views = {}
         for bank, readers in by_bank.items():
-            read = self.banks[bank].views(
-                [
-                    (each.num_templates, each.size, each.first)
-                    for each in (superweights[index] for index in readers)
-                ]
-            )
+            rows = [
+                (each.num_templates, each.size, each.first)
+                for each in (superweights[index] for index in readers)
+            ]
+            read = self.banks[bank].views(rows)
             views.update(zip(readers, read, strict=True))
         return [views[index] for index in indices]
 
     def _row(self, index, row):
         (templates,) = self._views([index])
         mixture = self.mixtures[index]
-        if mixture is None:
-            return templates[row]
-        return mixture.mix_row(templates, row)
+        return mixture.mix_row(templates, row) if mixture else templates[row]
 
     def kernels_from(self, superweights):
-        """Puts the generated kernels together from the vectors of all.
-
-        Args:
-            superweights: What `superweights()` returned.
+        """Assembles and transforms kernels from the result of `superweights()`.
 
         Returns:
-            A dict from the index of a kernel to its tensor, of the shape that
-            Keras gives the kernel.
+            A dict from the index of a kernel to its tensor, in Keras' shape.
         """
         # Unstacked, not indexed: the gradient of an index is a zero-padded
         # copy of the whole tensor.
@@ -197,7 +186,7 @@ class KernelGenerator(keras.layers.Layer):
         }
 
     def kernel(self, index):
-        """One kernel: from the innermost `using`, else generated now."""
+        """Returns one kernel, of the innermost `using` or generated now."""
         current = getattr(self._scope, "kernels", None)
         if current is not None:
             return current[index]
@@ -233,5 +222,5 @@ class KernelGenerator(keras.layers.Layer):
 
 
 def _is_learned(mixture):
-    """Whether it has coefficients, which can be tied."""
+    """Whether a mixture has coefficients, which can be tied."""
     return mixture is not None and mixture.ties is not None

@@ -1,9 +1,9 @@
-"""How the pieces of a kernel are put together: planned once, run often.
+"""Assembly of a kernel from the rectangles of its SuperWeights.
 
-A kernel is tiled by rectangles of SuperWeights. The plan is a tree: a `Tile`
-is a rectangle, cropped to the kernel's box; a `Joint` concatenates its parts
-along the inputs or the outputs. Nested kernels need no more than that, and
-each scalar is copied once per level; where rectangles interlock, one is cut.
+Assembly is planned once and run often. The plan is a tree: a `Tile` is a
+rectangle, cropped to the kernel's box; a `Joint` concatenates its parts along
+the inputs or the outputs. Nested kernels need no more than that, and each
+scalar is copied once per level; where rectangles interlock, one is cut.
 """
 
 from collections.abc import Sequence
@@ -18,21 +18,21 @@ OUTPUTS = -1
 
 
 class Tile(NamedTuple):
-    """Part of one rectangle of one piece of the kernel.
+    """Part of one rectangle of one region of the kernel.
 
     Attributes:
-        piece: Position of the piece among those of the kernel.
-        part: Position of the rectangle in the piece's region.
-        area: Which part of the rectangle, counted from its own corner.
+        region: Position of the region among those of the kernel.
+        part: Position of the rectangle in the region.
+        area: The part of the rectangle, relative to its corner.
     """
 
-    piece: int
+    region: int
     part: int
     area: Rectangle
 
 
 class Joint(NamedTuple):
-    """Plans to be concatenated along an axis, `INPUTS` or `OUTPUTS`."""
+    """Plans to concatenate along an axis, `INPUTS` or `OUTPUTS`."""
 
     axis: int
     parts: tuple
@@ -41,10 +41,10 @@ class Joint(NamedTuple):
 def plan_assembly(
     box: tuple[int, int], regions: Sequence[Sequence[Rectangle]]
 ) -> Tile | Joint:
-    """Plans how to make a kernel's box from the regions that tile it."""
+    """Plans the assembly of a kernel's box from the regions that tile it."""
     placed = [
-        (rectangle.crop(box), Tile(piece, part, rectangle))
-        for piece, region in enumerate(regions)
+        (rectangle.crop(box), Tile(number, part, rectangle))
+        for number, region in enumerate(regions)
         for part, rectangle in enumerate(region)
         if rectangle.crop(box)
     ]
@@ -54,12 +54,12 @@ def plan_assembly(
 def _plan(placed) -> Tile | Joint:
     if len(placed) == 1:
         (place, tile) = placed[0]
-        corner = tile.area
+        down, across = tile.area.in_start, tile.area.out_start
         area = Rectangle(
-            place.in_start - corner.in_start,
-            place.in_stop - corner.in_start,
-            place.out_start - corner.out_start,
-            place.out_stop - corner.out_start,
+            place.in_start - down,
+            place.in_stop - down,
+            place.out_start - across,
+            place.out_stop - across,
         )
         return tile._replace(area=area)
     for axis in (INPUTS, OUTPUTS):
@@ -85,7 +85,7 @@ def _range(place, axis):
 
 
 def _clean_cuts(placed, axis):
-    """Coordinates along the axis at which no rectangle has to be cut."""
+    """Returns coordinates along the axis that cut no rectangle."""
     ranges = [_range(place, axis) for place, _ in placed]
     return [
         cut
@@ -95,7 +95,7 @@ def _clean_cuts(placed, axis):
 
 
 def _between(place, axis, start, stop):
-    """The part of a place between two coordinates along the axis."""
+    """Returns the part of a place between two coordinates, if any."""
     first, last = _range(place, axis)
     first = first if start is None else max(first, start)
     last = last if stop is None else min(last, stop)
@@ -107,20 +107,14 @@ def _between(place, axis, start, stop):
 
 
 def assemble(plan: Tile | Joint, rectangles):
-    """Runs a plan.
+    """Runs a plan on the tensors of each region's rectangles.
 
-    Args:
-        plan: From `plan_assembly`.
-        rectangles: For each piece, the tensors of its rectangles, each of
-            shape `(*window, inputs, outputs)`.
-
-    Returns:
-        The kernel, of shape `(*window, inputs, outputs)`.
+    They have shapes `(*window, inputs, outputs)`, as has the kernel returned.
     """
     if isinstance(plan, Joint):
         parts = [assemble(part, rectangles) for part in plan.parts]
         return ops.concatenate(parts, axis=plan.axis)
-    tensor = rectangles[plan.piece][plan.part]
+    tensor = rectangles[plan.region][plan.part]
     area = plan.area
     if tensor.shape[-2:] == (area.in_stop, area.out_stop) and not (
         area.in_start or area.out_start

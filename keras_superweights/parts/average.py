@@ -1,4 +1,4 @@
-"""Mixings without coefficients: one template as it is, or the mean of some."""
+"""Mixings without coefficients: a single template, or the mean of all."""
 
 from dataclasses import dataclass
 
@@ -35,19 +35,14 @@ class Average(Mixing):
 
 
 class AverageLayer(keras.layers.Layer):
-    """Makes the vectors of all kernels by one product, `S = C @ T`.
+    """Mixes the vectors of all kernels in one product, `S = C @ T`.
 
     `T`, of shape `(num_templates, size)`, are the templates, and `C` has one
-    row per kernel. Here all of a row is equal: nothing is learned.
-
-    Args:
-        norms: For each kernel, what its standard deviation is to be divided
-            by that of the templates.
-        num_templates: Templates in `T`.
-        **kwargs: As for `keras.layers.Layer`, its `name` and `dtype`.
+    row per kernel, here of equal entries: nothing is learned. For the
+    arguments see `Mixing.layer`.
 
     Attributes:
-        ties: Variable that says which row each kernel uses; `None` where
+        ties: Variable with the row that each kernel uses; `None` where
             nothing can be tied.
     """
 
@@ -61,20 +56,20 @@ class AverageLayer(keras.layers.Layer):
         self.built = True
 
     def matrix(self):
-        """`C`, of shape `(num_kernels, num_templates)`."""
+        """Returns `C`, of shape `(num_kernels, num_templates)`."""
         return ops.convert_to_tensor(self._matrix, self.variable_dtype)
 
     def mix(self, templates):
-        """The vectors of all kernels, `(num_kernels, size)`."""
+        """Returns the vectors of all kernels, `(num_kernels, size)`."""
         return ops.matmul(self.matrix(), templates)
 
     def mix_row(self, templates, row):
-        """The vector of one kernel, `(size,)`."""
+        """Returns the vector of one kernel, `(size,)`."""
         return ops.matmul(self.matrix()[row], templates)
 
     def linear_variables(self):
-        """Variables that the vectors are linear in, for `banks.fitting`."""
+        """Returns variables that vectors are linear in, for the fitting."""
         return []
 
     def fit(self, mixing, vectors, weights, rms):
-        """Starts from given vectors, if it can; see `banks.fitting`."""
+        """Fits coefficients to vectors, if possible; see `banks.fitting`."""

@@ -1,4 +1,4 @@
-"""The transform that makes a kernel of any template by interpolation."""
+"""The transform that interpolates a template of any length to a kernel."""
 
 import math
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ class Bilinear(Transform):
     """Resizes a template to a kernel, bilinearly (NPAS, section 3.3).
 
     Args:
-        length: Scalars in the template: fewer than the kernels have, or more.
+        length: Scalars in the template: fewer or more than in the kernels.
         kernels: See `Transform`.
     """
 
@@ -32,7 +32,14 @@ class Bilinear(Transform):
         return self.length
 
     def variance_kept(self, kernel):
-        return variance_kept(self.length, kernel.shape)
+        # Interpolated scalars are means of independent ones, and vary less.
+        kept = 1.0
+        for size, stretched in zip(
+            *_grids(self.length, kernel.shape), strict=True
+        ):
+            _, part = _sources(size, stretched)
+            kept *= np.mean(part**2 + (1 - part) ** 2)
+        return kept
 
     def label(self, kernel):
         return "interpolated"
@@ -42,12 +49,7 @@ class Bilinear(Transform):
 
 
 class BilinearLayer(keras.layers.Layer):
-    """Interpolates a template.
-
-    Args:
-        shape: Shape of the kernel.
-        **kwargs: As for `keras.layers.Layer`, its `name` and `dtype`.
-    """
+    """Interpolates a template to a kernel of a shape."""
 
     def __init__(self, shape, **kwargs):
         super().__init__(**kwargs)
@@ -55,35 +57,28 @@ class BilinearLayer(keras.layers.Layer):
         self.built = True
 
     def transform(self, template):
-        """The kernel of a template, a tensor of any shape."""
+        """Returns the kernel of a template, a tensor of any shape."""
         template = ops.reshape(template, (1, -1))
         return ops.reshape(interpolate(template, self._shape), self._shape)
-
-    def linear_variables(self):
-        """Lists of variables, in each of which the kernel is linear."""
-        return []
 
 
 def interpolate(templates, shape):
     """Resizes templates to a kernel's shape, bilinearly.
 
-    A kernel is a matrix of what feeds an output times the outputs. Each
-    template is laid out as a matrix, nearest to the same proportions, and
-    resized to it, pixel centres aligned; scalars that make no full row are
-    not used. The kernel may also be the smaller one.
-
-    Args:
-        templates: Tensor `(num_templates, length)`.
-        shape: Shape of the kernel.
+    A kernel is a matrix of fan-in times outputs. Each template is laid out as
+    a matrix of nearly the same proportions, and resized to the kernel with
+    pixel centres aligned; scalars that fill no whole row are unused. The
+    kernel may also be the smaller one.
 
     Returns:
-        A tensor `(num_templates, scalars in the kernel)`.
+        A tensor `(num_templates, scalars in the kernel)` from templates
+        `(num_templates, length)`.
     """
     count, length = templates.shape
     (rows, columns), (height, width) = _grids(length, shape)
     grids = ops.reshape(templates[:, : rows * columns], (count, rows, columns))
-    # Not `ops.image.resize`: compiled by XLA, it takes the wrong row where a
-    # centre of the one grid lies exactly on one of the other.
+    # Not `ops.image.resize`: compiled by XLA, it takes the wrong row where
+    # centres of both grids coincide.
     across = _stretch(ops.transpose(grids, (2, 0, 1)), width)
     resized = _stretch(ops.transpose(across, (2, 1, 0)), height)
     return ops.reshape(
@@ -92,7 +87,7 @@ def interpolate(templates, shape):
 
 
 def _stretch(tensor, size):
-    """Resizes the first axis of a tensor of three, which is the fastest."""
+    """Resizes the first of three axes, which is the fastest."""
     lower, part = _sources(tensor.shape[0], size)
     upper = np.minimum(lower + 1, tensor.shape[0] - 1)
     part = ops.convert_to_tensor(part.reshape(-1, 1, 1), tensor.dtype)
@@ -102,34 +97,21 @@ def _stretch(tensor, size):
 
 
 def _sources(size, stretched):
-    """Where the centres of a stretched axis lie between those of the axis.
+    """Locates the centres of a stretched axis between those of the axis.
 
     Returns:
-        `(lower, part)`: for each scalar, the one before it, and how far it is
-        from there to the next, from 0 to below 1.
+        `(lower, part)`: the index before each centre, and the distance from
+        there as a part of the step to the next, in `[0, 1)`.
     """
-    # In integers: a centre that lies on another one must not miss it.
+    # In integers, so that coinciding centres meet exactly.
     doubled = 2 * stretched
     centres = (2 * np.arange(stretched) + 1) * size - stretched
     centres = np.clip(centres, 0, doubled * (size - 1))
     return centres // doubled, centres % doubled / doubled
 
 
-def variance_kept(length, shape):
-    """What is left of a template's variance after `interpolate`.
-
-    Interpolated scalars are means of independent ones, and vary less.
-    """
-    grid, matrix = _grids(length, shape)
-    kept = 1.0
-    for size, stretched in zip(grid, matrix, strict=True):
-        _, part = _sources(size, stretched)
-        kept *= np.mean(part**2 + (1 - part) ** 2)
-    return kept
-
-
 def _grids(length, shape):
-    """A template and the kernel as matrices: two pairs of sides."""
+    """Returns the sides of the template and of the kernel as matrices."""
     columns = shape[-1]
     rows = math.prod(shape[:-1])
     across = round(math.sqrt(length * columns / rows))

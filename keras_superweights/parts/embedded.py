@@ -1,4 +1,4 @@
-"""The mixing by embeddings of layers (NPAS, Emb)."""
+"""The mixing by embeddings of kernels (NPAS, Emb)."""
 
 from dataclasses import dataclass
 from dataclasses import replace
@@ -17,7 +17,7 @@ EMBEDDING_SIZE = 24
 
 @dataclass(frozen=True)
 class Embedded(Mixing):
-    """A softmax of a projection of an embedding of each kernel, as weights.
+    """Weights templates by the softmax of a projection of an embedding.
 
     Args:
         ties: For each kernel, the embedding that it uses, as a position among
@@ -41,20 +41,12 @@ class Embedded(Mixing):
 
 
 class EmbeddedLayer(WeightedSumLayer):
-    """A weighted mean, its weights read off an embedding.
+    """A weighted mean whose weights are computed from an embedding.
 
-    Each kernel has a learned embedding of `EMBEDDING_SIZE`, the coefficients
-    of this layer; one projection, shared by the kernels that mix the same
-    templates, and a softmax make the weights of it. A mean of templates
-    varies less than each of them, so it is scaled by a constant to what the
-    kernel has to have at the start.
-
-    Args:
-        norms: For each kernel, what its standard deviation is to be divided
-            by that of the templates.
-        num_templates: Templates in `T`.
-        ties: For each kernel, the embedding that it uses.
-        **kwargs: As for `keras.layers.Layer`, its `name` and `dtype`.
+    Each kernel has a learned embedding of `EMBEDDING_SIZE` as coefficients;
+    a projection, shared by the kernels that mix the same templates, and a
+    softmax turn it into weights. A mean varies less than the templates do, so
+    a constant scales it to the initial variance of the kernel.
     """
 
     def __init__(self, norms, num_templates, ties, **kwargs):
@@ -82,7 +74,7 @@ class EmbeddedLayer(WeightedSumLayer):
         return ops.convert_to_tensor(self._scales, weights.dtype) * weights
 
     def linear_variables(self):
-        return []  # embeddings are not, and keep their values
+        return []  # kernels are not linear in embeddings
 
     def fit(self, mixing, vectors, weights, rms):
-        """Leaves the embeddings as drawn."""
+        """Keeps the initial embeddings."""

@@ -1,4 +1,4 @@
-"""The geometry of what is read as a vector, whatever the kernel's shape."""
+"""The geometry of vectors that make kernels of any shape."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""Transforms that make a kernel of a smaller template by repeating it."""
+"""Transforms that repeat a smaller template to fill a kernel."""
 
 import math
 from dataclasses import dataclass
@@ -45,10 +45,10 @@ class Repeat(Transform):
 
 @dataclass(frozen=True)
 class Mask(Repeat):
-    """Repeats a template, each copy but the first times a mask of its own.
+    """Repeats a template, each copy but the first times its own mask.
 
-    A mask has `MASK_WINDOW` scalars and is laid, again and again, over as many
-    sequential scalars of its copy (NPAS, section 3.3).
+    A mask has `MASK_WINDOW` scalars, repeated along the scalars of its copy
+    (NPAS, section 3.3).
 
     Args:
         length: Scalars in the template, fewer than in each of the kernels.
@@ -68,13 +68,7 @@ class Mask(Repeat):
 
 
 class RepeatLayer(keras.layers.Layer):
-    """Repeats a template as often as a kernel needs it.
-
-    Args:
-        length: Scalars in the template.
-        shape: Shape of the kernel, which has more.
-        **kwargs: As for `keras.layers.Layer`, its `name` and `dtype`.
-    """
+    """Repeats a template of some length to fill a kernel of a shape."""
 
     def __init__(self, length, shape, **kwargs):
         super().__init__(**kwargs)
@@ -84,22 +78,18 @@ class RepeatLayer(keras.layers.Layer):
         self.built = True
 
     def transform(self, template):
-        """The kernel of a template `(length,)`."""
+        """Returns the kernel of a template `(length,)`."""
         return self._cut(ops.tile(template, (self._copies,)))
 
     def _cut(self, vector):
         return ops.reshape(vector[: math.prod(self._shape)], self._shape)
 
-    def linear_variables(self):
-        """Lists of variables, in each of which the kernel is linear."""
-        return []
-
 
 class MaskLayer(RepeatLayer):
-    """Repeats a template, each copy but the first times a mask of its own.
+    """Repeats a template, each copy but the first times its own mask.
 
-    At the start masks are normal, with a mean square of 1, so that a kernel
-    varies as its template does and no two copies are alike.
+    Initial masks are normal with a mean square of 1, so that a kernel has the
+    variance of its template and its copies differ.
     """
 
     def __init__(self, length, shape, **kwargs):
@@ -118,6 +108,7 @@ class MaskLayer(RepeatLayer):
         return self._cut(ops.concatenate([template, copies]))
 
     def linear_variables(self):
+        """Returns lists of variables; the kernel is linear in each list."""
         return [[self.masks]]
 
 

@@ -1,4 +1,4 @@
-"""The transform of BatchEnsemble: a kernel times two vectors of its own."""
+"""The transform of BatchEnsemble: multiplies a kernel by two vectors."""
 
 from dataclasses import dataclass
 
@@ -12,15 +12,15 @@ STARTS = ("signs", "ones")
 
 @dataclass(frozen=True)
 class RankOne(Transform):
-    """Multiplies a kernel by `outer(r, s)`, its own (BatchEnsemble).
+    """Multiplies each kernel by its own `outer(r, s)` (BatchEnsemble).
 
-    `r` has one scalar per input of the kernel and `s` one per output, for all
-    places of its window: `K[..., i, o] * r[i] * s[o]`. Kernels that share all
-    else so differ in a few scalars. Those that start with ones and share all
-    of the rest are equal, and get equal gradients on equal batches.
+    `r` has one scalar per input and `s` one per output, the same at all places
+    of the window: `K[..., i, o] * r[i] * s[o]`. So kernels that share all else
+    differ in a few scalars. If they start from ones, they are equal, and get
+    equal gradients on equal batches.
 
     Args:
-        start: `"signs"`: random signs. `"ones"`.
+        start: Initial vectors: `"signs"` for random signs, or `"ones"`.
         kernels: See `Transform`.
 
     Raises:
@@ -60,13 +60,7 @@ class RankOne(Transform):
 
 
 class RankOneLayer(keras.layers.Layer):
-    """Multiplies a kernel by two vectors.
-
-    Args:
-        box: Inputs and outputs of the kernel.
-        start: See `RankOne`.
-        **kwargs: As for `keras.layers.Layer`, its `name` and `dtype`.
-    """
+    """Multiplies a kernel with a box of inputs and outputs by two vectors."""
 
     def __init__(self, box, start, **kwargs):
         super().__init__(**kwargs)
@@ -82,11 +76,11 @@ class RankOneLayer(keras.layers.Layer):
         self.built = True
 
     def transform(self, kernel):
-        """The kernel `(..., inputs, outputs)` times the factors."""
+        """Returns the kernel `(..., inputs, outputs)` times the vectors."""
         return kernel * (ops.expand_dims(self.inputs, 1) * self.outputs)
 
     def linear_variables(self):
-        """Lists of variables, in each of which the kernel is linear."""
+        """Returns lists of variables; the kernel is linear in each list."""
         return [[self.inputs], [self.outputs]]
 
 

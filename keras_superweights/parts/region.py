@@ -18,8 +18,7 @@ from keras_superweights.parts.assembly import plan_assembly
 class Region(Geometry):
     """A region of the plane of inputs and outputs (SWN, section 1.1).
 
-    A kernel that is narrower than the region uses the part inside its own
-    box.
+    A kernel narrower than the region uses the part inside its own box.
 
     Args:
         window: Window of the kernels served; empty for dense kernels.
@@ -27,7 +26,8 @@ class Region(Geometry):
             numbers `(in_start, in_stop, out_start, out_stop)`.
 
     Raises:
-        ValueError: If there is no rectangle, or one is empty.
+        ValueError: If there is no rectangle, or one is empty or has a number
+            that is not an integer.
     """
 
     window: tuple[int, ...]
@@ -36,10 +36,12 @@ class Region(Geometry):
     def __post_init__(self):
         rectangles = tuple(Rectangle(*each) for each in self.rectangles)
         object.__setattr__(self, "rectangles", rectangles)
-        if not rectangles or any(
-            r.in_stop <= r.in_start or r.out_stop <= r.out_start
-            for r in rectangles
-        ):
+        if any(type(n) is not int for each in rectangles for n in each):
+            raise ValueError(
+                "`rectangles` must be of integers. Received: "
+                f"rectangles={self.rectangles}."
+            )
+        if not rectangles or any(min(r.sides) <= 0 for r in rectangles):
             raise ValueError(
                 "`rectangles` must hold at least one rectangle, none of them "
                 f"empty. Received: rectangles={self.rectangles}."
@@ -47,13 +49,19 @@ class Region(Geometry):
 
     @classmethod
     def of(cls, kernel) -> "Region":
-        """The region that is the whole of a `KernelSpec`."""
+        """Returns the region that is the whole of a `KernelSpec`."""
         inputs, outputs = kernel.box
         return cls(kernel.window, (Rectangle(0, inputs, 0, outputs),))
 
     @property
     def size(self):
         return math.prod(self.window) * sum(r.area for r in self.rectangles)
+
+    @property
+    def _ends(self):
+        """Where the scalars of each rectangle but the last end."""
+        sizes = [math.prod(self.window) * r.area for r in self.rectangles]
+        return list(itertools.accumulate(sizes))[:-1]
 
     def check(self, kernels):
         for kernel in kernels:
@@ -74,24 +82,17 @@ class Region(Geometry):
     def assembler(self, kernel, geometries):
         plan = plan_assembly(kernel.box, [g.rectangles for g in geometries])
 
-        def put_together(vectors):
+        def assembled(vectors):
+            pairs = zip(geometries, vectors, strict=True)
             return assemble(
-                plan,
-                [
-                    geometry.split(vector)
-                    for geometry, vector in zip(
-                        geometries, vectors, strict=True
-                    )
-                ],
+                plan, [each.split(vector) for each, vector in pairs]
             )
 
-        return put_together
+        return assembled
 
     def split(self, vector):
-        """A vector as the tensors of the rectangles, window first."""
-        sizes = [math.prod(self.window) * r.area for r in self.rectangles]
-        ends = list(itertools.accumulate(sizes))[:-1]
-        vectors = ops.split(vector, ends) if ends else [vector]
+        """Splits a vector into tensors of the rectangles, window first."""
+        vectors = ops.split(vector, self._ends) if self._ends else [vector]
         return [
             ops.reshape(vector, (*self.window, *rectangle.sides))
             for vector, rectangle in zip(vectors, self.rectangles, strict=True)
@@ -109,17 +110,12 @@ class Region(Geometry):
         return tuple(rectangle.crop(box) for rectangle in self.rectangles)
 
     def crop(self, rows, box):
+        count = len(rows)
+        blocks = np.split(rows, self._ends, axis=1)
         inside = []
-        start = 0
-        for rectangle, clipped in zip(
-            self.rectangles, self.clip(box), strict=True
-        ):
-            stop = start + math.prod(self.window) * rectangle.area
-            block = rows[:, start:stop].reshape(len(rows), -1, *rectangle.sides)
-            start = stop
-            if clipped:
+        for rectangle, block in zip(self.rectangles, blocks, strict=True):
+            if clipped := rectangle.crop(box):
                 height, width = clipped.sides
-                inside.append(
-                    block[:, :, :height, :width].reshape(len(rows), -1)
-                )
+                block = block.reshape(count, -1, *rectangle.sides)
+                inside.append(block[..., :height, :width].reshape(count, -1))
         return np.concatenate(inside, axis=1)

@@ -12,11 +12,7 @@ from keras_superweights.parts.average import AverageLayer
 
 
 def check_ties(ties, num_kernels):
-    """Refuses ties that do not name, for each kernel, a row that uses itself.
-
-    Raises:
-        ValueError: If they do not.
-    """
+    """Raises an error unless each kernel has a row that uses itself."""
     if (
         len(ties) != num_kernels
         or not all(isinstance(t, int) and 0 <= t < num_kernels for t in ties)
@@ -35,7 +31,7 @@ class WeightedSum(Mixing):
     Args:
         ties: For each kernel, the row of coefficients that it uses, as a
             position among the kernels; its own unless tied.
-        choices: For each row, the templates that it mixes, equally many;
+        choices: For each row, the templates that it mixes, in equal number;
             empty for all.
     """
 
@@ -44,7 +40,7 @@ class WeightedSum(Mixing):
 
     @classmethod
     def untied(cls, num_kernels, choices=()) -> "WeightedSum":
-        """Each of so many kernels with coefficients of its own."""
+        """Returns the mixing with a row of coefficients for each kernel."""
         return cls(tuple(range(num_kernels)), choices)
 
     def with_ties(self, ties):
@@ -53,13 +49,19 @@ class WeightedSum(Mixing):
     def check(self, num_kernels, num_templates):
         check_ties(self.ties, num_kernels)
         sizes = {len(choice) for choice in self.choices}
-        named = {template for choice in self.choices for template in choice}
+        named = [template for choice in self.choices for template in choice]
+        strange = [template for template in named if type(template) is not int]
+        if strange:
+            raise ValueError(
+                "`choices` must be of integers, the indices of templates. "
+                f"Received: {strange[:6]}."
+            )
         if self.choices and (
             len(self.choices) != num_kernels
             or len(sizes) > 1
             or any(len(set(c)) < len(c) for c in self.choices)
             or not named
-            or not named <= set(range(num_templates))
+            or not set(named) <= set(range(num_templates))
         ):
             raise ValueError(
                 "`choices` must name as many templates for each kernel, none "
@@ -85,20 +87,18 @@ class WeightedSum(Mixing):
 class WeightedSumLayer(AverageLayer):
     """A weighted sum of the templates, by coefficients.
 
-    The variable holds one row per kernel, always; `ties` says which row each
+    The variable always has one row per kernel; `ties` says which row each
     kernel uses, so that tying and untying change no shape. Where a kernel
     mixes only some of the templates, its row of `C` is zero elsewhere.
 
-    At the start rows have the given norms, and those that mix the same
-    templates are orthogonal, where they are no more than these.
+    Initial rows have the given norms; those that mix the same templates are
+    orthogonal, up to as many rows as templates.
 
     Args:
-        norms: Norm of each row at the start, one per kernel.
+        norms: Initial norm of each row, one per kernel.
         num_templates: Templates in `T`.
-        ties: For each kernel, the row that it uses.
-        choices: For each row, the templates that it mixes, equally many. All
-            of them by default.
-        **kwargs: As for `keras.layers.Layer`, its `name` and `dtype`.
+        ties, choices: See `WeightedSum`.
+        **kwargs: `name` and `dtype` of a `keras.layers.Layer`.
 
     Example:
 
@@ -115,7 +115,7 @@ class WeightedSumLayer(AverageLayer):
         self._choices = tuple(choices)
 
     def add_rows(self, norms, width, ties, choices=()):
-        """Adds `coefficients`, of one row per kernel, and `ties`."""
+        """Adds `coefficients`, one row per kernel, and `ties`."""
         alike = {}  # positions of rows that mix the same templates
         for row, choice in enumerate(choices or [()] * len(norms)):
             alike.setdefault(tuple(choice), []).append(row)
@@ -156,9 +156,9 @@ class WeightedSumLayer(AverageLayer):
         return self.used(rows)
 
     def used(self, rows):
-        """The row that each kernel uses.
+        """Returns the row that each kernel uses.
 
-        Products with one-hot rows instead of a gather and a scatter: the
+        Products with one-hot rows replace a gather and a scatter: the
         matrices are tiny, and gradients stay dense.
         """
         used = ops.one_hot(
@@ -169,12 +169,12 @@ class WeightedSumLayer(AverageLayer):
     def set_ties(self, ties):
         """Ties and unties rows.
 
-        Rows that part start as copies of the row that they shared; rows that
-        join use the first of them, at the norm of their mean square.
+        Separated rows start as copies of the row that they shared; joined
+        rows use the first of them, scaled to the mean square of their norms.
 
         Returns:
-            For each row, the row whose values it had a claim to before: where
-            the rows of optimizer slots have to be copied from.
+            For each row, the row that it was copied from, for the same copy
+            of optimizer slots.
         """
         ties = np.asarray(ties)
         before = self.ties.numpy()
@@ -197,19 +197,18 @@ class WeightedSumLayer(AverageLayer):
         return [self.coefficients]
 
     def fit(self, mixing, vectors, weights, rms):
-        """Sets coefficients at the scales of given vectors, best where known.
+        """Sets coefficients for given vectors: their scales, and directions.
 
         Where more kernels than templates mix the same templates, the best
-        directions are the principal ones of the vectors (Eckart and Young):
-        nothing is left to improve if no other SuperWeight reads the bank.
-        Other rows stay as drawn, which are orthogonal.
+        directions are the principal ones of the vectors (Eckart and Young),
+        optimal if no other SuperWeight reads the bank. Other rows keep their
+        initial, orthogonal directions.
 
         Args:
             mixing: The `WeightedSum`.
-            vectors: What each kernel's vector should be, one row per kernel.
-            weights: By what each kernel's error is multiplied.
-            rms: Norm of a template: the root mean square of the store's
-                scalars, times that of the kernels' sizes.
+            vectors: Target vectors, one row per kernel.
+            weights: Factor of each kernel's error.
+            rms: Norm of a template.
         """
         drawn = self.coefficients.numpy()
         groups = {}  # of rows that mix the same templates

@@ -1,8 +1,8 @@
 """Which kernels may share: the ways to form clusters before any training.
 
-A cluster is a tuple of indices into the list of all kernels of all members,
-members one after the other. Every function that forms clusters returns such
-that hold each kernel exactly once, named by what they have in common.
+A cluster holds indices into the list of all kernels, one member after the
+other. All functions that form clusters put each kernel into exactly one,
+named by what its kernels have in common.
 """
 
 import collections
@@ -27,13 +27,12 @@ class Cluster:
 
 
 def depth_bins(kernels: Sequence[KernelSpec], num_bins: int) -> list[Cluster]:
-    """Clusters of layers at a similar depth (SWN, section 1.1).
+    """Clusters layers at a similar depth (SWN, section 1.1).
 
-    The layers of each member, in order and apart by kind and window, fall
-    into `num_bins` bins of equal count; the bins of one index, kind and
-    window, over all members, are a cluster. Where there are fewer layers than
-    bins, some bins are empty and left out. One bin is one cluster per kind
-    and window.
+    The layers of each member, separately by kind and window, fall in order
+    into `num_bins` bins of equal count. A cluster holds one bin of one kind
+    and window, over all members. With fewer layers than bins, some bins are
+    empty and omitted.
 
     Raises:
         ValueError: If `num_bins` is not a positive integer.
@@ -44,109 +43,77 @@ def depth_bins(kernels: Sequence[KernelSpec], num_bins: int) -> list[Cluster]:
             f"depth_bins={num_bins!r}."
         )
     count = collections.Counter(map(_alike, kernels))
-    position = _positions(kernels, _alike)
-
-    def key(index):
-        kernel = kernels[index]
-        depth = position[index] * num_bins // count[_alike(kernel)]
-        return depth, kernel.window, kernel.kind
-
-    return _group(kernels, key, lambda key: f"bin{key[0]} {_form(*key[1:])}")
+    places = zip(_positions(kernels, _alike), kernels, strict=True)
+    return _group(
+        ("bin", place * num_bins // count[_alike(k)], k.window, k.kind)
+        for place, k in places
+    )
 
 
 def positions(kernels: Sequence[KernelSpec]) -> list[Cluster]:
-    """Clusters of the same layer of every member.
+    """Clusters the same layer of every member.
 
-    The i-th layer of each member with a given kind and window; deeper members
-    keep clusters of their own at the end.
+    The i-th layers of a kind and window; deeper members keep clusters of
+    their own at the end.
     """
-    position = _positions(kernels, _alike)
-    return _group(
-        kernels,
-        lambda index: (
-            position[index],
-            kernels[index].window,
-            kernels[index].kind,
-        ),
-        lambda key: f"layer{key[0]} {_form(*key[1:])}",
-    )
+    places = zip(_positions(kernels, _alike), kernels, strict=True)
+    return _group(("layer", place, k.window, k.kind) for place, k in places)
 
 
 def shapes(kernels: Sequence[KernelSpec]) -> list[Cluster]:
-    """Clusters of equal kind and shape, over layers and members (ME, 3.1)."""
-    return _group(
-        kernels,
-        lambda index: (kernels[index].shape, kernels[index].kind),
-        lambda key: _form(*key),
-    )
+    """Clusters equal kinds and shapes, over layers and members (ME, 3.1)."""
+    return _group(("", "", k.shape, k.kind) for k in kernels)
 
 
 def shapes_in_members(kernels: Sequence[KernelSpec]) -> list[Cluster]:
-    """Clusters of equal kind and shape, over the layers of one member."""
-    return _group(
-        kernels,
-        lambda index: _equal(kernels[index]),
-        lambda key: f"member{key[0]} {_form(*key[1:])}",
-    )
+    """Clusters equal kinds and shapes, over the layers of one member."""
+    return _group(("member", *_equal(k)) for k in kernels)
 
 
 def same_layers(kernels: Sequence[KernelSpec]) -> list[Cluster]:
-    """Clusters of the i-th layer of a kind and shape, of every member."""
-    position = _positions(kernels, _equal)
-    return _group(
-        kernels,
-        lambda index: (position[index], *_equal(kernels[index])[1:]),
-        lambda key: f"layer{key[0]} {_form(*key[1:])}",
-    )
-
-
-def all_in_one(kernels: Sequence[KernelSpec]) -> list[Cluster]:
-    """One cluster of all kernels, whatever their shape (ME, 5.1)."""
-    return [Cluster("all", tuple(range(len(kernels))))]
+    """Clusters the i-th layers of a kind and shape, of every member."""
+    places = zip(_positions(kernels, _equal), kernels, strict=True)
+    return _group(("layer", place, k.shape, k.kind) for place, k in places)
 
 
 def reindexed(
     clusters: Sequence[Cluster], indices: Sequence[int]
 ) -> list[Cluster]:
-    """Clusters of some of the kernels, by their indices among all.
-
-    Args:
-        clusters: Formed of a part of the kernels.
-        indices: Where, among all, each kernel of that part is.
-    """
+    """Returns clusters of some kernels by their indices among all."""
     return [
         Cluster(c.name, tuple(indices[k] for k in c.kernels)) for c in clusters
     ]
 
 
-def _group(kernels, key: Callable, name: Callable) -> list[Cluster]:
+def _group(keys) -> list[Cluster]:
+    """Clusters kernels by equal keys `(noun, number, sides, kind)`."""
     groups = {}
-    for index in range(len(kernels)):
-        groups.setdefault(key(index), []).append(index)
-    return [Cluster(name(k), tuple(groups[k])) for k in sorted(groups)]
+    for index, key in enumerate(keys):
+        groups.setdefault(key, []).append(index)
+    return [Cluster(_name(*key), tuple(groups[key])) for key in sorted(groups)]
+
+
+def _name(noun, number, sides, kind) -> str:
+    """Names a cluster; convolutions, the most common kind, are not named."""
+    parts = [f"{noun}{number}", "x".join(map(str, sides))]
+    return " ".join(filter(None, [*parts, kind if kind != "conv" else ""]))
 
 
 def _positions(kernels, key: Callable) -> list[int]:
-    """Position of each kernel among those with the same key."""
-    seen = {}
+    """Returns the position of each kernel among those with the same key."""
+    seen = collections.Counter()
     places = []
     for kernel in kernels:
-        places.append(seen.get(key(kernel), 0))
-        seen[key(kernel)] = places[-1] + 1
+        places.append(seen[key(kernel)])
+        seen[key(kernel)] += 1
     return places
 
 
 def _alike(kernel):
-    """What layers of one member have in common that are counted together."""
+    """The key of layers of one member that are counted together."""
     return kernel.member, kernel.kind, kernel.window
 
 
 def _equal(kernel):
-    """What layers of one member have in common that may be one kernel."""
+    """The key of layers of one member that may be one kernel."""
     return kernel.member, kernel.shape, kernel.kind
-
-
-def _form(sides: tuple[int, ...], kind: str) -> str:
-    """Sides and kind as text; that of most, convolutions, goes without."""
-    parts = ["x".join(map(str, sides))] if sides else []
-    return " ".join(parts + [kind] * (kind != "conv"))

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from collections.abc import Sequence
 from typing import NamedTuple
 
-# Totals that are tried at a time for the cheapest.
+# Totals tried at a time in the search for the cheapest.
 TRIES = 3000
 
 
@@ -12,10 +12,10 @@ class View(NamedTuple):
     """How a kernel reads a store: as rows of `length` scalars.
 
     Attributes:
-        length: Scalars in a row; less than the kernel has if the store has
-            less, and then the row is upsampled.
-        first: Index of the first row that is a template of the kernel.
-        num_templates: How many rows, beginning again at row 0 after the last.
+        length: Scalars in a row; those of the kernel, or of a smaller store,
+            whose row is then upsampled.
+        first: Index of the kernel's first template.
+        num_templates: Number of templates; row 0 follows the last row.
     """
 
     length: int
@@ -27,18 +27,15 @@ def deal(sizes: Sequence[int], store: int, most: int) -> list[View]:
     """Deals the templates of a store to kernels (NPAS, section 3.1).
 
     A store of `s` scalars holds `r = s // n` templates for a kernel of `n`.
-    The kernel reads all of them; `most` where there are more, and then goes
-    on where the kernel before it has stopped, so that scalars are used again
-    as late as possible. A kernel larger than the store gets one template, the
-    whole store, and has to be upsampled.
+    The kernel reads all of them, or `most` where there are more; then it
+    continues where the previous kernel stopped, so that scalars are reused as
+    late as possible. A kernel larger than the store gets the whole store as
+    one template, to be upsampled.
 
     Args:
         sizes: Scalars in each kernel, in order.
         store: Scalars in the store.
-        most: The most templates of one kernel, `P` in the paper.
-
-    Returns:
-        One `View` a kernel.
+        most: The most templates per kernel, `P` in the paper.
 
     Example:
 
@@ -62,70 +59,67 @@ View(length=4, first=2, num_templates=2)]
 
 
 def read(views: Sequence[View], store: int) -> int:
-    """Scalars of a store up to the last that a view reads."""
-    ends = []
-    for length, first, count in views:
-        rows = store // length
-        ends.append(min(first + count, rows) * length)
-    return max(ends)
+    """Returns the scalars of a store up to the last that a view reads."""
+    return max(
+        min(first + count, store // length) * length
+        for length, first, count in views
+    )
 
 
 def in_proportion(total: int, weights: Sequence[int]) -> list[int]:
     """Splits a number into positive integers in proportion to weights.
 
-    Rounded down, and what is left over goes to those who lost most.
+    Rounds down, and gives the remainder to those who lost most.
 
     Example:
 
     >>> in_proportion(10, [3, 3, 1])
     [4, 4, 2]
     """
-    spare = total - len(weights)  # one each before all else
+    spare = total - len(weights)  # one for each, before all else
     if spare < 0:
         raise ValueError(
             f"`total` must be at least 1 for each of {len(weights)} weights. "
             f"Received: total={total}."
         )
     whole = sum(weights)
-    shares = [spare * weight // whole for weight in weights]
+    shares = [1 + spare * weight // whole for weight in weights]
     lost = sorted(
         range(len(weights)), key=lambda i: -(spare * weights[i] % whole)
     )
-    for index in lost[: spare - sum(shares)]:
+    for index in lost[: total - sum(shares)]:
         shares[index] += 1
-    return [1 + share for share in shares]
+    return shares
 
 
 def largest_total(
     cost: Callable[[int], int], scalars: int, low: int, high: int
 ) -> int | None:
-    """The size of all stores together that a budget pays for.
+    """Returns the largest total size of stores that a budget pays for.
 
-    What stores cost beyond their size, the coefficients of the templates that
-    they hold, or the masks of the kernels that they do not hold, goes up and
-    down with their size, so that the largest cannot be bisected. Beginning at
-    the top, the total is lowered by what is too much; that, or the
-    largest of a grid of totals, is raised by what is left.
+    The cost beyond the total itself, of coefficients of the templates held or
+    of masks of kernels too large for them, is not monotonic, so bisection
+    does not work. From the top, the total is lowered by its excess; that, or
+    the largest affordable one of a grid, is then raised by what is left.
 
     Args:
         cost: Scalars that a total costs, itself included.
-        scalars: What may be spent.
-        low: Smallest total.
-        high: Largest total that can be used.
+        scalars: Scalars to spend.
+        low, high: Smallest and largest total.
 
     Returns:
-        The total; `None` if nothing is found. The cheapest may still do.
+        The total; `None` if none is found, though the cheapest may fit.
     """
     total = min(high, scalars)
     while total >= low and cost(total) > scalars:
         total -= cost(total) - scalars
-    # What is lowered by a jump may have gone too far.
+    # A jump may have lowered the total too far.
     fitting = [
         t
         for t in (total, *_geometric(low, high))
         if t >= low and cost(t) <= scalars
     ]
-    total = max(fitting, default=None)  # not by cost: that of masks is waste
+    total = max(fitting, default=None)  # not by cost: masks are waste
     while total is not None and total < high:
         more = min(high, total + scalars - cost(total))
         if not cost(total) < cost(more) <= scalars:
@@ -135,11 +129,10 @@ def largest_total(
 
 
 def cheapest_total(cost: Callable[[int], int], low: int, high: int) -> int:
-    """The size of all stores together that costs least.
+    """Returns the total size of stores that costs least.
 
-    All integers are tried. Where these are many, it is about `TRIES` of those
-    up to the cost of the cheapest that is known, and then those between the
-    neighbours of the best.
+    Tries all integers; where they are many, about `TRIES` of those up to the
+    cost of the cheapest known, and then those between the best's neighbours.
     """
     best = min(_geometric(low, high), key=cost)
     if high - low > TRIES:
@@ -153,7 +146,7 @@ def cheapest_total(cost: Callable[[int], int], low: int, high: int) -> int:
 
 
 def _geometric(low: int, high: int) -> list[int]:
-    """Integers from `low` to `high`, a tenth apart."""
+    """Returns integers from `low` to `high` in steps of a tenth."""
     totals = [low]
     while totals[-1] < high:
         totals.append(min(high, totals[-1] + max(1, totals[-1] // 10)))

@@ -9,28 +9,21 @@ from keras_superweights.parts import Flat
 from keras_superweights.parts import WeightedSum
 from keras_superweights.sharing.dealing import View
 
-# By the names that rules have for them: from a number of kernels to a mixing.
+# By the names that rules use: from a number of kernels to a mixing.
 MIXINGS = {
     "wavg": WeightedSum.untied,
     "emb": lambda num_kernels: Embedded(tuple(range(num_kernels))),
     "avg": lambda num_kernels: Average(),
 }
 
-# Joined are those that mix at least one in so many of the rows.
+# Kernels that mix less than one of so many rows are not joined.
 SPARSEST = 4
 
 
 def flat(
     bank: int, kernels: Sequence[int], view: View, mixing: str = "wavg"
 ) -> SuperWeight:
-    """The SuperWeight of kernels that mix the same templates of a store.
-
-    Args:
-        bank: Index of the store.
-        kernels: Indices of the kernels.
-        view: Which rows are templates.
-        mixing: A key of `MIXINGS`.
-    """
+    """Returns the SuperWeight of kernels that read a store by one view."""
     return SuperWeight(
         bank=bank,
         kernels=tuple(kernels),
@@ -48,21 +41,18 @@ def joined(
     mixing: str = "wavg",
     single: str = "avg",
 ) -> list[SuperWeight]:
-    """The SuperWeights of a store; one where weighted sums overlap.
+    """Returns the SuperWeights of a store, overlapping weighted sums as one.
 
-    That one holds all rows of the store, of which each kernel mixes its
-    choice: they are read once, by one matrix product, instead of once for
-    each set of templates. Where choices are but a small part of the rows,
-    products with zeros would cost more than that saves, and nothing is
-    joined.
+    A joined SuperWeight holds all rows of the store, of which each kernel
+    mixes its choice: one matrix product reads them once, instead of once per
+    set of templates. Where choices are a small part of the rows, products
+    with zeros would cost more than that, and nothing is joined.
 
     Args:
         bank: Index of the store.
         store: Scalars in the store.
-        users: For each view, the kernels that read it.
-        mixing: A key of `MIXINGS`.
-        single: The same, for a single template; by default it is used as it
-            is.
+        users: The kernels that read each view.
+        mixing, single: Keys of `MIXINGS`, for several templates and for one.
     """
     by_size = {}
     for view in users:
@@ -71,30 +61,17 @@ def joined(
         by_size.setdefault(key, []).append(view)
     superweights = []
     for views in by_size.values():
-        if _overlap(views, store):
-            superweights.append(_join(bank, store, views, users))
-            continue
-        superweights += [
-            flat(
-                bank,
-                users[view],
-                view,
-                single if view.num_templates == 1 else mixing,
-            )
-            for view in views
-        ]
+        rows = store // views[0].length
+        count = views[0].num_templates
+        if count < rows < count * len(views) and rows <= SPARSEST * count:
+            superweights.append(_join(bank, rows, views, users))
+        else:
+            by_name = single if count == 1 else mixing
+            superweights += [flat(bank, users[v], v, by_name) for v in views]
     return superweights
 
 
-def _overlap(views, store):
-    rows = store // views[0].length
-    count = views[0].num_templates
-    return count < rows < count * len(views) and rows <= SPARSEST * count
-
-
-def _join(bank, store, views, users) -> SuperWeight:
-    length = views[0].length
-    rows = store // length
+def _join(bank, rows, views, users) -> SuperWeight:
     choices = {
         kernel: tuple(
             (view.first + t) % rows for t in range(view.num_templates)
@@ -102,11 +79,11 @@ def _join(bank, store, views, users) -> SuperWeight:
         for view in views
         for kernel in users[view]
     }
-    kernels = sorted(choices)
+    kernels = tuple(sorted(choices))
     return SuperWeight(
         bank=bank,
-        kernels=tuple(kernels),
-        geometry=Flat(length),
+        kernels=kernels,
+        geometry=Flat(views[0].length),
         mixing=WeightedSum.untied(
             len(kernels), tuple(choices[kernel] for kernel in kernels)
         ),

@@ -23,31 +23,27 @@ class HardSharing(Rule):
     After the poster "Investigating Parameter Sharing in Neural Networks"
     (Fastner, Lanz, Pokel and Riedl, DTU), which compares early, deep and all
     layers, shared within the network, between the ensemble members, and both.
-    It says little more; this is how it is read here. Kernels can only be one
-    where kind and shape are equal ("to avoid dimensional mismatch"). Early and
-    deep are the halves of each member by order of depth, counted over the
-    layers that `kinds` and `exclude` leave; of an odd number, the one in the
-    middle is early. Its ensembles also have BatchEnsemble's own vectors for
-    each member: that is `transforms=ksw.parts.RankOne()` here.
+    It gives few details; this is our reading. Only kernels of equal kind and
+    shape can be one ("to avoid dimensional mismatch"). Early and deep are the
+    halves of each member by depth, among the layers that `kinds` and `exclude`
+    leave; an odd layer in the middle is early. For the BatchEnsemble vectors
+    of its ensembles, pass `transforms=ksw.parts.RankOne()`.
 
-    There are no coefficients, and no size to choose: the number of parameters
-    follows from the members. Layers outside the half, and layers without one
-    to share with, keep kernels of their own.
+    There are no coefficients, and the number of parameters follows from the
+    members. Layers outside the half, and layers without one to share with,
+    keep their own kernels.
 
     Args:
         layers: `"early"`, `"deep"` or `"all"`: which layers of each member
             share.
-        scope: Who shares one kernel. `"network"`: those layers of a member
-            that are of equal kind and shape. `"members"`: the same layer of
-            every member, that is the i-th of its kind and shape among those
-            that share; a deeper member keeps what it has more. `"both"`: all
-            that are of equal kind and shape, over layers and members.
-        kinds: Kinds of kernels to share, all by default; see `Rule`.
-        exclude: Patterns of layers to leave out; see `Rule`.
-        transforms: See `Rule`.
+        scope: Who shares one kernel. `"network"`: layers of one member of
+            equal kind and shape. `"members"`: the same layer of every member,
+            the i-th of its kind and shape among those that share; deeper
+            members keep the rest. `"both"`: all layers of all members of
+            equal kind and shape.
+        kinds, exclude, transforms: See `Rule`.
 
     Raises:
-        TypeError: If `kinds` or `exclude` is not of strings.
         ValueError: If an argument is not one of the above.
 
     Example:
@@ -92,7 +88,7 @@ class HardSharing(Rule):
         return plan
 
     def _groups(self, kernels):
-        """The kernels that are one, group by group; never one alone."""
+        """Returns the groups of kernels to be one, none of them alone."""
         indices = range(len(kernels))
         if self.layers != "all":
             early = _early(kernels)
@@ -107,17 +103,13 @@ class HardSharing(Rule):
 
 
 def _early(kernels) -> set[int]:
-    """Those of the kernels that lie in the early half of their member.
-
-    A layer's kernels lie in the same half.
-    """
-    places = {}  # of each layer, in each member
+    """Returns the kernels in the early half of their member's layers."""
+    layers = {}  # of each member, in order
     for kernel in kernels:
-        layers = places.setdefault(kernel.member, {})
-        layers.setdefault(kernel.layer, len(layers))
-    early = set()
-    for index, kernel in enumerate(kernels):
-        layers = places[kernel.member]
-        if 2 * layers[kernel.layer] < len(layers):
-            early.add(index)
-    return early
+        places = layers.setdefault(kernel.member, {})
+        places.setdefault(kernel.layer, len(places))
+    return {
+        index
+        for index, kernel in enumerate(kernels)
+        if 2 * layers[kernel.member][kernel.layer] < len(layers[kernel.member])
+    }

@@ -1,4 +1,4 @@
-"""Independent: nothing is shared."""
+"""Independent: shares nothing."""
 
 from dataclasses import dataclass
 
@@ -9,15 +9,14 @@ from keras_superweights.sharing.rule import Rule
 
 @dataclass(frozen=True)
 class Independent(Rule):
-    """Every kernel its own: a deep ensemble, or the plain network.
+    """Leaves every kernel private: a deep ensemble, or the plain network.
 
-    The baseline of the papers ("Deep Ensembles", SWN, Table 5). Unless it has
+    The baseline of the papers ("Deep Ensembles", SWN, Table 5). Without
     `transforms`, no layer is replaced, and training is that of the same plain
     Keras models.
 
     Args:
-        kinds: Without an effect but on `transforms`; see `Rule`.
-        exclude: As `kinds`.
+        kinds, exclude: Affect only `transforms`; see `Rule`.
         transforms: See `Rule`.
     """
 

@@ -1,14 +1,16 @@
 """MixtureEnsembles (ME): templates for layers of equal shape.
 
-Three regimes follow from the budget:
+The budget decides between three regimes:
 
-    a group of layers of one shape affords two templates or more: each layer
-        mixes up to `max_templates` of them, dealt round robin (section 3.1);
-    it affords one: a plain kernel, shared by all of the group (section 3.1);
-    not even that for every group: one store for all layers, read by each in
-        its own shape, again round robin (section 5.1, the paper's 7M).
+    two or more templates per group of equal shape: each layer mixes up to
+        `max_templates` of them, dealt round robin (section 3.1);
+    one template: a plain kernel, shared by the whole group (section 3.1);
+    less: one store for all layers, read by each in its own shape, again
+        round robin (section 5.1, the paper's 7M).
 """
 
+import bisect
+import collections
 from dataclasses import dataclass
 
 from keras_superweights.parts import Plain
@@ -31,15 +33,14 @@ class MixtureEnsembles(Rule):
     """Shares among layers of equal shape, over layers and members.
 
     The paper gives each group the fraction of the budget that its layers have
-    of the plain network's parameters. Counted in templates, that is the same
-    number per kernel for every group, and so it is dealt: one template at a
-    time to the group with the fewest per kernel. What rounding leaves over
-    goes to the groups that it still fits.
+    of the plain network's parameters. That is the same number of templates
+    per kernel in every group, so templates are dealt one at a time to the
+    group with the fewest per kernel that one more still fits.
 
     Args:
         max_templates: The most templates that one layer mixes. 5 by default:
-            the paper counts 105 coefficients a member for WRN-28-10, which
-            has 21 layers with a sibling of equal shape.
+            the paper counts 105 coefficients per member for WRN-28-10, which
+            has 21 layers with another of equal shape.
         disjoint: Deals templates to the layers of one member after the other,
             so that no two mix the same before all have been dealt (section
             4.2, ImageNet). By default the same layer of every member mixes
@@ -47,13 +48,10 @@ class MixtureEnsembles(Rule):
         mix_single_layers: Whether a shape that each member has once also
             gets templates (appendix A.1, the Thin networks) instead of one
             plain kernel for all members.
-        kinds: Kinds of kernels to share, all by default; see `Rule`.
-        exclude: Patterns of layers to leave out; see `Rule`.
-        transforms: See `Rule`.
+        kinds, exclude, transforms: See `Rule`.
 
     Raises:
-        TypeError: If `kinds` or `exclude` is not of strings.
-        ValueError: If `max_templates` is below 2, or a kind is unknown.
+        ValueError: If `max_templates` is below 2.
 
     Example:
 
@@ -111,19 +109,18 @@ class MixtureEnsembles(Rule):
         )
 
     def _turns(self, kernels, indices, own=False) -> list[int]:
-        """Whose turn it is, kernel by kernel, when templates are dealt.
+        """Returns each kernel's turn in the deal of templates.
 
-        Kernels with the same turn are dealt the same templates: the i-th of
-        every member, unless the deal is disjoint.
+        Kernels with the same turn get the same templates: the i-th of every
+        member, unless the deal is disjoint.
         """
         if self.disjoint and not own:
             return list(range(len(indices)))
-        seen = {}
+        seen = collections.Counter()
         turns = []
         for index in indices:
-            member = kernels[index].member
-            turns.append(seen.get(member, 0))
-            seen[member] = turns[-1] + 1
+            turns.append(seen[kernels[index].member])
+            seen[kernels[index].member] += 1
         return turns
 
     def _mixing(self, kernels, indices, count):
@@ -139,7 +136,7 @@ class MixtureEnsembles(Rule):
         return WeightedSum.untied(len(indices), choices)
 
     def _one_store(self, kernels, scalars, cost_of_groups):
-        """One bank for all layers, read round robin (section 5.1)."""
+        """Returns a plan of one bank, read round robin (section 5.1)."""
 
         def cost(store):
             return store + sum(
@@ -152,7 +149,10 @@ class MixtureEnsembles(Rule):
             # Kernels of one shape need no coefficients as a group.
             needed = min(cost(largest), cost_of_groups)
             Plan.require(needed, scalars, hint=SMALLER)
-        store = _largest(lambda size: cost(size) <= scalars, largest, scalars)
+        store = bisect.bisect_right(
+            range(scalars + 1), scalars, lo=largest, key=cost
+        )
+        store -= 1  # the largest that costs no more
         layers = {}
         turns = self._turns(kernels, range(len(kernels)))
         for index, turn in enumerate(turns):
@@ -171,11 +171,3 @@ class MixtureEnsembles(Rule):
         bank = plan.add_bank("all", store)
         plan.superweights += joined(bank, store, users, single="wavg")
         return plan
-
-
-def _largest(holds, low: int, high: int) -> int:
-    """The largest integer in [low, high] up to which a condition holds."""
-    while low < high:
-        middle = (low + high + 1) // 2
-        low, high = (middle, high) if holds(middle) else (low, middle - 1)
-    return low

@@ -1,4 +1,4 @@
-"""What a rule decides: a place for every kernel that it may share."""
+"""The decision of a rule: a place for every kernel that it may share."""
 
 import collections
 from collections.abc import Sequence
@@ -10,12 +10,12 @@ from keras_superweights.allocation.specs import KernelSpec
 from keras_superweights.allocation.superweight import BankSpec
 from keras_superweights.allocation.superweight import SuperWeight
 
-# What rules that need whole kernels advise.
+# The advice of rules that need whole kernels.
 SMALLER = "`Shapeshifter` works with less."
 
 
 class TooSmallError(Exception):
-    """A rule cannot do with so few scalars; see `Plan.require`."""
+    """A rule needs more scalars; see `Plan.require`."""
 
     def __init__(self, needed, kept, hint):
         super().__init__(f"{needed} scalars are needed.")
@@ -25,13 +25,13 @@ class TooSmallError(Exception):
 
 
 class Plan:
-    """Banks, the SuperWeights that read them, and what stays private.
+    """Banks, the SuperWeights that read them, and private kernels.
 
-    Kernels are named by their indices among those that the rule was given.
+    Kernels are named by their indices among those given to the rule.
 
     Args:
-        private: Kernels that are left to their layers, and cost their size.
-        reason: Why scalars may be left over: the rest of a sentence.
+        private: Kernels left to their layers, which cost their size.
+        reason: Why scalars may be left over, as the end of a sentence.
 
     Attributes:
         banks: List of `BankSpec`.
@@ -52,17 +52,17 @@ class Plan:
 
     @staticmethod
     def require(needed: int, scalars: int, kept: int = 0, hint: str = ""):
-        """Says that a rule cannot do with so few scalars.
+        """Checks that a rule has the scalars that it needs.
 
         Args:
-            needed: Scalars that it needs at least.
-            scalars: Those that it has.
-            kept: Those of `needed` that layers keep to themselves.
+            needed: Scalars needed at least.
+            scalars: Scalars given.
+            kept: The part of `needed` that layers keep to themselves.
             hint: A sentence on what needs less.
 
         Raises:
-            TooSmallError: If there are fewer than are needed. `Rule.allocate`
-                makes of it the error that names the smallest budget.
+            TooSmallError: If there are too few. `Rule.allocate` turns it into
+                the error that names the smallest budget.
         """
         if scalars < needed:
             raise TooSmallError(needed, kept, hint)
@@ -82,16 +82,8 @@ class Plan:
         first: int = 0,
     ):
         """Adds a SuperWeight that reads a bank; see `SuperWeight`."""
-        self.superweights.append(
-            SuperWeight(
-                bank=bank,
-                kernels=tuple(kernels),
-                geometry=geometry,
-                mixing=mixing,
-                num_templates=num_templates,
-                first=first,
-            )
-        )
+        arguments = tuple(kernels), geometry, mixing, num_templates, first
+        self.superweights.append(SuperWeight(bank, *arguments))
 
     def add(
         self,
@@ -101,16 +93,16 @@ class Plan:
         mixing: Mixing,
         num_templates: int = 1,
     ):
-        """Adds a SuperWeight, and a bank that has just its templates."""
+        """Adds a SuperWeight, and a bank of just its templates."""
         bank = self.add_bank(name, num_templates * geometry.size)
         self.read(bank, kernels, geometry, mixing, num_templates)
 
     def transform(self, transform: Transform):
-        """Adds a transform of kernels that SuperWeights serve."""
+        """Adds a transform of kernels with SuperWeights."""
         self.transforms.append(transform)
 
     def cost(self, kernels: Sequence[KernelSpec]) -> int:
-        """Trainable scalars of all of it."""
+        """Returns the trainable scalars of the plan."""
         return (
             sum(bank.size for bank in self.banks)
             + sum(each.num_coefficients for each in self.superweights)
@@ -123,17 +115,11 @@ class Plan:
         )
 
     def check(self, rule, kernels: Sequence[KernelSpec], scalars: int):
-        """Refuses a plan that is not one for these kernels.
-
-        Args:
-            rule: Whose plan it is, for the message.
-            kernels: The kernels that the rule was given.
-            scalars: The scalars that it was given.
+        """Checks the plan of a rule against its kernels and scalars.
 
         Raises:
-            ValueError: If a kernel has no place, or is private and served, or
-                twice private, an index is none of the kernels, or all of it
-                costs too much.
+            ValueError: If a kernel has no place or two, an index is of no
+                kernel, or the plan costs too much.
         """
         served = {k for each in self.superweights for k in each.kernels}
         private = collections.Counter(self.private)

@@ -1,4 +1,4 @@
-"""What every sharing rule is: it decides, and the base does the rest."""
+"""The base of all sharing rules."""
 
 import dataclasses
 from collections.abc import Callable
@@ -24,20 +24,20 @@ from keras_superweights.sharing.selection import names_of
 class Rule:
     """A way of sharing: turns kernels and a number of scalars into a plan.
 
-    A rule answers `plan`. The base chooses the kernels, knows what all else
-    costs, refuses a budget that is too small with the smallest that works,
-    checks the plan, and makes the `Allocation`. As text, a rule names only
-    what is not at its default.
+    A rule implements `plan`. The base chooses the kernels, counts the cost of
+    all else, refuses too small a budget with the smallest that works, checks
+    the plan, and makes the `Allocation`. As text, a rule names only arguments
+    that differ from their defaults.
 
     Args:
-        kinds: Kinds of kernels to share, of `allocation.specs.KINDS`; by
-            default all. A single one may be given as a string.
-        exclude: Patterns, as of `fnmatch`, of layers to leave out: each is
-            compared, upper and lower case apart, with a kernel's layer and
-            with "layer/weight". `"*_block0_*"`, `"lstm/recurrent_kernel"`. A
-            single one may be given as a string.
-        transforms: What happens to every chosen kernel before its layer reads
-            it, such as `parts.RankOne()`. A single one may be given as it is.
+        kinds: Kinds of kernels to share, of `allocation.specs.KINDS`, or a
+            single one as a string; all by default.
+        exclude: Patterns, as in `fnmatch` and case-sensitive, of layers to
+            leave out, or a single one as a string. Each is compared with a
+            kernel's layer and with "layer/weight": `"*_block0_*"`,
+            `"lstm/recurrent_kernel"`.
+        transforms: Transforms, or a single one, of every chosen kernel before
+            its layer reads it, such as `parts.RankOne()`.
 
     Raises:
         TypeError: If `kinds` or `exclude` is not of strings, or `transforms`
@@ -95,13 +95,12 @@ class Rule:
         """Decides what the chosen kernels are made of.
 
         Args:
-            kernels: The kernels that the rule may share, of all members, one
-                member after the other.
-            scalars: What they may cost together, what the plan leaves to
-                their layers included.
+            kernels: The kernels that the rule may share, one member after the
+                other.
+            scalars: What they may cost together, private kernels included.
 
         Returns:
-            A `Plan` that has a place for each of them, by its index.
+            A `Plan` with a place for each of them, by its index.
 
         Raises:
             TooSmallError: If `scalars` are too few; see `Plan.require`.
@@ -109,20 +108,25 @@ class Rule:
         raise NotImplementedError(f"{type(self).__name__} has no `plan`.")
 
     def chosen(self, members: Sequence[MemberSpec]) -> tuple[int, ...]:
-        """Indices of the members' kernels that the rule may share.
+        """Returns the indices of the members' kernels that may be shared.
 
         Raises:
             ValueError: If a pattern matches no kernel, or no kernel is left.
         """
         return choose(all_kernels(members), self.kinds, self.exclude)
 
+    def chosen_kernels(self, members: Sequence[MemberSpec]) -> list[KernelSpec]:
+        """Returns the members' kernels that may be shared."""
+        every = all_kernels(members)
+        return [every[index] for index in self.chosen(members)]
+
     def allocate(
         self, members: Sequence[MemberSpec], budget_params: int
     ) -> Allocation:
-        """The allocation of the members' kernels inside the budget.
+        """Allocates the members' kernels inside the budget.
 
         Raises:
-            ValueError: If the budget is too small; names the smallest one. If
+            ValueError: If the budget is too small (names the smallest), if
                 `kinds` and `exclude` leave nothing, or a pattern matches none.
         """
         return self.allocate_by(self.plan, members, budget_params)
@@ -133,10 +137,9 @@ class Rule:
         members: Sequence[MemberSpec],
         budget_params: int,
     ) -> Allocation:
-        """As `allocate`, by another function than `self.plan`."""
-        every = all_kernels(members)
+        """Allocates as `allocate` does, by another function than `plan`."""
         chosen = self.chosen(members)
-        kernels = [every[index] for index in chosen]
+        kernels = self.chosen_kernels(members)
         fixed = self.fixed_params(members)
         try:
             planned = plan(kernels, budget_params - fixed)
@@ -151,24 +154,19 @@ class Rule:
         if self.transforms:
             _give_banks(planned, kernels)
         left = budget_params - fixed - planned.cost(kernels)
-        note = ""
-        if left:
-            note = f"{left:,} scalars are left: {planned.reason}."
+        note = f"{left:,} scalars are left: {planned.reason}." if left else ""
+
+        def named(part):
+            """The part with indices among all kernels."""
+            return replace(part, kernels=tuple(chosen[k] for k in part.kernels))
+
         return Allocation(
             members=tuple(members),
             banks=tuple(planned.banks),
-            superweights=tuple(
-                replace(each, kernels=tuple(chosen[k] for k in each.kernels))
-                for each in planned.superweights
-            ),
+            superweights=tuple(map(named, planned.superweights)),
             budget_params=budget_params,
             transforms=(
-                *(
-                    replace(
-                        each, kernels=tuple(chosen[k] for k in each.kernels)
-                    )
-                    for each in planned.transforms
-                ),
+                *map(named, planned.transforms),
                 *(replace(each, kernels=chosen) for each in self.transforms),
             ),
             sharing=str(self),
@@ -176,16 +174,15 @@ class Rule:
         )
 
     def fixed_params(self, members: Sequence[MemberSpec]) -> int:
-        """Scalars that members have whatever is planned.
+        """Returns the scalars that members have whatever the plan.
 
-        All but the chosen kernels, and the scalars of the rule's transforms.
+        All but the chosen kernels, and those of the rule's transforms.
         """
-        every = all_kernels(members)
-        chosen = [every[index] for index in self.chosen(members)]
+        kernels = self.chosen_kernels(members)
         return (
             sum(member.num_params for member in members)
-            - sum(kernel.size for kernel in chosen)
-            + sum(t.num_scalars(k) for t in self.transforms for k in chosen)
+            - sum(kernel.size for kernel in kernels)
+            + sum(t.num_scalars(k) for t in self.transforms for k in kernels)
         )
 
     def _refuse(self, error, members, budget_params, fixed):
@@ -219,9 +216,9 @@ class Rule:
 
 
 def _give_banks(plan, kernels):
-    """Makes kernels that are left to their layers of banks of their own.
+    """Gives private kernels banks of their own, at the same cost.
 
-    They cost the same there, and a transform takes what is generated.
+    Transforms need generated kernels.
     """
     for index in plan.private:
         kernel = kernels[index]

@@ -1,7 +1,6 @@
-"""Which kernels a rule may share, by what layers do and by their names.
+"""Which kernels a rule may share, by kind and name.
 
-A kernel that is not chosen is left to its layer: no SuperWeight serves it, and
-it costs its size.
+Kernels that are not chosen stay private to their layers and cost their size.
 """
 
 import difflib
@@ -17,16 +16,10 @@ def choose(
     kinds: Sequence[str] | None = None,
     exclude: Sequence[str] = (),
 ) -> tuple[int, ...]:
-    """Indices of the kernels that may be shared.
-
-    Args:
-        kernels: All kernels of all members.
-        kinds: Kinds to share; `None` for all.
-        exclude: Patterns of those to leave out; see `Rule`.
+    """Returns the indices of the kernels that may be shared.
 
     Raises:
-        ValueError: If a kind is unknown, a pattern matches no kernel, or no
-            kernel is left.
+        ValueError: If a pattern matches no kernel, or no kernel is left.
 
     Example:
 
@@ -35,8 +28,6 @@ def choose(
     >>> choose([stem, hidden], kinds=["dense"]), choose([stem], exclude=[])
     ((1,), (0,))
     """
-    if kinds is not None:
-        check_kinds(kinds)
     left_out = set()
     for pattern in exclude:
         matching = {i for i, k in enumerate(kernels) if matches(k, pattern)}
@@ -59,7 +50,7 @@ def choose(
 
 
 def names_of(argument: str, value) -> tuple[str, ...]:
-    """Returns strings as a tuple; a single one may come as it is."""
+    """Returns strings, or a single one, as a tuple."""
     names = [value] if isinstance(value, str) else value
     if not isinstance(names, (list, tuple)) or not all(
         isinstance(name, str) for name in names
@@ -72,7 +63,7 @@ def names_of(argument: str, value) -> tuple[str, ...]:
 
 
 def check_kinds(kinds):
-    """Raises an error for what is no kind of a kernel."""
+    """Raises an error for unknown kinds."""
     unknown = [kind for kind in kinds if kind not in KINDS]
     if unknown:
         raise ValueError(
@@ -82,7 +73,7 @@ def check_kinds(kinds):
 
 
 def matches(kernel: KernelSpec, pattern: str) -> bool:
-    """Whether a pattern is meant for a kernel; see `Rule`."""
+    """Whether a pattern matches a kernel; see `Rule`."""
     return fnmatch.fnmatchcase(kernel.layer, pattern) or fnmatch.fnmatchcase(
         f"{kernel.layer}/{kernel.weight}", pattern
     )

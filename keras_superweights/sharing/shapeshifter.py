@@ -34,15 +34,15 @@ class Shapeshifter(Rule):
 
     Parameters lie in stores, flat vectors. Every layer reads its store in its
     own shape: as up to `max_templates` templates, which it mixes; as a single
-    one, which it uses as it is; or, where the store is smaller than the layer,
-    upsampled (NPAS, section 3). So a budget may be a few thousandths of the
-    network, or several times its size (SSN+, section 4.2): the network that
-    `materialize()` returns has its own size either way.
+    one, which it uses as it is; or, from a smaller store, upsampled (NPAS,
+    section 3). So a budget may be a few thousandths of the network, or several
+    times its size (SSN+, section 4.2); `materialize()` always returns the
+    network in its own size.
 
     Each kernel starts with the variance that its layer needs, by a constant
     factor where it has no coefficients; the paper leaves that to batch
-    normalization. Coefficients start orthogonal to those of the layers that
-    mix the same templates.
+    normalization. Initial coefficients are orthogonal to those of the layers
+    that mix the same templates.
 
     Args:
         mixing: How templates become a kernel. `"wavg"`: a sum weighted by
@@ -56,18 +56,16 @@ class Shapeshifter(Rule):
             scalars. `"repeat"`: repeated. `"bilinear"`: interpolated.
             Sections 3.3 and B.4.
         stores: Which layers share a store. `"single"`: all. `"random"`: those
-            that fall into one of `num_stores`. `"shape"`: those of one kind
-            and shape. Or patterns, as of `fnmatch`, one a store: a layer
-            belongs to the first that matches its path. Or a number for every
-            kernel that is shared, in order, such as
-            `keras_superweights.search.learn_stores` finds. Each store gets the
-            share of the budget that its kernels have of all (section 3.4).
+            in the same of `num_stores` random groups. `"shape"`: those of one
+            kind and shape. A list of patterns, as in `fnmatch`, one per
+            store: a layer belongs to the first that matches its path. A list
+            of numbers, one for every shared kernel in order, as
+            `keras_superweights.search.learn_stores` finds. Each store gets
+            its kernels' share of the budget (section 3.4).
         num_stores: Number of stores where they are random, or learned by the
             training programs.
         seed: Seed of the random stores.
-        kinds: See `Rule`.
-        exclude: See `Rule`.
-        transforms: See `Rule`.
+        kinds, exclude, transforms: See `Rule`.
 
     Raises:
         ValueError: If an argument is not one of the above.
@@ -91,20 +89,14 @@ class Shapeshifter(Rule):
 
     def __post_init__(self):
         super().__post_init__()
-        for name, choices in (
-            ("mixing", MIXINGS),
-            ("upsampling", tuple(UPSAMPLINGS)),
-        ):
+        for name, choices in (("mixing", MIXINGS), ("upsampling", UPSAMPLINGS)):
             if getattr(self, name) not in choices:
                 raise ValueError(
-                    f"`{name}` must be one of {choices}. Received: "
+                    f"`{name}` must be one of {tuple(choices)}. Received: "
                     f"{name}={getattr(self, name)!r}."
                 )
-        for name, least in (
-            ("max_templates", 1),
-            ("num_stores", 1),
-            ("seed", 0),
-        ):
+        least_values = {"max_templates": 1, "num_stores": 1, "seed": 0}
+        for name, least in least_values.items():
             value = getattr(self, name)
             if not _is_integer(value) or value < least:
                 raise ValueError(
@@ -123,9 +115,9 @@ class Shapeshifter(Rule):
     def _has_known_stores(self) -> bool:
         if isinstance(self.stores, str):
             return self.stores in ("single", "random", "shape")
-        return (
-            isinstance(self.stores, tuple)
-            and len(self.stores) > 0
+        return bool(
+            self.stores
+            and isinstance(self.stores, tuple)
             and (
                 all(isinstance(store, str) for store in self.stores)
                 or all(map(_is_integer, self.stores))
@@ -152,7 +144,9 @@ class Shapeshifter(Rule):
         low, high = len(groups), self.max_templates * sum(weights)
         total = largest_total(cost, scalars, low, high)
         if total is None:
-            total = cheapest_total(cost, low, sum(weights))
+            # From there on, each store holds the whole of its kernels.
+            whole = sum(weights) + len(groups)
+            total = cheapest_total(cost, low, whole)
             hint = ""
             if self.upsampling == "mask":
                 hint = 'Masks take part of it: `upsampling="repeat"` has none.'
@@ -160,7 +154,7 @@ class Shapeshifter(Rule):
         return planned(total)
 
     def _groups(self, kernels) -> list[list[int]]:
-        """The kernels of each store."""
+        """Returns the kernels of each store."""
         if self.stores == "single":
             places = [0] * len(kernels)
         elif self.stores == "random":
@@ -203,10 +197,9 @@ class Shapeshifter(Rule):
         )
 
     def _read(self, plan, kernels, group, store):
-        """Adds a store, as far as its kernels read it, and how they do."""
-        views = deal(
-            [kernels[k].size for k in group], store, self.max_templates
-        )
+        """Adds a store, up to the last scalar read, and its readers."""
+        sizes = [kernels[k].size for k in group]
+        views = deal(sizes, store, self.max_templates)
         users = {}
         upsampled = {}
         for query, (kernel, view) in enumerate(zip(group, views, strict=True)):
@@ -217,20 +210,20 @@ class Shapeshifter(Rule):
             users.setdefault(view, []).append(kernel)
             if kernels[kernel].size > view.length:
                 upsampled.setdefault(view.length, []).append(kernel)
-        bank = plan.add_bank(f"store {len(plan.banks)}", read(views, store))
-        plan.superweights += joined(bank, store, users, self.mixing)
+        size = read(views, store)  # views read the same rows of it
+        bank = plan.add_bank(f"store {len(plan.banks)}", size)
+        plan.superweights += joined(bank, size, users, self.mixing)
+        upsampling = UPSAMPLINGS[self.upsampling]
         for length, smaller in upsampled.items():
-            plan.transform(
-                UPSAMPLINGS[self.upsampling](length, kernels=tuple(smaller))
-            )
+            plan.transform(upsampling(length, kernels=tuple(smaller)))
 
     def allocate_pretraining(
         self, members: Sequence[MemberSpec], budget_params: int
     ) -> Allocation:
-        """The allocation to learn from which layers should share a store.
+        """Allocates a network for learning which layers should share a store.
 
-        All lies in one store of four equal templates, resized to each layer,
-        so that the coefficients of all layers mean the same (NPAS, section
+        It has one store of four equal templates, resized to each layer, so
+        that the coefficients of all layers are comparable (NPAS, section
         3.4). Templates are not larger than the largest kernel.
 
         Raises:
@@ -244,17 +237,13 @@ class Shapeshifter(Rule):
         plan = Plan(reason="templates are as large as the largest kernel")
         view = View(1, 0, PRETRAINING_TEMPLATES)
         coefficients = flat(0, indices, view, mixing).num_coefficients
-        Plan.require(
-            coefficients + PRETRAINING_TEMPLATES, scalars, coefficients
-        )
-        length = min(
-            (scalars - coefficients) // PRETRAINING_TEMPLATES,
-            max(kernel.size for kernel in kernels),
-        )
+        needed = coefficients + PRETRAINING_TEMPLATES
+        Plan.require(needed, scalars, coefficients)
+        longest = max(kernel.size for kernel in kernels)
+        length = min((scalars - coefficients) // PRETRAINING_TEMPLATES, longest)
         bank = plan.add_bank("store", length * PRETRAINING_TEMPLATES)
-        plan.superweights.append(
-            flat(bank, indices, view._replace(length=length), mixing)
-        )
+        view = view._replace(length=length)
+        plan.superweights.append(flat(bank, indices, view, mixing))
         plan.transform(Bilinear(length, kernels=indices))
         return plan
 

@@ -12,28 +12,24 @@ from keras_superweights.sharing.superweights import check_max_templates
 class SoftSharing(Rule):
     """Shares among layers of equal kind and shape, within each network.
 
-    Such layers of one member have a bank of templates, and each of them mixes
-    all of these with coefficients of its own (Savarese and Maire, "Learning
-    Implicitly Recurrent CNNs Through Parameter Sharing", ICLR 2019). Members
-    share nothing with one another. A layer without one like it keeps a plain
-    kernel.
+    Such layers of one member mix all templates of a common bank, each with
+    its own coefficients (Savarese and Maire, "Learning Implicitly Recurrent
+    CNNs Through Parameter Sharing", ICLR 2019). Members share nothing with
+    each other. A layer unlike all others keeps a plain kernel.
 
     The authors' own networks ("SWRN" in NPAS; github.com/lolemacs/soft-sharing)
-    leave the first block of each stage out, which is why they need 33 % of the
-    parameters of WRN-28-10 at least, and 58 % of those of WRN-50-2 (NPAS,
-    figure 4). Here that is `SoftSharing(exclude="*_block0_*")`; where the first
+    leave the first block of each stage out, which is why they need at least
+    33 % of the parameters of WRN-28-10, and 58 % of those of WRN-50-2 (NPAS,
+    figure 4). Here that is `SoftSharing(exclude="*_block0_*")`; if the first
     blocks share too, 21 % and 31 % are enough.
 
     Args:
-        max_templates: The most templates in a bank. By default 8, or as many
-            as the bank has kernels where these are more.
-        kinds: Kinds of kernels to share, all by default; see `Rule`.
-        exclude: Patterns of layers to leave out; see `Rule`.
-        transforms: See `Rule`.
+        max_templates: The most templates in a bank. By default 8, or the
+            number of the bank's kernels if that is larger.
+        kinds, exclude, transforms: See `Rule`.
 
     Raises:
-        TypeError: If `kinds` or `exclude` is not of strings.
-        ValueError: If `max_templates` is not a positive integer or None, or a
+        ValueError: If `max_templates` is not a positive integer or None.
             kind is unknown.
 
     Example:

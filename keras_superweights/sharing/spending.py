@@ -1,10 +1,9 @@
-"""Spends what is left of a budget on templates.
+"""Spends the rest of a budget on templates.
 
-Every bank starts with the fewest templates it can have. What remains goes,
-one template at a time, to the bank with the fewest templates per kernel that
-uses it and that one more still fits, until none fits. Maximising the smallest
-ratio first is what sharing in proportion means (ME, section 3.1): a
-bank's share grows with its kernels times their size.
+Every bank starts with one template. The rest goes, one template at a time, to
+the bank with the fewest templates per kernel in which one more still fits.
+Maximising the smallest ratio first is what sharing in proportion means (ME,
+section 3.1): a bank's share grows with its kernels times their size.
 """
 
 import heapq
@@ -14,7 +13,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Demand:
-    """What one bank costs, and how much of it can be used.
+    """The cost of one bank, and the most templates that it can use.
 
     Attributes:
         size: Scalars in one template.
@@ -32,29 +31,29 @@ class Demand:
     plain_single: bool = False
 
     def coefficients(self, num_templates: int) -> int:
-        """Coefficients of all kernels at this number of templates."""
+        """Returns the coefficients of all kernels for so many templates."""
         if self.plain_single and num_templates == 1:
             return 0
         return self.num_kernels * min(self.mixed, num_templates)
 
     def cost(self, num_templates: int) -> int:
-        """Trainable scalars at this number of templates."""
+        """Returns the trainable scalars for so many templates."""
         return self.size * num_templates + self.coefficients(num_templates)
 
 
 def minimum_cost(demands: Sequence[Demand]) -> int:
-    """Scalars that one template per bank needs."""
+    """Returns the scalars that one template per bank needs."""
     return sum(demand.cost(1) for demand in demands)
 
 
 def spend(demands: Sequence[Demand], scalars: int) -> list[int]:
-    """Numbers of templates, one per bank, that cost at most `scalars`.
+    """Returns a number of templates per bank that cost at most `scalars`.
 
-    Costs O(T log B) for T templates in B banks.
+    Takes O(T log B) for T templates in B banks.
 
     Args:
         demands: One per bank.
-        scalars: What may be spent, at least `minimum_cost(demands)`.
+        scalars: Scalars to spend, at least `minimum_cost(demands)`.
 
     Example:
 
@@ -77,7 +76,7 @@ def spend(demands: Sequence[Demand], scalars: int) -> list[int]:
         more = counts[bank] + 1
         price = demand.cost(more) - demand.cost(counts[bank])
         if more > demand.most or price > left:
-            continue  # for good: what is left only shrinks
+            continue  # for good: the rest only shrinks
         left -= price
         counts[bank] = more
         heapq.heappush(queue, (more / demand.num_kernels, bank))
@@ -85,7 +84,7 @@ def spend(demands: Sequence[Demand], scalars: int) -> list[int]:
 
 
 def unused_reason(demands: Sequence[Demand], counts: Sequence[int]) -> str:
-    """Says why scalars may be left after `spend`, for a `Plan`."""
+    """Returns why scalars may be left after `spend`, for a `Plan`."""
     if demands and all(
         n == d.most for d, n in zip(demands, counts, strict=True)
     ):

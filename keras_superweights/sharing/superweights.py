@@ -1,10 +1,10 @@
-"""SuperWeights: nested pieces of clusters of layers (SWN)."""
+"""SuperWeights: nested regions of clusters of layers (SWN)."""
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from keras_superweights.allocation.allocation import Allocation
-from keras_superweights.allocation.allocation import all_kernels
 from keras_superweights.allocation.regions import nested_regions
 from keras_superweights.allocation.specs import MemberSpec
 from keras_superweights.parts import Plain
@@ -21,8 +21,8 @@ from keras_superweights.sharing.spending import minimum_cost
 from keras_superweights.sharing.spending import spend
 from keras_superweights.sharing.spending import unused_reason
 
-# Where a bank serves few kernels, templates beyond one per kernel are the
-# high-budget regime, bounded by this many.
+# With few kernels per bank, more templates than kernels are the high-budget
+# regime, bounded by this number.
 HIGH_BUDGET_TEMPLATES = 8
 
 
@@ -30,28 +30,25 @@ HIGH_BUDGET_TEMPLATES = 8
 class SuperWeights(Rule):
     """Shares among layers of a cluster, of any width, member or depth.
 
-    The kernels of a cluster are cut into nested pieces; each piece has a bank
-    of templates of its own size, and each kernel mixes all templates of the
-    banks that it reads. SWN, sections 1.1 and 2.
+    The kernels of a cluster are cut into nested regions; each region has a
+    bank of templates of its own size, and each kernel mixes all templates of
+    the banks that it reads. SWN, sections 1.1 and 2.
 
     Args:
-        clusters: `"depth"`: layers at a similar depth over all members, the
-            start of the papers' heterogeneous ensembles. `"position"`: the
-            same layer of every member, which they use for homogeneous ones.
+        clusters: `"depth"`: layers at a similar depth over all members, as the
+            papers start for heterogeneous ensembles. `"position"`: the same
+            layer of every member, as they do for homogeneous ones.
         depth_bins: Number of depth bins, 4 in the papers. Fewer bins share
             more and need fewer parameters.
         tied: Whether all kernels of a cluster use the same coefficients, as
-            they do before anything is known of their gradients. By default
-            each kernel has coefficients of its own.
-        max_templates: The most templates in a bank. By default 8, or as many
-            as the bank has kernels where these are more.
-        kinds: Kinds of kernels to share, all by default; see `Rule`.
-        exclude: Patterns of layers to leave out; see `Rule`. Bins and
-            positions are counted over the others.
-        transforms: See `Rule`.
+            before anything is known of their gradients. By default each
+            kernel has its own coefficients.
+        max_templates: The most templates in a bank. By default 8, or the
+            number of the bank's kernels if that is larger.
+        kinds, exclude, transforms: See `Rule`. Bins and positions are counted
+            over the chosen layers.
 
     Raises:
-        TypeError: If `kinds` or `exclude` is not of strings.
         ValueError: If an argument is not one of the above.
 
     Example:
@@ -84,14 +81,9 @@ class SuperWeights(Rule):
         return self._plan_clusters(kernels, scalars, found)
 
     def start_clusters(self, members: Sequence[MemberSpec]) -> list[Cluster]:
-        """The clusters that the rule forms before anything is measured.
-
-        Kernels that are not chosen are in none.
-        """
-        every = all_kernels(members)
-        chosen = self.chosen(members)
-        kernels = [every[index] for index in chosen]
-        return reindexed(self._form_clusters(kernels), chosen)
+        """Forms the clusters of the chosen kernels, before any measurement."""
+        found = self._form_clusters(self.chosen_kernels(members))
+        return reindexed(found, self.chosen(members))
 
     def allocate_clusters(
         self,
@@ -99,31 +91,24 @@ class SuperWeights(Rule):
         budget_params: int,
         clusters: Sequence[Cluster],
     ) -> Allocation:
-        """The allocation for clusters that are known, such as learned ones.
+        """Allocates given clusters, such as learned ones.
 
-        Kernels in none of them are left to their layers.
+        Kernels in none of them stay private.
 
         Raises:
             ValueError: If the budget is too small; names the smallest one.
         """
         found = self._of_chosen(members, clusters)
-        return self.allocate_by(
-            lambda kernels, scalars: self._plan_clusters(
-                kernels, scalars, found
-            ),
-            members,
-            budget_params,
-        )
+        plan = functools.partial(self._plan_clusters, clusters=found)
+        return self.allocate_by(plan, members, budget_params)
 
     def smallest_budget(
         self, members: Sequence[MemberSpec], clusters: Sequence[Cluster]
     ) -> int:
-        """The scalars that these clusters need at least."""
-        every = all_kernels(members)
-        kernels = [every[index] for index in self.chosen(members)]
-        nested = Nested(
-            kernels, self._of_chosen(members, clusters), self.max_templates
-        )
+        """Returns the smallest budget for these clusters."""
+        found = self._of_chosen(members, clusters)
+        kernels = self.chosen_kernels(members)
+        nested = Nested(kernels, found, self.max_templates)
         return self.fixed_params(members) + nested.needed
 
     def _form_clusters(self, kernels):
@@ -132,7 +117,7 @@ class SuperWeights(Rule):
         return positions(kernels)
 
     def _of_chosen(self, members, clusters):
-        """Clusters of all kernels as those of the chosen ones."""
+        """Converts indices among all kernels to those among chosen ones."""
         places = {k: place for place, k in enumerate(self.chosen(members))}
         return [
             Cluster(c.name, tuple(places[k] for k in c.kernels))
@@ -146,7 +131,7 @@ class SuperWeights(Rule):
 
 
 def check_max_templates(max_templates):
-    """Refuses what is not a number of templates, nor None."""
+    """Checks a number of templates, or None."""
     if max_templates is not None and (
         not isinstance(max_templates, int) or max_templates < 1
     ):
@@ -157,12 +142,11 @@ def check_max_templates(max_templates):
 
 
 class Nested:
-    """The nested pieces of clusters, and what they cost.
+    """The nested regions of clusters, and their cost.
 
     Args:
         kernels: The kernels that a rule may share.
-        clusters: What shares, as indices of these. Kernels in no cluster are
-            left to their layers.
+        clusters: Clusters of these, by index. Kernels in none stay private.
         max_templates: The most templates in a bank; see `SuperWeights`.
 
     Attributes:
@@ -173,37 +157,28 @@ class Nested:
         served = {k for cluster in clusters for k in cluster.kernels}
         self._private = [i for i in range(len(kernels)) if i not in served]
         self._kept = sum(kernels[k].size for k in self._private)
-        # `(name, geometry, kernels that it serves)` of every piece.
-        self._pieces = list(_pieces(kernels, clusters))
+        # `(name, geometry, kernels that it serves)` of every region.
+        self._regions = list(_regions(kernels, clusters))
         self._demands = []
-        for _, geometry, users in self._pieces:
-            most = max_templates or max(HIGH_BUDGET_TEMPLATES, len(users))
-            self._demands.append(
-                Demand(
-                    geometry.size,
-                    len(users),
-                    most,
-                    mixed=most,
-                    # A single kernel needs no coefficient for one template.
-                    plain_single=len(users) == 1,
-                )
-            )
+        for _, geometry, users in self._regions:
+            count = len(users)
+            most = max_templates or max(HIGH_BUDGET_TEMPLATES, count)
+            # A single kernel needs no coefficient for one template.
+            demand = Demand(geometry.size, count, most, most, count == 1)
+            self._demands.append(demand)
         self.needed = self._kept + minimum_cost(self._demands)
 
     def plan(self, scalars, tied=False, hint="") -> Plan:
-        """Spends scalars on templates.
+        """Spends the scalars of all kernels on templates.
 
-        Args:
-            scalars: Those that all kernels may cost.
-            tied: Whether kernels of a cluster use the same coefficients.
-            hint: What the error for too few scalars advises.
+        The hint is advice in the error for too few scalars.
         """
         Plan.require(self.needed, scalars, self._kept, hint)
         scalars -= self._kept
         counts = spend(self._demands, scalars)
         plan = Plan(self._private, unused_reason(self._demands, counts))
         for (name, geometry, users), demand, count in zip(
-            self._pieces, self._demands, counts, strict=True
+            self._regions, self._demands, counts, strict=True
         ):
             mixing = Plain()
             if demand.coefficients(count):
@@ -213,7 +188,7 @@ class Nested:
         return plan
 
 
-def _pieces(kernels, clusters):
+def _regions(kernels, clusters):
     for cluster in clusters:
         boxes = {}
         for index in cluster.kernels:

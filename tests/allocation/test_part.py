@@ -58,31 +58,6 @@ class OfTestPartFirst(Mixing):
         return None
 
 
-@dataclass(frozen=True)
-class OfTestPartScale(Transform):
-    """A kernel times a scalar."""
-
-    noun = "scales"
-    by: float
-
-    def num_scalars(self, kernel):
-        return 1
-
-    def layer(self, kernel, **kwargs):
-        return OfTestPartScaleLayer(self.by, **kwargs)
-
-
-class OfTestPartScaleLayer(keras.layers.Layer):
-    def __init__(self, by, **kwargs):
-        super().__init__(**kwargs)
-        start = keras.initializers.Constant(by)
-        self.scale = self.add_weight(name="scale", shape=(), initializer=start)
-        self.built = True
-
-    def transform(self, kernel):
-        return self.scale * kernel
-
-
 def shared(geometry, mixing, num_templates=1, transforms=(), kernels=(0, 2)):
     """Kernels of 6 and 12 scalars in each of two members; some share."""
     members = builders.members([(2, 3), (3, 4)], [(2, 3), (3, 4)])
@@ -101,14 +76,14 @@ def test_parts_of_ones_own_are_written_read_and_built():
         OfTestPartFirst((("a", "b"), ())),
         num_templates=2,
         transforms=(
-            OfTestPartScale(0.5, kernels=(2,)),
-            OfTestPartScale(3.0, kernels=(0,)),
+            builders.Scale(0.5, kernels=(2,)),
+            builders.Scale(3.0, kernels=(0,)),
         ),
     )
     again = Allocation.from_json(allocation.to_json())
     assert again == allocation and hash(again) == hash(allocation)
-    assert allocation.num_params == 12 + 2 + 2 * 12
-    assert re.search(r"^scales +2 +2$", str(allocation), re.MULTILINE)
+    assert allocation.num_params == 12 + 6 + 2 * 12
+    assert re.search(r"^scales +2 +6$", str(allocation), re.MULTILINE)
     generator = KernelGenerator(again)
     generator.banks[0].store.assign(np.arange(12.0))
     kernels = builders.made(generator)
@@ -206,23 +181,23 @@ def test_mixings_that_do_not_fit_are_refused(mixing, message):
         (Repeat(7, kernels=(0, 2)), "length=7 for 'l0'"),
         (Bilinear(0, kernels=(0,)), "length=0"),
         (Mask(5, kernels=(0,)), "must make up its shape"),
-        (OfTestPartScale(1.0, kernels=(1,)), "that SuperWeights serve"),
-        (OfTestPartScale(1.0, kernels=(4,)), "that SuperWeights serve"),
-        (OfTestPartScale(1.0, kernels=(-1,)), "that SuperWeights serve"),
-        (OfTestPartScale(1.0), r"SuperWeights serve.*kernels=\(\)"),
+        (builders.Scale(1.0, kernels=(1,)), "that SuperWeights serve"),
+        (builders.Scale(1.0, kernels=(4,)), "that SuperWeights serve"),
+        (builders.Scale(1.0, kernels=(-1,)), "that SuperWeights serve"),
+        (builders.Scale(1.0), r"SuperWeights serve.*kernels=\(\)"),
     ],
     ids=str,
 )
 def test_transforms_that_do_not_fit_are_refused(transform, message):
     good = shared(
-        Flat(6), Plain(), transforms=(OfTestPartScale(1.0, kernels=(0,)),)
+        Flat(6), Plain(), transforms=(builders.Scale(1.0, kernels=(0,)),)
     )
     with pytest.raises(ValueError, match=message):
         dataclasses.replace(good, transforms=(transform,))
 
 
 def test_only_the_first_transform_may_take_another_size():
-    mask, scale = Mask(5, kernels=(0, 2)), OfTestPartScale(2.0, kernels=(0,))
+    mask, scale = Mask(5, kernels=(0, 2)), builders.Scale(2.0, kernels=(0,))
     shared(Flat(5), Plain(), transforms=(mask, scale))
     for chain in [(scale, mask), (mask, mask)]:
         with pytest.raises(ValueError, match="make up its shape"):

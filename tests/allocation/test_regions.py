@@ -7,14 +7,14 @@ from keras_superweights.allocation.regions import Rectangle
 from keras_superweights.allocation.regions import nested_regions
 from keras_superweights.allocation.regions import tile
 
-CASES = {
-    "one": [(4, 4)],
-    "nested": [(2, 2), (4, 4), (8, 8)],
-    "equal": [(4, 6), (4, 6), (4, 6)],
-    "crossing": [(4, 16), (16, 4), (8, 8), (12, 12)],
-    "covered by two others": [(4, 16), (16, 4), (4, 4), (3, 15)],
-    "thin": [(1, 7), (7, 1), (5, 5)],
-}
+CASES = [
+    [(4, 4)],
+    [(2, 2), (4, 4), (8, 8)],
+    [(4, 6), (4, 6), (4, 6)],
+    [(4, 16), (16, 4), (8, 8), (12, 12)],
+    [(4, 16), (16, 4), (4, 4), (3, 15)],  # covered by two others
+    [(1, 7), (7, 1), (5, 5)],
+]
 
 
 def paint(boxes):
@@ -51,39 +51,11 @@ def random_boxes(seed):
     ]
 
 
-@pytest.mark.parametrize("boxes", CASES.values(), ids=CASES)
-def test_regions_are_what_painting_the_plane_gives(boxes):
-    painted = paint(boxes)
-    regions = nested_regions(boxes)
-    np.testing.assert_array_equal(
-        paint_regions(regions, painted.shape), painted
-    )
-
-
-def test_random_regions_are_what_painting_the_plane_gives():
-    for seed in range(300):
-        boxes = random_boxes(seed)
+def test_regions_are_what_painting_the_plane_gives():
+    for boxes in [*CASES, *map(random_boxes, range(300))]:
         painted = paint(boxes)
         found = paint_regions(nested_regions(boxes), painted.shape)
         np.testing.assert_array_equal(found, painted, err_msg=str(boxes))
-
-
-def test_the_regions_that_meet_a_box_tile_it():
-    for seed in range(300):
-        boxes = random_boxes(seed)
-        regions = nested_regions(boxes)
-        for inputs, outputs in boxes:
-            pieces = [
-                crop
-                for region in regions
-                for rectangle in region
-                if (crop := rectangle.crop((inputs, outputs)))
-            ]
-            assert sum(p.area for p in pieces) == inputs * outputs
-            # And a region that meets the box lies in it or is cropped; what
-            # was added for a larger box is never part of a smaller one.
-            own = paint(boxes)[:inputs, :outputs]
-            assert len(pieces) >= len(np.unique(own))
 
 
 def test_the_order_of_boxes_and_repetitions_do_not_matter():
@@ -111,24 +83,14 @@ def test_a_rectangle_is_cropped_to_a_box(box, expected):
 @pytest.mark.parametrize(
     ("regions", "expected"),
     [
-        ([[(0, 2, 0, 4)], [(2, 4, 0, 4)]], True),
-        ([[(0, 2, 0, 4)], [(2, 9, 0, 9)]], True),
-        ([[(0, 4, 0, 4)], [(4, 8, 0, 4)]], True),
-        ([[(0, 2, 0, 4)], [(2, 4, 0, 3)]], False),
-        ([[(0, 2, 0, 4)], [(1, 3, 0, 4)]], False),
-        ([[(0, 2, 0, 4), (0, 2, 0, 4)]], False),
-        ([[(-2, 2, 0, 4)]], False),
-        ([[(0, 2, 0, 4)], [(2, 4, -4, 0)]], False),
-    ],
-    ids=[
-        "tiled",
-        "cropped",
-        "one outside",
-        "gap",
-        "overlap and gap",
-        "twice",
-        "negative",
-        "negative outputs",
+        pytest.param([[(0, 2, 0, 4)], [(2, 4, 0, 4)]], True, id="tiled"),
+        pytest.param([[(0, 2, 0, 4)], [(2, 9, 0, 9)]], True, id="cropped"),
+        pytest.param([[(0, 4, 0, 4)], [(4, 8, 0, 4)]], True, id="one outside"),
+        pytest.param([[(0, 2, 0, 4)], [(2, 4, 0, 3)]], False, id="gap"),
+        pytest.param([[(0, 2, 0, 4)], [(1, 3, 0, 4)]], False, id="overlap"),
+        pytest.param([[(0, 2, 0, 4), (0, 2, 0, 4)]], False, id="twice"),
+        pytest.param([[(-2, 2, 0, 4)]], False, id="negative"),
+        pytest.param([[(0, 2, 0, 4)], [(2, 4, -4, 0)]], False, id="outputs"),
     ],
 )
 def test_a_tiling_covers_each_point_once(regions, expected):

@@ -61,9 +61,3 @@ def test_the_variance_at_the_start_is_the_one_asked_for(variance):
     draws = np.array(Bank(size=200_000, variance=variance).store)
     assert draws.var() == pytest.approx(variance, rel=0.02)
     assert abs(draws.mean()) < 0.02 * variance**0.5
-
-
-def test_a_bank_is_one_trainable_variable():
-    bank = Bank(size=7, variance=1.0)
-    assert len(bank.weights) == len(bank.trainable_variables) == 1
-    assert bank.store.shape == (7,)

@@ -2,7 +2,6 @@
 
 import itertools
 
-import keras
 import numpy as np
 import pytest
 
@@ -43,10 +42,10 @@ def relative_errors(generator, kernels):
     }
 
 
-def fitted(allocation, kernels, **kwargs):
+def fitted(allocation, kernels):
     """`(generator, errors)`, the errors checked against the kernels made."""
     generator = KernelGenerator(allocation)
-    errors = fit_banks(generator, kernels, **kwargs)
+    errors = fit_banks(generator, kernels)
     expected = relative_errors(generator, kernels)
     assert sorted(errors) == sorted(expected) == sorted(kernels)
     for index, error in errors.items():
@@ -95,8 +94,12 @@ def test_fewer_templates_than_kernels_leave_the_smallest_singular_values(
 ):
     """Eckart and Young (1936), of kernels at their relative scale."""
     allocation = rule().allocate([EQUAL], templates * 24 + templates * 6)
-    (piece,) = allocation.superweights
-    assert len(piece.templates_of(0)) == piece.num_templates == templates
+    (superweight,) = allocation.superweights
+    assert (
+        superweight.num_templates
+        == templates
+        == len(superweight.templates_of(0))
+    )
     kernels = given(allocation)
     rows = [k.ravel() / np.linalg.norm(k) for k in kernels.values()]
     values = np.linalg.svd(np.array(rows), compute_uv=False)
@@ -159,7 +162,6 @@ def least_error(generator, variables, kernels):
     [
         Shapeshifter("rr"),
         Shapeshifter("emb"),
-        Shapeshifter("rr", upsampling="repeat"),
         Shapeshifter("avg", upsampling="bilinear"),
     ],
     ids=str,
@@ -227,51 +229,13 @@ def test_none_of_the_variables_can_do_better_alone():
             variable.assign(value)
 
 
-@pytest.mark.parametrize(
-    ("rule", "member", "budgets"),
-    [
-        (Shapeshifter(), MIXED, (120, 250, 500)),
-        (SoftSharing(), EQUAL, (60, 120, 180)),
-    ],
-    ids=["store", "equal shapes"],
-)
-def test_more_scalars_fit_no_worse(rule, member, budgets):
-    errors = []
-    for budget in budgets:
-        allocation = rule.allocate([member], budget)
-        errors.append(fitted(allocation, given(allocation))[1])
-    assert errors == sorted(errors, reverse=True)
-
-
-def test_the_scale_of_a_kernel_changes_no_relative_error():
-    allocation = CASES["mixtures"]
-    kernels = given(allocation)
-    _, error = fitted(allocation, kernels)
-    keras.utils.set_random_seed(0)
-    kernels[1] = 1000 * kernels[1]
-    _, scaled = fitted(allocation, kernels)
-    assert scaled == pytest.approx(error, rel=0.1)
-
-
-def test_embeddings_keep_their_values():
-    allocation = Shapeshifter("emb").allocate([MIXED], 400)
-    generator = KernelGenerator(allocation)
-    layers = [m for m in generator.mixtures if m.ties is not None]
-    before = [np.array(v) for m in layers for v in m.trainable_variables]
-    assert before
-    fit_banks(generator, given(allocation))
-    after = [np.array(v) for m in layers for v in m.trainable_variables]
-    for one, other in zip(before, after, strict=True):
-        np.testing.assert_array_equal(one, other)
-
-
 @pytest.mark.parametrize("scale", [0.0, 1e-25])
 def test_a_kernel_next_to_zero_takes_nothing_from_others(scale):
     allocation = HardSharing(layers="early").allocate([EQUAL], 200)
-    (piece,) = allocation.superweights
+    (superweight,) = allocation.superweights
     kernels = {
         index: np.full((2, 3, 4), 0.5 if index else scale)
-        for index in piece.kernels
+        for index in superweight.kernels
     }
     generator = KernelGenerator(allocation)
     errors = fit_banks(generator, kernels)

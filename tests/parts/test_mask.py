@@ -35,7 +35,7 @@ def test_repeating_repeats():
         template = builders.template_of(length)
         expected = np.resize(template, shape)
         np.testing.assert_array_equal(layer.transform(template), expected)
-        assert not layer.weights and not layer.linear_variables()
+        assert not layer.weights
         assert Repeat(length).num_scalars(kernel) == 0
 
 

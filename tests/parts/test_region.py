@@ -46,14 +46,14 @@ def test_kernels_are_put_together_as_if_painted_point_by_point():
     for _ in range(40):
         kernels, regions = random_cluster(draw)
         for kernel in kernels:
-            pieces = serving(kernel, regions)
-            pieces[0].check([kernel])
-            assert pieces[0].covers(kernel, pieces, kernel.size)
+            parts = serving(kernel, regions)
+            parts[0].check([kernel])
+            assert parts[0].covers(kernel, parts, kernel.size)
             expected = np.full(kernel.shape, np.nan)
-            vectors = numbered(pieces)
-            for piece, vector in zip(pieces, vectors, strict=True):
-                builders.paint(expected, piece, vector)
-            found = pieces[0].assembler(kernel, pieces)(vectors)
+            vectors = numbered(parts)
+            for part, vector in zip(parts, vectors, strict=True):
+                builders.paint(expected, part, vector)
+            found = parts[0].assembler(kernel, parts)(vectors)
             np.testing.assert_array_equal(found, expected)
 
 
@@ -109,3 +109,6 @@ def test_another_window_and_empty_rectangles_are_refused():
     for rectangles in ((), ((0, 3, 2, 2),), ((0, 3, 0, 4), (2, 1, 0, 4))):
         with pytest.raises(ValueError, match="at least one rectangle, none"):
             Region((2,), rectangles)
+    for number in (3.0, True, "3"):
+        with pytest.raises(ValueError, match=f"of integers.*{number!r}"):
+            Region((2,), ((0, number, 0, 4),))

@@ -22,7 +22,6 @@ MAKERS = {
     "shapes": clusters.shapes,
     "shapes_in_members": clusters.shapes_in_members,
     "same_layers": clusters.same_layers,
-    "all_in_one": clusters.all_in_one,
 }
 
 
@@ -44,31 +43,28 @@ def test_depth_bins_are_of_equal_count_and_apart_by_window(num_bins, expected):
     assert groups(clusters.depth_bins(KERNELS, num_bins)) == expected
 
 
-def test_positions_join_the_same_layer_of_every_member():
-    expected = {(0, 7), (1, 8), (2,), (3,), (4,), (5,), (6,)}
-    assert groups(clusters.positions(KERNELS)) == expected
+TWICE = [*KERNELS[:2], KernelSpec(0, "again", (3, 3, 8, 8)), KERNELS[8]]
+SAME = [KernelSpec(0, name, (3, 3, 8, 8)) for name in "ab"] + [
+    KernelSpec(1, "other", (3, 3, 4, 4)),
+    KernelSpec(1, "a", (3, 3, 8, 8)),
+    KernelSpec(2, "a", (3, 3, 8, 8), kind="depthwise"),
+    KernelSpec(2, "b", (3, 3, 8, 8)),
+    KernelSpec(2, "c", (3, 3, 8, 8)),
+]
 
 
-def test_shapes_join_equal_shapes_over_layers_and_members():
-    expected = {(0,), (1, 8), (2,), (3,), (4,), (5,), (6,), (7,)}
-    assert groups(clusters.shapes(KERNELS)) == expected
-
-
-def test_shapes_in_members_join_equal_shapes_over_layers_only():
-    twice = [*KERNELS[:2], KernelSpec(0, "again", (3, 3, 8, 8)), KERNELS[8]]
-    assert groups(clusters.shapes_in_members(twice)) == {(0,), (1, 2), (3,)}
-
-
-def test_same_layers_join_the_ith_of_a_shape_over_members_only():
-    twice = [KernelSpec(0, name, (3, 3, 8, 8)) for name in "ab"] + [
-        KernelSpec(1, "other", (3, 3, 4, 4)),
-        KernelSpec(1, "a", (3, 3, 8, 8)),
-        KernelSpec(2, "a", (3, 3, 8, 8), kind="depthwise"),
-        KernelSpec(2, "b", (3, 3, 8, 8)),
-        KernelSpec(2, "c", (3, 3, 8, 8)),
-    ]
-    expected = {(0, 3, 5), (1, 6), (2,), (4,)}
-    assert groups(clusters.same_layers(twice)) == expected
+@pytest.mark.parametrize(
+    ("name", "kernels", "expected"),
+    [
+        ("positions", KERNELS, {(0, 7), (1, 8), *((i,) for i in range(2, 7))}),
+        ("shapes", KERNELS, {(1, 8), *((i,) for i in (0, 2, 3, 4, 5, 6, 7))}),
+        ("shapes_in_members", TWICE, {(0,), (1, 2), (3,)}),
+        ("same_layers", SAME, {(0, 3, 5), (1, 6), (2,), (4,)}),
+    ],
+    ids=["positions", "shapes", "shapes in members", "same layers"],
+)
+def test_clusters_join_what_their_name_says(name, kernels, expected):
+    assert groups(MAKERS[name](kernels)) == expected
 
 
 def test_clusters_of_a_part_are_reindexed_among_all():
@@ -77,11 +73,6 @@ def test_clusters_of_a_part_are_reindexed_among_all():
     assert groups(clusters.reindexed(found, part)) == {(1,), (4,), (6,)}
     (both,) = clusters.reindexed([clusters.Cluster("both", (0, 2))], part)
     assert both == clusters.Cluster("both", (1, 6))
-
-
-def test_all_in_one_is_one():
-    (cluster,) = clusters.all_in_one(KERNELS)
-    assert cluster.kernels == tuple(range(9))
 
 
 @pytest.mark.parametrize("make", MAKERS.values(), ids=MAKERS)
@@ -103,9 +94,3 @@ def test_bins_differ_by_one_layer_at_most(count, num_bins):
     assert max(sizes) - min(sizes) <= 1
     in_order = sorted(cluster.kernels for cluster in found)
     assert [k for group in in_order for k in group] == list(range(count))
-
-
-@pytest.mark.parametrize("num_bins", [0, -1, 2.0, "4", None])
-def test_a_number_of_bins_that_is_none_is_refused(num_bins):
-    with pytest.raises(ValueError, match="`depth_bins` must be a positive"):
-        clusters.depth_bins(KERNELS, num_bins)

@@ -27,13 +27,6 @@ def test_kernels_get_as_many_templates_as_the_paper_says():
             assert 0 <= view.first < store // view.length
 
 
-def test_templates_are_dealt_round_robin():
-    # 12 rows of 5: each kernel goes on where the one before it stopped.
-    views = deal([5] * 5, store=62, most=5)
-    rows = [(v.first + i) % 12 for v in views for i in range(v.num_templates)]
-    assert rows == [i % 12 for i in range(25)]
-
-
 def test_no_scalar_is_used_twice_before_all_are_used_once():
     draw = random.Random(1)
     for _ in range(200):

@@ -12,18 +12,20 @@ def test_layers_mix_templates_round_robin_member_by_member_alike():
     rule = MixtureEnsembles(max_templates=2)
     # Five templates of 16 and 8 x 2 coefficients.
     allocation = rule.allocate(FOUR_LAYERS, 5 * 16 + 16)
-    (piece,) = allocation.superweights
-    assert piece.num_templates == 5
+    (superweight,) = allocation.superweights
+    assert superweight.num_templates == 5
     dealt = ((0, 1), (2, 3), (4, 0), (1, 2))
-    assert piece.mixing.choices == dealt + dealt
+    assert superweight.mixing.choices == dealt + dealt
 
 
 def test_disjoint_deals_to_the_layers_of_one_member_after_the_other():
     rule = MixtureEnsembles(max_templates=2, disjoint=True)
     allocation = rule.allocate(FOUR_LAYERS, 16 * 16 + 16)
-    (piece,) = allocation.superweights
-    assert piece.num_templates == 16
-    assert piece.mixing.choices == tuple((2 * i, 2 * i + 1) for i in range(8))
+    (superweight,) = allocation.superweights
+    assert superweight.num_templates == 16
+    assert superweight.mixing.choices == tuple(
+        (2 * i, 2 * i + 1) for i in range(8)
+    )
 
 
 def test_at_most_as_many_templates_as_can_be_dealt():
@@ -36,9 +38,9 @@ def test_at_most_as_many_templates_as_can_be_dealt():
 
 def test_a_group_with_one_template_is_a_plain_kernel_of_all():
     allocation = MixtureEnsembles().allocate(FOUR_LAYERS, 16)
-    (piece,) = allocation.superweights
-    assert piece.num_templates == 1
-    assert piece.mixing == Plain()
+    (superweight,) = allocation.superweights
+    assert superweight.num_templates == 1
+    assert superweight.mixing == Plain()
     assert allocation.num_params == 16
 
 
@@ -48,7 +50,7 @@ def test_a_single_layer_per_member_is_one_plain_kernel_unless_mixed(mix):
     allocation = MixtureEnsembles(mix_single_layers=mix).allocate(
         members, 100_000
     )
-    single = next(p for p in allocation.superweights if p.size == 32)
+    single = next(s for s in allocation.superweights if s.size == 32)
     assert single.num_templates == (5 if mix else 1)
     assert single.ties == ((0, 1, 2) if mix else ())
 
@@ -61,9 +63,9 @@ def test_under_a_severe_budget_one_store_is_read_in_turns():
     allocation = rule.allocate(THREE_SHAPES, least)
     (bank,) = allocation.banks
     assert bank.size == 16
-    assert [p.num_templates for p in allocation.superweights] == [2, 2, 1]
-    assert [p.geometry.length for p in allocation.superweights] == [4, 8, 16]
-    kernels = [p.kernels for p in allocation.superweights]
+    assert [s.num_templates for s in allocation.superweights] == [2, 2, 1]
+    assert [s.geometry.length for s in allocation.superweights] == [4, 8, 16]
+    kernels = [s.kernels for s in allocation.superweights]
     assert kernels == [(0, 3), (1, 4), (2, 5)]
     builders.refuses_less(rule, THREE_SHAPES, least)
 
@@ -74,9 +76,3 @@ def test_all_of_a_severe_budget_goes_into_the_store():
     (bank,) = allocation.banks
     assert bank.size == 17
     assert allocation.num_params == 27
-
-
-@pytest.mark.parametrize("value", [1, 0, -3, 2.0, "5", None])
-def test_a_mixture_of_fewer_than_two_is_refused(value):
-    with pytest.raises(ValueError, match="integer of 2 or more"):
-        MixtureEnsembles(max_templates=value)

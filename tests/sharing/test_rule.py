@@ -10,11 +10,11 @@ import pytest
 
 import keras_superweights as ksw
 from keras_superweights.allocation import Allocation
-from keras_superweights.allocation import Transform
 from keras_superweights.banks import KernelGenerator
 from keras_superweights.parts import Flat
 from keras_superweights.parts import Mask
 from keras_superweights.parts import Plain
+from keras_superweights.parts import RankOne
 from keras_superweights.parts import Region
 from keras_superweights.sharing import HardSharing
 from keras_superweights.sharing import Independent
@@ -37,30 +37,7 @@ BUILT_IN = [
 ]
 
 
-@dataclass(frozen=True)
-class OfTestRuleScale(Transform):
-    """A kernel times a vector for its outputs."""
-
-    noun = "scales"
-
-    def num_scalars(self, kernel):
-        return kernel.shape[-1]
-
-    def layer(self, kernel, **kwargs):
-        return OfTestRuleScaleLayer(kernel.shape[-1], **kwargs)
-
-
-class OfTestRuleScaleLayer(keras.layers.Layer):
-    def __init__(self, outputs, **kwargs):
-        super().__init__(**kwargs)
-        self.scales = self.add_weight(shape=(outputs,), initializer="ones")
-        self.built = True
-
-    def transform(self, kernel):
-        return kernel * self.scales
-
-
-SCALE = OfTestRuleScale()
+SCALE = builders.Scale()
 CONV, DENSE = (3, 3, 4, 4), (4, 6)
 # Kernels 0 to 3 and 4 to 6; 144 and 24 scalars.
 MEMBERS = builders.members(
@@ -157,7 +134,7 @@ def serve(index):
 
 
 def transform(index):
-    return lambda plan: plan.transform(OfTestRuleScale(kernels=(index,)))
+    return lambda plan: plan.transform(builders.Scale(kernels=(index,)))
 
 
 def drop(plan):
@@ -213,7 +190,7 @@ def test_what_a_plan_leaves_to_layers_has_a_bank_where_it_is_transformed():
 def test_transforms_of_a_rule_come_after_those_of_its_plan():
     allocation = Shapeshifter(transforms=SCALE).allocate(MEMBERS, 170)
     chains = {tuple(map(type, chain)) for chain in allocation.transforms_of}
-    assert chains == {(Mask, OfTestRuleScale), (OfTestRuleScale,)}
+    assert chains == {(Mask, builders.Scale), (builders.Scale,)}
     assert scalars_built(allocation) == allocation.num_params <= 170
 
 
@@ -258,11 +235,11 @@ def test_the_smallest_budget_of_a_built_in_rule_works_with_transforms(rule):
         some = dataclasses.replace(
             rule, kinds=kinds and sorted(kinds), exclude=exclude
         )
-        scaled = dataclasses.replace(some, transforms=SCALE)
-        kernels = [k for member in members for k in member.kernels]
-        scales = sum(kernels[k].shape[-1] for k in some.chosen(members))
+        scaled = dataclasses.replace(some, transforms=[SCALE, RankOne()])
+        kernels = some.chosen_kernels(members)
+        scalars = sum(k.shape[-1] + sum(k.box) for k in kernels)
         smallest = builders.smallest_budget(scaled, members)
-        assert smallest == builders.smallest_budget(some, members) + scales
+        assert smallest == builders.smallest_budget(some, members) + scalars
         builders.refuses_less(scaled, members, smallest)
         allocation = scaled.allocate(members, smallest)
         assert set(scaled.chosen(members)) == set().union(*served(allocation))

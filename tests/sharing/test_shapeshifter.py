@@ -1,14 +1,11 @@
 import math
 import random
 
-import keras
 import numpy as np
 import pytest
 
 from keras_superweights import parts
-from keras_superweights.allocation import Allocation
 from keras_superweights.banks import KernelGenerator
-from keras_superweights.share import share
 from keras_superweights.sharing import Shapeshifter
 from tests import builders
 from tests.builders import smallest_budget
@@ -33,17 +30,6 @@ def random_member(draw):
         for _ in range(draw.randint(1, 8))
     ]
     return builders.member(*shapes, other_params=draw.randint(0, 30))
-
-
-def random_rule(draw):
-    return Shapeshifter(
-        mixing=draw.choice(MIXINGS),
-        max_templates=draw.randint(1, 6),
-        upsampling=draw.choice(list(UPSAMPLINGS)),
-        stores=draw.choice(("single", "random", "shape")),
-        num_stores=draw.randint(1, 3),
-        seed=draw.randint(0, 5),
-    )
 
 
 @pytest.mark.parametrize("mixing", MIXINGS)
@@ -71,6 +57,8 @@ def test_kernels_are_those_of_the_papers_formulas(mixing, upsampling):
                 variable.assign(
                     np.random.default_rng(0).normal(size=variable.shape)
                 )
+        scalars = sum(math.prod(v.shape) for v in generator.trainable_variables)
+        assert scalars + member.other_params == allocation.num_params
         kernels = builders.made(generator)
         for index, kernel in enumerate(allocation.kernels):
             assert kernels[index].shape == kernel.shape
@@ -88,35 +76,6 @@ def test_kernels_are_those_of_the_papers_formulas(mixing, upsampling):
                 generator.kernel(index), found, rtol=1e-3, atol=1e-5
             )
     assert set(upsampled) == {True, False}
-
-
-def test_the_smallest_budget_is_the_smallest_that_works():
-    draw = random.Random(1)
-    for _ in range(60):
-        rule, member = random_rule(draw), random_member(draw)
-        least = smallest_budget(rule, [member])
-        assert rule.allocate([member], least).num_params <= least
-        for budget in {least - 1, draw.randint(0, least - 1)}:
-            with pytest.raises(ValueError, match=f"works is {least}\\."):
-                rule.allocate([member], budget)
-
-
-def test_any_budget_above_it_is_kept_and_json_gives_the_same_back():
-    draw = random.Random(2)
-    for case in range(150):
-        rule, member = random_rule(draw), random_member(draw)
-        least = smallest_budget(rule, [member])
-        budget = draw.randint(least, 4 * max(least, member.num_params))
-        allocation = rule.allocate([member], budget)
-        assert allocation.num_params <= budget
-        assert (allocation.num_params < budget) == bool(allocation.note)
-        assert Allocation.from_json(allocation.to_json()) == allocation
-        if case < 20:
-            generator = KernelGenerator(allocation)
-            made = sum(
-                math.prod(v.shape) for v in generator.trainable_variables
-            )
-            assert made + member.other_params == allocation.num_params
 
 
 @pytest.mark.parametrize("mixing", MIXINGS)
@@ -137,32 +96,28 @@ def test_stores_one_scalar_apart(size):
     member = builders.member((3, 4, 5), (60, 1))
     rule = Shapeshifter("avg", max_templates=2, upsampling="repeat")
     allocation = rule.allocate([member], size)
-    piece = allocation.superweights[0]
-    assert piece.num_templates == min(2, max(1, size // 60))
-    assert piece.geometry == parts.Flat(min(size, 60))
+    superweight = allocation.superweights[0]
+    assert superweight.num_templates == min(2, max(1, size // 60))
+    assert superweight.geometry == parts.Flat(min(size, 60))
     repeated = parts.Repeat(size, kernels=(0, 1))
     assert allocation.transforms == ((repeated,) if size < 60 else ())
 
 
-def test_kernels_that_mix_the_same_templates_are_one_product():
-    member = builders.member((3, 3, 8, 8), (24, 24), (3, 3, 64, 1), (7, 7))
-    allocation = Shapeshifter(max_templates=4).allocate([member], 2000)
-    assert [p.kernels for p in allocation.superweights] == [(0, 1, 2), (3,)]
-
-
-def test_kernels_that_mix_overlapping_templates_are_one_product():
-    member = builders.member(*[(24, 24)] * 5, (7, 7))
-    for mixing, expected in (("wavg", 2), ("emb", 6)):
-        rule = Shapeshifter(mixing, max_templates=4)
-        allocation = rule.allocate([member], 10 * 576 + 600)
-        assert len(allocation.superweights) == expected
-        generator = KernelGenerator(allocation)
-        kernels = builders.made(generator)
-        for index in range(5):
-            found = np.ravel(kernels[index])
-            paper = builders.kernel_of(allocation, generator, index).ravel()
-            cosine = found @ paper / np.linalg.norm(found)
-            assert cosine == pytest.approx(np.linalg.norm(paper), rel=1e-4)
+@pytest.mark.parametrize(
+    ("mixing", "shapes", "budget", "expected"),
+    [
+        # The same templates; then, some of ten, which overlap.
+        ("wavg", [(8, 72), (24, 24), (3, 3, 64, 1)], 2000, [(0, 1, 2), (3,)]),
+        ("wavg", [(24, 24)] * 5, 10 * 576 + 600, [(0, 1, 2, 3, 4), (5,)]),
+        ("emb", [(24, 24)] * 3, 10 * 576, [(0,), (1,), (2,), (3,)]),
+    ],
+)
+def test_kernels_that_mix_templates_in_common_are_one_product(
+    mixing, shapes, budget, expected
+):
+    rule = Shapeshifter(mixing, max_templates=4)
+    allocation = rule.allocate([builders.member(*shapes, (7, 7))], budget)
+    assert [s.kernels for s in allocation.superweights] == expected
 
 
 def test_kernels_start_with_the_variance_of_their_layer():
@@ -187,26 +142,13 @@ def test_kernels_start_with_the_variance_of_their_layer():
                 )
 
 
-def test_learned_rows_start_orthogonal():
-    member = builders.member(*[(3, 3, 8, 8)] * 4)
-    for mixing in ("wavg", "emb"):
-        rule = Shapeshifter(mixing, max_templates=6)
-        generator = KernelGenerator(rule.allocate([member], 6 * 576 + 300))
-        (mixture,) = generator.mixtures
-        rows = np.array(mixture.coefficients)
-        products = rows @ rows.T
-        np.testing.assert_allclose(
-            products, np.diag(np.diag(products)), atol=1e-5
-        )
-
-
 def test_which_kernels_share_a_store():
     member = builders.member((3, 3, 4, 4), (4, 4), (3, 3, 4, 4), (8, 4), (4, 4))
 
     def stores(rule):
         groups = {}
-        for piece in rule.allocate([member], member.num_params).superweights:
-            groups.setdefault(piece.bank, []).extend(piece.kernels)
+        for each in rule.allocate([member], member.num_params).superweights:
+            groups.setdefault(each.bank, []).extend(each.kernels)
         return sorted(sorted(group) for group in groups.values())
 
     assert stores(Shapeshifter()) == [[0, 1, 2, 3, 4]]
@@ -239,35 +181,13 @@ def test_pretraining_mixes_four_templates_resized_to_each_layer():
     (bank,) = allocation.banks
     # 300 - 7 - 3 x 4 coefficients, in four equal templates.
     assert bank.size == 280
-    (piece,) = allocation.superweights
-    assert piece.kernels == (0, 1, 2)
-    assert (piece.num_templates, piece.size) == (4, 70)
+    (superweight,) = allocation.superweights
+    assert superweight.kernels == (0, 1, 2)
+    assert (superweight.num_templates, superweight.size) == (4, 70)
     assert allocation.transforms == (parts.Bilinear(70, kernels=(0, 1, 2)),)
     assert allocation.num_params <= 300
     with pytest.raises(ValueError, match="works is 23"):
         rule.allocate_pretraining([member], 22)
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ({"mixing": "sum"}, "`mixing` must be one of"),
-        ({"upsampling": "nearest"}, "`upsampling` must be one of"),
-        ({"stores": "many"}, "`stores` must be"),
-        ({"max_templates": 0}, "`max_templates` must be"),
-        ({"num_stores": 1.5}, "`num_stores` must be"),
-        ({"max_templates": True}, "`max_templates` must be"),
-        ({"seed": "x"}, "`seed` must be"),
-        ({"stores": 3}, "`stores` must be.*stores=3"),
-        ({"stores": None}, "`stores` must be.*stores=None"),
-        ({"stores": ()}, "`stores` must be"),
-        ({"stores": ["a*", 1]}, "`stores` must be"),
-        ({"stores": [0.5, 1.0]}, "`stores` must be"),
-    ],
-)
-def test_bad_settings_are_refused(arguments, message):
-    with pytest.raises(ValueError, match=message):
-        Shapeshifter(**arguments)
 
 
 def test_a_mapping_that_does_not_fit_is_refused():
@@ -290,24 +210,3 @@ def test_a_budget_that_is_too_small_says_what_it_is_needed_for():
     assert 'upsampling="repeat"' in str(error.value)
     repeating = Shapeshifter(upsampling="repeat")
     assert smallest_budget(repeating, [member]) < least
-
-
-@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
-def test_upsampled_kernels_train_in_mixed_precision(policy):
-    before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(policy)
-    try:
-        for upsampling in UPSAMPLINGS:
-            layers = [keras.layers.Dense(12) for _ in range(3)]
-            model = keras.Sequential([keras.Input((12,)), *layers])
-            network = share(model, 0.6, Shapeshifter(upsampling=upsampling))
-            (transform,) = network.allocation.transforms
-            assert type(transform) is UPSAMPLINGS[upsampling]
-            network.compile("sgd", "mse", run_eagerly=True)
-            data = np.ones((4, 12), "float32"), np.ones((4, 12), "float32")
-            losses = network.fit(*data, epochs=2, verbose=0).history["loss"]
-            assert np.isfinite(losses).all()
-            assert network.generator.banks[0].store.dtype == "float32"
-            assert np.isfinite(network(data[0])).all()
-    finally:
-        keras.config.set_dtype_policy(before)

@@ -67,26 +67,6 @@ def test_spending_equals_trying_every_bank_at_every_step():
             assert counts == spend_slowly(demands, scalars), (seed, scalars)
 
 
-def test_spending_stays_inside_and_leaves_nothing_that_fits():
-    for seed in range(200):
-        demands = random_demands(seed)
-        scalars = minimum_cost(demands) + 3 * seed
-        counts = spend(demands, scalars)
-        spent = sum(cost(d, n) for d, n in zip(demands, counts, strict=True))
-        assert spent <= scalars
-        for demand, count in zip(demands, counts, strict=True):
-            assert 1 <= count <= demand.most
-            price = cost(demand, count + 1) - cost(demand, count)
-            assert count == demand.most or spent + price > scalars
-
-
-def test_the_cost_of_a_bank_counts_its_coefficients():
-    demand = Demand(size=10, num_kernels=3, most=5, mixed=2)
-    assert [demand.cost(n) for n in (1, 2, 3)] == [13, 26, 36]
-    plain = Demand(10, num_kernels=3, most=5, mixed=2, plain_single=True)
-    assert [plain.cost(n) for n in (1, 2, 3)] == [10, 26, 36]
-
-
 def test_too_little_to_spend_is_refused():
     with pytest.raises(ValueError, match="scalars=12, needed: 13"):
         spend([Demand(10, 3, 8, 8)], 12)
