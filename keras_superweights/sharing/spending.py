@@ -59,7 +59,7 @@ def spend(demands: Sequence[Demand], scalars: int) -> list[int]:
 
     >>> wide, narrow = Demand(100, 4, 8, 8), Demand(10, 2, 8, 8)
     >>> spend([wide, narrow], 260)
-    [2, 2]
+    [2, 4]
     """
     left = scalars - minimum_cost(demands)
     if left < 0:
