@@ -2,6 +2,7 @@
 
 import itertools
 
+import keras
 import numpy as np
 import pytest
 
@@ -244,3 +245,28 @@ def test_a_kernel_next_to_zero_takes_nothing_from_others(scale):
     value = weights @ [0, 0.5, 0.5] / weights.sum()
     np.testing.assert_allclose(generator.banks[0].store, value, rtol=1e-5)
     assert errors[0] == pytest.approx(24 * value**2 / fresh)
+
+
+@pytest.mark.parametrize(
+    ("rule", "member", "budgets"),
+    [
+        (Shapeshifter(), MIXED, [150, 300, 3000]),
+        (SuperWeights(depth_bins=1), NESTED, [420, 3000]),
+    ],
+)
+def test_more_scalars_fit_no_worse(rule, member, budgets):
+    errors = []
+    for budget in budgets:
+        allocation = rule.allocate([member], budget)
+        errors.append(fitted(allocation, given(allocation))[1])
+    assert errors == sorted(errors, reverse=True)
+
+
+def test_the_scale_of_a_kernel_changes_no_relative_error():
+    allocation = CASES["mixtures"]
+    kernels = given(allocation)
+    _, error = fitted(allocation, kernels)
+    keras.utils.set_random_seed(0)
+    kernels[1] = 1000 * kernels[1]
+    _, scaled = fitted(allocation, kernels)
+    assert scaled == pytest.approx(error, rel=0.1)

@@ -175,6 +175,16 @@ def test_members_of_half_precision_share_banks_of_single(name):
     assert all(np.isfinite(np.array(v)).all() for v in network.weights)
 
 
+@pytest.mark.parametrize("name", ["masked", "repeated", "interpolated"])
+def test_members_of_float16_with_a_scaled_loss_stay_finite(name):
+    with policy("mixed_float16"):
+        network = cases.build(name)
+    x, y = cases.batch(network)
+    for _ in range(3):
+        network.train_on_batch(x, y)
+    assert all(np.isfinite(np.array(v)).all() for v in network.weights)
+
+
 @pytest.fixture(scope="module")
 def replicas(tmp_path_factory):
     """The weights of each case after a step on two replicas."""
