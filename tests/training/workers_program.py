@@ -15,22 +15,20 @@ import numpy as np
 import tensorflow as tf
 
 import keras_superweights as ksw
-from tests.training.networks import compiled
-from tests.training.networks import crossentropy
-from tests.training.networks import shared
-from tests.training.networks import small_net
 
 
-def members():
-    return [
-        lambda: small_net(4, batch_norm=False),
-        lambda: small_net(6, batch_norm=False),
-    ]
+def member(width):
+    inputs = keras.Input((5, 5, 1))
+    x = inputs
+    for _ in range(3):
+        x = keras.layers.Conv2D(width, 3, padding="same", activation="tanh")(x)
+    x = keras.layers.GlobalAveragePooling2D()(x)
+    return keras.Model(inputs, keras.layers.Dense(3)(x))
 
 
 def batches(rows, size, weighted=False):
     draw = np.random.default_rng(rows)
-    x = draw.normal(size=(rows, 6, 6, 2)).astype("float32")
+    x = draw.normal(size=(rows, 5, 5, 1)).astype("float32")
     y = draw.integers(0, 3, rows)
     weight = draw.uniform(0.5, 2.0, rows).astype("float32")
     data = (x, y, weight) if weighted else (x, y)
@@ -47,11 +45,20 @@ def rows_of(data, context):
 
 
 def measure(strategy):
-    """Trains, evaluates, predicts and searches under a strategy."""
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     with strategy.scope():
-        network = shared(members(), weight_decay=0.01)
-        optimizer = keras.optimizers.SGD(0.1, momentum=0.9)
-        compiled(network, optimizer, jit_compile=False)
+        network = ksw.SuperWeightNetwork(
+            [lambda: member(4), lambda: member(6)],
+            0.8,
+            ksw.sharing.SuperWeights(depth_bins=1),
+            weight_decay=0.01,
+        )
+        network.compile(
+            keras.optimizers.SGD(0.1, momentum=0.9),
+            loss,
+            metrics=["accuracy"],
+            jit_compile=False,
+        )
     history = network.fit(
         batches(22, 8, weighted=True),
         epochs=2,
@@ -60,7 +67,7 @@ def measure(strategy):
         verbose=0,
     ).history
     results = {f"history {k}": v for k, v in history.items()}
-    # The last batch has one row, so the second worker has none.
+    # The last batch is one row, so that a second worker has none.
     test = batches(17, 8)
     results |= network.evaluate(test, verbose=0, return_dict=True)
     results["predictions"] = network.predict(test, verbose=0)
@@ -75,7 +82,7 @@ def measure(strategy):
     )
     with strategy.scope():
         found = ksw.search.find_clusters(
-            members(),
+            [lambda: member(4), lambda: member(6)],
             0.8,
             own,
             pretrain_epochs=1,
@@ -85,13 +92,13 @@ def measure(strategy):
         )
         learned = ksw.search.learn_stores(
             keras.Sequential(
-                [keras.Input((6, 6, 2)), keras.layers.Flatten()]
+                [keras.Input((5, 5, 1)), keras.layers.Flatten()]
                 + [keras.layers.Dense(width) for width in (8, 6, 4, 3)]
             ),
             0.7,
             own,
             ksw.sharing.Shapeshifter(num_stores=2),
-            loss=crossentropy(),
+            loss=loss,
             pretrain_epochs=1,
             optimizer=keras.optimizers.SGD(0.05),
             verbose=0,
@@ -109,19 +116,19 @@ def batch_norm_statistics(strategy, x, y):
     with strategy.scope():
         network = ksw.share(
             keras.Sequential(
-                [
-                    keras.Input((4,)),
-                    keras.layers.BatchNormalization(momentum=0, name="norm"),
-                    keras.layers.Dense(4),
-                    keras.layers.Dense(4),
-                ]
+                [keras.Input((4,)), keras.layers.BatchNormalization(momentum=0)]
+                + [keras.layers.Dense(4) for _ in range(2)]
             ),
             1.0,
         )
         network.compile("sgd", "mse", jit_compile=False)
     data = tf.data.Dataset.from_tensor_slices((x, y)).batch(len(x))
     network.fit(data, verbose=0)
-    layer = network.members[0].get_layer("norm")
+    (layer,) = [
+        each
+        for each in network.members[0].layers
+        if isinstance(each, keras.layers.BatchNormalization)
+    ]
     return {
         "inputs": x,
         "moving mean": layer.moving_mean.numpy(),
