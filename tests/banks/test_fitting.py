@@ -270,3 +270,15 @@ def test_the_scale_of_a_kernel_changes_no_relative_error():
     kernels[1] = 1000 * kernels[1]
     _, scaled = fitted(allocation, kernels)
     assert scaled == pytest.approx(error, rel=0.1)
+
+
+def test_embeddings_keep_their_values():
+    allocation = Shapeshifter("emb").allocate([MIXED], 400)
+    generator = KernelGenerator(allocation)
+    layers = [m for m in generator.mixtures if m.ties is not None]
+    before = [np.array(v) for m in layers for v in m.trainable_variables]
+    assert before
+    fit_banks(generator, given(allocation))
+    after = [np.array(v) for m in layers for v in m.trainable_variables]
+    for one, other in zip(before, after, strict=True):
+        np.testing.assert_array_equal(one, other)
