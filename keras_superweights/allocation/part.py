@@ -121,6 +121,11 @@ class Mixing(Part):
     mixes = True
     ties = ()
 
+    @classmethod
+    def untied(cls, num_kernels) -> "Mixing":
+        """Returns the mixing for so many kernels, none of them tied."""
+        return cls()
+
     def with_ties(self, ties) -> "Mixing":
         """Returns the mixing with other ties."""
         if tuple(ties):

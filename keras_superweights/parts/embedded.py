@@ -26,6 +26,10 @@ class Embedded(Mixing):
 
     ties: tuple[int, ...]
 
+    @classmethod
+    def untied(cls, num_kernels):
+        return cls(tuple(range(num_kernels)))
+
     def with_ties(self, ties):
         return replace(self, ties=tuple(ties))
 

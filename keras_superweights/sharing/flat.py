@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from keras_superweights.allocation.part import Mixing
 from keras_superweights.allocation.superweight import SuperWeight
 from keras_superweights.parts import Average
 from keras_superweights.parts import Embedded
@@ -9,26 +10,25 @@ from keras_superweights.parts import Flat
 from keras_superweights.parts import WeightedSum
 from keras_superweights.sharing.dealing import View
 
-# By the names that rules use: from a number of kernels to a mixing.
-MIXINGS = {
-    "wavg": WeightedSum.untied,
-    "emb": lambda num_kernels: Embedded(tuple(range(num_kernels))),
-    "avg": lambda num_kernels: Average(),
-}
+# By the names that rules use. A class of the user's own goes without one.
+MIXINGS = {"wavg": WeightedSum, "emb": Embedded, "avg": Average}
 
 # Kernels that mix less than one of so many rows are not joined.
 SPARSEST = 4
 
 
 def flat(
-    bank: int, kernels: Sequence[int], view: View, mixing: str = "wavg"
+    bank: int,
+    kernels: Sequence[int],
+    view: View,
+    mixing: str | type[Mixing] = "wavg",
 ) -> SuperWeight:
     """Returns the SuperWeight of kernels that read a store by one view."""
     return SuperWeight(
         bank=bank,
         kernels=tuple(kernels),
         geometry=Flat(view.length),
-        mixing=MIXINGS[mixing](len(kernels)),
+        mixing=MIXINGS.get(mixing, mixing).untied(len(kernels)),
         num_templates=view.num_templates,
         first=view.first,
     )
@@ -38,7 +38,7 @@ def joined(
     bank: int,
     store: int,
     users: dict[View, Sequence[int]],
-    mixing: str = "wavg",
+    mixing: str | type[Mixing] = "wavg",
     single: str = "avg",
 ) -> list[SuperWeight]:
     """Returns the SuperWeights of a store, overlapping weighted sums as one.
@@ -52,7 +52,8 @@ def joined(
         bank: Index of the store.
         store: Scalars in the store.
         users: The kernels that read each view.
-        mixing, single: Keys of `MIXINGS`, for several templates and for one.
+        mixing, single: Keys of `MIXINGS` or mixings, for several templates
+            and for one.
     """
     by_size = {}
     for view in users:

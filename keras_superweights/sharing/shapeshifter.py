@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from keras_superweights.allocation.allocation import Allocation
+from keras_superweights.allocation.part import Mixing
+from keras_superweights.allocation.part import Transform
 from keras_superweights.allocation.specs import MemberSpec
 from keras_superweights.parts import Bilinear
 from keras_superweights.parts import Mask
@@ -15,13 +17,13 @@ from keras_superweights.sharing.dealing import deal
 from keras_superweights.sharing.dealing import in_proportion
 from keras_superweights.sharing.dealing import largest_total
 from keras_superweights.sharing.dealing import read
+from keras_superweights.sharing.flat import MIXINGS
 from keras_superweights.sharing.flat import flat
 from keras_superweights.sharing.flat import joined
 from keras_superweights.sharing.plan import Plan
 from keras_superweights.sharing.rule import Rule
 from keras_superweights.sharing.selection import matches
 
-MIXINGS = ("wavg", "emb", "rr", "avg")
 UPSAMPLINGS = {"mask": Mask, "repeat": Repeat, "bilinear": Bilinear}
 
 # NPAS, section 3.4.
@@ -48,13 +50,15 @@ class Shapeshifter(Rule):
         mixing: How templates become a kernel. `"wavg"`: a sum weighted by
             learned coefficients. `"emb"`: a mean weighted by the softmax of
             a projection of a learned embedding of the layer. `"rr"`: one
-            template, in turn. `"avg"`: their mean. Sections 3.2 and B.2.
+            template, in turn. `"avg"`: their mean. Sections 3.2 and B.2. Or
+            a class of yours that derives from `allocation.Mixing`.
         max_templates: The most templates that a layer mixes, `P` in the
             paper, which found 8 best for WRN-28-10 (table 11).
         upsampling: How a store becomes a larger kernel. `"mask"`: repeated,
             every copy but the first times a learned mask for windows of 9
             scalars. `"repeat"`: repeated. `"bilinear"`: interpolated.
-            Sections 3.3 and B.4.
+            Sections 3.3 and B.4. Or a class of yours that derives from
+            `allocation.Transform` and takes a `length`.
         stores: Which layers share a store. `"single"`: all. `"random"`: those
             in the same of `num_stores` random groups. `"shape"`: those of one
             kind and shape. A list of patterns, as in `fnmatch`, one per
@@ -80,20 +84,26 @@ class Shapeshifter(Rule):
     300
     """
 
-    mixing: str = "wavg"
+    mixing: str | type[Mixing] = "wavg"
     max_templates: int = 8
-    upsampling: str = "mask"
+    upsampling: str | type[Transform] = "mask"
     stores: str | tuple = "single"
     num_stores: int = 4
     seed: int = 0
 
     def __post_init__(self):
         super().__post_init__()
-        for name, choices in (("mixing", MIXINGS), ("upsampling", UPSAMPLINGS)):
-            if getattr(self, name) not in choices:
+        for name, named, family in (
+            ("mixing", (*MIXINGS, "rr"), Mixing),
+            ("upsampling", UPSAMPLINGS, Transform),
+        ):
+            value = getattr(self, name)
+            is_own = isinstance(value, type) and issubclass(value, family)
+            if not is_own and value not in named:
                 raise ValueError(
-                    f"`{name}` must be one of {tuple(choices)}. Received: "
-                    f"{name}={getattr(self, name)!r}."
+                    f"`{name}` must be one of {tuple(named)}, or a class that "
+                    f"derives from `allocation.{family.__name__}`. Received: "
+                    f"{name}={value!r}."
                 )
         least_values = {"max_templates": 1, "num_stores": 1, "seed": 0}
         for name, least in least_values.items():
@@ -213,7 +223,7 @@ class Shapeshifter(Rule):
         size = read(views, store)  # views read the same rows of it
         bank = plan.add_bank(f"store {len(plan.banks)}", size)
         plan.superweights += joined(bank, size, users, self.mixing)
-        upsampling = UPSAMPLINGS[self.upsampling]
+        upsampling = UPSAMPLINGS.get(self.upsampling, self.upsampling)
         for length, smaller in upsampled.items():
             plan.transform(upsampling(length, kernels=tuple(smaller)))
 

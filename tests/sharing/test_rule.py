@@ -10,12 +10,14 @@ import pytest
 
 import keras_superweights as ksw
 from keras_superweights.allocation import Allocation
+from keras_superweights.allocation import Mixing
 from keras_superweights.banks import KernelGenerator
 from keras_superweights.parts import Flat
 from keras_superweights.parts import Mask
 from keras_superweights.parts import Plain
 from keras_superweights.parts import RankOne
 from keras_superweights.parts import Region
+from keras_superweights.parts.average import AverageLayer
 from keras_superweights.sharing import HardSharing
 from keras_superweights.sharing import Independent
 from keras_superweights.sharing import MixtureEnsembles
@@ -261,3 +263,27 @@ def test_rules_name_what_is_not_at_its_default_and_must_have_a_plan():
     assert text == f"OneKernel(kinds=('conv',), transforms=({SCALE},))"
     with pytest.raises(NotImplementedError, match="Rule has no `plan`"):
         Rule().allocate(MEMBERS, WHOLE)
+
+
+@dataclass(frozen=True)
+class OfTestRuleFirst(Mixing):
+    """The first template of several, at the scale of each kernel."""
+
+    def layer(self, norms, num_templates, **kwargs):
+        layer = AverageLayer(norms, num_templates, **kwargs)
+        layer._matrix = np.eye(1, num_templates) * np.reshape(norms, (-1, 1))
+        return layer
+
+
+def test_a_mixing_and_an_upsampling_of_ones_own_are_one_class_each():
+    kernels = [(3, 3, 4, 4), (3, 3, 4, 4), (3, 3, 16, 16)]
+    rule = Shapeshifter(mixing=OfTestRuleFirst, upsampling=Mask)
+    allocation = rule.allocate([builders.member(*kernels)], 500)
+    assert Allocation.from_json(allocation.to_json()) == allocation
+    generator = KernelGenerator(allocation)
+    made = builders.made(generator)
+    store = np.array(generator.banks[0].store)
+    ratio = made[1].ravel() / store[:144]
+    np.testing.assert_allclose(ratio, ratio[0], rtol=1e-5)
+    with pytest.raises(ValueError, match="`mixing` must be one of.*Mixing"):
+        Shapeshifter(mixing=Mask)
