@@ -43,6 +43,22 @@ def test_a_run_leaves_the_files_of_the_design(finished_run):
     }
     assert read_json(path / "metrics.json") == metrics
     assert metrics["seed"] == 0 and metrics["epochs"] == 2
+    assert metrics.keys() == {
+        "split",
+        "accuracy",
+        "nll",
+        "ece",
+        "diversity",
+        "trainable_parameters",
+        "budget_params",
+        "independent_params",
+        "members",
+        "anytime",
+        "seed",
+        "epochs",
+        "seconds",
+        "search",
+    }
     assert metrics["split"] == "test[:100]"
     assert metrics["search"] is None
     assert [p["members"] for p in metrics["anytime"]] == [[0], [1], [0, 1]]
@@ -92,7 +108,9 @@ def test_the_logs_tell_every_epoch(finished_run):
                     logged[key] = float(tf.make_ndarray(value.tensor))
     for epoch in (1, 2):
         for run, tag, name in (
+            ("train", "ensemble/loss", "loss"),
             ("train", "member_1/accuracy", "member_1_accuracy"),
+            ("validation", "member_0/loss", "val_member_0_loss"),
             ("validation", "ensemble/accuracy", "val_accuracy"),
         ):
             expected = history[name][epoch - 1]
@@ -103,6 +121,7 @@ def test_the_logs_tell_every_epoch(finished_run):
         ("evaluation/reliability", 2),
         ("evaluation/anytime", 2),
         ("allocation/clusters", 0),
+        ("allocation/parameters", 0),
     }
     # The same as files, the newest of each.
     assert {file.name for file in (path / "figures").iterdir()} == {
@@ -145,10 +164,22 @@ def test_a_run_that_searches_leaves_its_evidence(searched_run):
     members = experiment.members(config)
     assert start == experiment.allocate(config, members)
     with np.load(path / "search" / "similarities.npz") as stored:
-        shapes = {name: stored[name].shape for name in stored}
+        matrices = {name: stored[name] for name in stored}
     rule = experiment.sharing(config)
     clusters = rule.start_clusters(start.members)
-    assert shapes == {c.name: (len(c.kernels),) * 2 for c in clusters}
+    assert {name: matrix.shape for name, matrix in matrices.items()} == {
+        c.name: (len(c.kernels),) * 2 for c in clusters
+    }
+    # Kernels that share in the end are connected by similarities above tau.
+    tau = metrics["search"]["tau"]
+    for start_cluster in clusters:
+        kernels = start_cluster.kernels
+        linked = matrices[start_cluster.name] > tau
+        for _ in kernels:
+            linked = linked @ linked
+        for cluster in allocation_of(path).clusters:
+            inside = [kernels.index(k) for k in cluster if k in kernels]
+            assert linked[np.ix_(inside, inside)].all() or tau == -1
     notes = read_json(path / "search" / "search.json")
     num_clusters = notes["tries"][-1]["num_clusters"]
     assert metrics["search"] == {

@@ -22,7 +22,11 @@ from tests.training.networks import small_net
 
 def build(batch_norm):
     def member(width):
-        return small_net(width, regularizer="l2", batch_norm=batch_norm)
+        model = small_net(width, regularizer="l2", batch_norm=batch_norm)
+        for layer in model.layers:
+            if batch_norm and hasattr(layer, "momentum"):
+                layer.momentum = 0.5
+        return model
 
     network = shared([member(4), member(6)], weight_decay=0.01)
     network.compile(

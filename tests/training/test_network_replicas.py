@@ -56,4 +56,4 @@ def test_with_batch_norm_all_replicas_hold_and_save_the_same(replicas):
     )
     for layer in loaded.members[0].layers:
         if isinstance(layer, keras.layers.BatchNormalization):
-            assert np.abs(layer.moving_mean).max() > 1e-5
+            assert np.abs(layer.moving_mean).max() > 1e-3
