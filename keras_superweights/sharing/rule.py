@@ -138,9 +138,10 @@ class Rule:
         budget_params: int,
     ) -> Allocation:
         """Allocates as `allocate` does, by another function than `plan`."""
+        every = all_kernels(members)
         chosen = self.chosen(members)
-        kernels = self.chosen_kernels(members)
-        fixed = self.fixed_params(members)
+        kernels = [every[index] for index in chosen]
+        fixed = self.fixed_params(members, kernels)
         try:
             planned = plan(kernels, budget_params - fixed)
         except TooSmallError as error:
@@ -173,12 +174,13 @@ class Rule:
             note=note,
         )
 
-    def fixed_params(self, members: Sequence[MemberSpec]) -> int:
+    def fixed_params(
+        self, members: Sequence[MemberSpec], kernels: Sequence[KernelSpec]
+    ) -> int:
         """Returns the scalars that members have whatever the plan.
 
         All but the chosen kernels, and those of the rule's transforms.
         """
-        kernels = self.chosen_kernels(members)
         return (
             sum(member.num_params for member in members)
             - sum(kernel.size for kernel in kernels)

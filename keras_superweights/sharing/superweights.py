@@ -109,7 +109,7 @@ class SuperWeights(Rule):
         found = self._of_chosen(members, clusters)
         kernels = self.chosen_kernels(members)
         nested = Nested(kernels, found, self.max_templates)
-        return self.fixed_params(members) + nested.needed
+        return self.fixed_params(members, kernels) + nested.needed
 
     def _form_clusters(self, kernels):
         if self.clusters == "depth":

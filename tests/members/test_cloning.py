@@ -111,3 +111,4 @@ def test_what_the_user_froze_stays_frozen(part, tmp_path):
 def test_the_plain_models_of_a_network_can_be_exported(tmp_path):
     network = SuperWeightNetwork(unnamed(4))
     network.materialize()[0].export(tmp_path / "model", verbose=False)
+    assert (tmp_path / "model" / "saved_model.pb").exists()
