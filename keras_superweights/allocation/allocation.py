@@ -198,21 +198,10 @@ class Allocation:
     @functools.cached_property
     def clusters(self) -> tuple[tuple[int, ...], ...]:
         """Groups of kernels that share, directly or through others."""
-        first = {}  # of each kernel's cluster, after following the links
-
-        def find(kernel):
-            while first.setdefault(kernel, kernel) != kernel:
-                first[kernel] = first[first[kernel]]
-                kernel = first[kernel]
-            return kernel
-
-        for readers in self.readers:
-            roots = {find(k) for reader in readers for k in reader.kernels}
-            first.update(dict.fromkeys(roots, min(roots)))
-        clusters = {}
-        for kernel in sorted(first):
-            clusters.setdefault(find(kernel), []).append(kernel)
-        return tuple(map(tuple, clusters.values()))
+        return merged(
+            {kernel for reader in readers for kernel in reader.kernels}
+            for readers in self.readers
+        )
 
     def with_ties(self, ties: Iterable[tuple[int, ...]]) -> "Allocation":
         """Returns the allocation with other ties, one tuple per SuperWeight.
@@ -288,6 +277,22 @@ class Allocation:
 def all_kernels(members: Iterable[MemberSpec]) -> tuple[KernelSpec, ...]:
     """Returns the kernels of all members, one member after the other."""
     return tuple(kernel for member in members for kernel in member.kernels)
+
+
+def merged(sets: Iterable[set[int]]) -> tuple[tuple[int, ...], ...]:
+    """Merges sets that have elements in common, and sorts them.
+
+    Example:
+
+    >>> merged([{5, 6}, {2}, {7, 5}, {2, 4}])
+    ((2, 4), (5, 6, 7))
+    """
+    apart = []
+    for each in sets:
+        meeting = [other for other in apart if not other.isdisjoint(each)]
+        apart = [other for other in apart if other.isdisjoint(each)]
+        apart.append(each.union(*meeting))
+    return tuple(sorted(tuple(sorted(each)) for each in apart))
 
 
 def check_format(found, newest: int, subject: str):

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from keras_superweights.allocation.part import Geometry
 from keras_superweights.allocation.part import Mixing
 from keras_superweights.allocation.part import as_tuples
+from keras_superweights.arguments import check_integer
 
 
 @dataclass(frozen=True)
@@ -96,12 +97,8 @@ class SuperWeight:
                 f"In SuperWeight {index}, `kernels` must be distinct indices "
                 f"of kernels. Received: {self}."
             )
-        if not isinstance(self.num_templates, int) or self.num_templates < 1:
-            raise ValueError(
-                f"In SuperWeight {index}, `num_templates` must be a positive "
-                f"integer. Received: {self}."
-            )
         try:
+            check_integer("num_templates", self.num_templates)
             self.geometry.check([kernels[k] for k in self.kernels])
             self.mixing.check(count, self.num_templates)
         except ValueError as error:

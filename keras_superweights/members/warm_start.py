@@ -4,6 +4,7 @@ import warnings
 
 import numpy as np
 
+from keras_superweights.arguments import check_choice
 from keras_superweights.banks.fitting import fit_banks
 from keras_superweights.keras_internals import has_value
 from keras_superweights.members import cloning
@@ -17,11 +18,7 @@ CLOSE = 0.1
 
 def check_initialize(initialize, models):
     """Raises an error if a network of these models cannot start so."""
-    if initialize not in INITIALIZE:
-        raise ValueError(
-            f"`initialize` must be one of {INITIALIZE}. Received: "
-            f"initialize={initialize!r}."
-        )
+    check_choice("initialize", initialize, INITIALIZE)
     for index, model in enumerate(models if initialize == "weights" else ()):
         if not all(map(has_value, model.weights)):
             raise ValueError(

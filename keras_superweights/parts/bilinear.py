@@ -8,6 +8,7 @@ import numpy as np
 from keras import ops
 
 from keras_superweights.allocation.part import Transform
+from keras_superweights.arguments import check_integer
 
 
 @dataclass(frozen=True)
@@ -22,11 +23,7 @@ class Bilinear(Transform):
     length: int
 
     def check(self, kernels):
-        if not isinstance(self.length, int) or self.length < 1:
-            raise ValueError(
-                "`length` must be a positive integer. Received: "
-                f"length={self.length!r}."
-            )
+        check_integer("length", self.length)
 
     def input_size(self, kernel):
         return self.length

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from keras import ops
 
 from keras_superweights.allocation.part import Geometry
+from keras_superweights.arguments import check_integer
 
 
 @dataclass(frozen=True)
@@ -24,11 +25,7 @@ class Flat(Geometry):
     serves_any_shape = True
 
     def __post_init__(self):
-        if not isinstance(self.length, int) or self.length < 1:
-            raise ValueError(
-                "`length` must be a positive integer. Received: "
-                f"length={self.length!r}."
-            )
+        check_integer("length", self.length)
 
     @property
     def size(self):

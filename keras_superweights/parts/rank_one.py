@@ -6,6 +6,7 @@ import keras
 from keras import ops
 
 from keras_superweights.allocation.part import Transform
+from keras_superweights.arguments import check_choice
 
 STARTS = ("signs", "ones")
 
@@ -43,11 +44,7 @@ class RankOne(Transform):
     start: str = "signs"
 
     def __post_init__(self):
-        if self.start not in STARTS:
-            raise ValueError(
-                f"`start` must be one of {STARTS}. Received: "
-                f"start={self.start!r}."
-            )
+        check_choice("start", self.start, STARTS)
 
     def num_scalars(self, kernel):
         return sum(kernel.box)

@@ -5,6 +5,8 @@ import math
 
 import keras
 
+from keras_superweights.arguments import check_integer
+
 
 def pretrain(
     network,
@@ -46,11 +48,7 @@ def pretrain(
             not trained here.
     """
     check_data(data)
-    if not isinstance(pretrain_epochs, int) or pretrain_epochs < 1:
-        raise ValueError(
-            "`pretrain_epochs` must be a positive integer. Received: "
-            f"pretrain_epochs={pretrain_epochs!r}."
-        )
+    check_integer("pretrain_epochs", pretrain_epochs)
     network.compile(
         optimizer or keras.optimizers.SGD(0.1, momentum=0.9, nesterov=True),
         loss or keras.losses.SparseCategoricalCrossentropy(from_logits=True),

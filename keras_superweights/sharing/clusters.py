@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from keras_superweights.allocation.specs import KernelSpec
+from keras_superweights.arguments import check_integer
 
 
 @dataclass(frozen=True)
@@ -37,11 +38,7 @@ def depth_bins(kernels: Sequence[KernelSpec], num_bins: int) -> list[Cluster]:
     Raises:
         ValueError: If `num_bins` is not a positive integer.
     """
-    if not isinstance(num_bins, int) or num_bins < 1:
-        raise ValueError(
-            "`depth_bins` must be a positive integer. Received: "
-            f"depth_bins={num_bins!r}."
-        )
+    check_integer("depth_bins", num_bins)
     count = collections.Counter(map(_alike, kernels))
     places = zip(_positions(kernels, _alike), kernels, strict=True)
     return _group(

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from keras_superweights.arguments import check_choice
 from keras_superweights.parts import Plain
 from keras_superweights.parts import Region
 from keras_superweights.sharing import clusters
@@ -61,16 +62,8 @@ class HardSharing(Rule):
 
     def __post_init__(self):
         super().__post_init__()
-        if self.layers not in ("early", "deep", "all"):
-            raise ValueError(
-                '`layers` must be "early", "deep" or "all". Received: '
-                f"layers={self.layers!r}."
-            )
-        if self.scope not in _GROUPS:
-            raise ValueError(
-                f"`scope` must be one of {list(_GROUPS)}. Received: "
-                f"scope={self.scope!r}."
-            )
+        check_choice("layers", self.layers, ("early", "deep", "all"))
+        check_choice("scope", self.scope, _GROUPS)
 
     def plan(self, kernels, scalars):
         groups = self._groups(kernels)

@@ -13,6 +13,7 @@ import bisect
 import collections
 from dataclasses import dataclass
 
+from keras_superweights.arguments import check_integer
 from keras_superweights.parts import Plain
 from keras_superweights.parts import Region
 from keras_superweights.parts import WeightedSum
@@ -69,12 +70,8 @@ class MixtureEnsembles(Rule):
 
     def __post_init__(self):
         super().__post_init__()
-        if not isinstance(self.max_templates, int) or self.max_templates < 2:
-            raise ValueError(
-                "`max_templates` must be an integer of 2 or more: a mixture "
-                "of one template is a plain kernel. Received: "
-                f"max_templates={self.max_templates!r}."
-            )
+        # A mixture of one template is a plain kernel.
+        check_integer("max_templates", self.max_templates, least=2)
 
     def plan(self, kernels, scalars):
         groups = shapes(kernels)

@@ -11,13 +11,13 @@ from keras_superweights.allocation.allocation import all_kernels
 from keras_superweights.allocation.part import Transform
 from keras_superweights.allocation.specs import KernelSpec
 from keras_superweights.allocation.specs import MemberSpec
+from keras_superweights.arguments import as_tuple
 from keras_superweights.parts import Plain
 from keras_superweights.parts import Region
 from keras_superweights.sharing.plan import Plan
 from keras_superweights.sharing.plan import TooSmallError
 from keras_superweights.sharing.selection import check_kinds
 from keras_superweights.sharing.selection import choose
-from keras_superweights.sharing.selection import names_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,21 +75,16 @@ class Rule:
     transforms: tuple[Transform, ...] = ()
 
     def __post_init__(self):
+        def keep(name, kind, expected):
+            value = as_tuple(name, getattr(self, name), kind, expected)
+            object.__setattr__(self, name, value)
+
         if self.kinds is not None:
-            object.__setattr__(self, "kinds", names_of("kinds", self.kinds))
+            keep("kinds", str, "a string or a list of strings")
             check_kinds(self.kinds)
-        object.__setattr__(self, "exclude", names_of("exclude", self.exclude))
-        transforms = self.transforms
-        if isinstance(transforms, Transform):
-            transforms = (transforms,)
-        if not isinstance(transforms, (list, tuple)) or not all(
-            isinstance(each, Transform) for each in transforms
-        ):
-            raise TypeError(
-                "`transforms` must be a transform of `keras_superweights.parts`"
-                f" or a list of them. Received: transforms={transforms!r}."
-            )
-        object.__setattr__(self, "transforms", tuple(transforms))
+        keep("exclude", str, "a string or a list of strings")
+        parts = "a transform of `keras_superweights.parts` or a list of them"
+        keep("transforms", Transform, parts)
 
     def plan(self, kernels: Sequence[KernelSpec], scalars: int) -> Plan:
         """Decides what the chosen kernels are made of.

@@ -49,19 +49,6 @@ def choose(
     return indices
 
 
-def names_of(argument: str, value) -> tuple[str, ...]:
-    """Returns strings, or a single one, as a tuple."""
-    names = [value] if isinstance(value, str) else value
-    if not isinstance(names, (list, tuple)) or not all(
-        isinstance(name, str) for name in names
-    ):
-        raise TypeError(
-            f"`{argument}` must be a string or a list of strings. Received: "
-            f"{argument}={value!r}."
-        )
-    return tuple(names)
-
-
 def check_kinds(kinds):
     """Raises an error for unknown kinds."""
     unknown = [kind for kind in kinds if kind not in KINDS]

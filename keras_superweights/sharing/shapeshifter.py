@@ -8,6 +8,7 @@ from keras_superweights.allocation.allocation import Allocation
 from keras_superweights.allocation.part import Mixing
 from keras_superweights.allocation.part import Transform
 from keras_superweights.allocation.specs import MemberSpec
+from keras_superweights.arguments import check_integer
 from keras_superweights.parts import Bilinear
 from keras_superweights.parts import Mask
 from keras_superweights.parts import Repeat
@@ -105,14 +106,9 @@ class Shapeshifter(Rule):
                     f"derives from `allocation.{family.__name__}`. Received: "
                     f"{name}={value!r}."
                 )
-        least_values = {"max_templates": 1, "num_stores": 1, "seed": 0}
-        for name, least in least_values.items():
-            value = getattr(self, name)
-            if not _is_integer(value) or value < least:
-                raise ValueError(
-                    f"`{name}` must be an integer of at least {least}. "
-                    f"Received: {name}={value!r}."
-                )
+        check_integer("max_templates", self.max_templates)
+        check_integer("num_stores", self.num_stores)
+        check_integer("seed", self.seed, least=0)
         if isinstance(self.stores, (list, tuple)):
             object.__setattr__(self, "stores", tuple(self.stores))
         if not self._has_known_stores():
@@ -125,14 +121,8 @@ class Shapeshifter(Rule):
     def _has_known_stores(self) -> bool:
         if isinstance(self.stores, str):
             return self.stores in ("single", "random", "shape")
-        return bool(
-            self.stores
-            and isinstance(self.stores, tuple)
-            and (
-                all(isinstance(store, str) for store in self.stores)
-                or all(map(_is_integer, self.stores))
-            )
-        )
+        is_list = isinstance(self.stores, tuple)
+        return is_list and set(map(type, self.stores)) in ({str}, {int})
 
     def plan(self, kernels, scalars):
         groups = self._groups(kernels)
@@ -256,7 +246,3 @@ class Shapeshifter(Rule):
         plan.superweights.append(flat(bank, indices, view, mixing))
         plan.transform(Bilinear(length, kernels=indices))
         return plan
-
-
-def _is_integer(value) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)

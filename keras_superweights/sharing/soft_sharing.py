@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 
+from keras_superweights.arguments import check_integer
 from keras_superweights.sharing.clusters import shapes_in_members
 from keras_superweights.sharing.rule import Rule
 from keras_superweights.sharing.superweights import Nested
-from keras_superweights.sharing.superweights import check_max_templates
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,6 @@ class SoftSharing(Rule):
 
     Raises:
         ValueError: If `max_templates` is not a positive integer or None.
-            kind is unknown.
 
     Example:
 
@@ -47,7 +46,8 @@ class SoftSharing(Rule):
 
     def __post_init__(self):
         super().__post_init__()
-        check_max_templates(self.max_templates)
+        if self.max_templates is not None:
+            check_integer("max_templates", self.max_templates)
 
     def plan(self, kernels, scalars):
         groups = [g for g in shapes_in_members(kernels) if len(g.kernels) > 1]

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from keras_superweights.allocation.allocation import Allocation
 from keras_superweights.allocation.regions import nested_regions
 from keras_superweights.allocation.specs import MemberSpec
+from keras_superweights.arguments import check_choice
+from keras_superweights.arguments import check_integer
 from keras_superweights.parts import Plain
 from keras_superweights.parts import Region
 from keras_superweights.parts import WeightedSum
@@ -68,13 +70,10 @@ class SuperWeights(Rule):
 
     def __post_init__(self):
         super().__post_init__()
-        if self.clusters not in ("depth", "position"):
-            raise ValueError(
-                '`clusters` must be "depth" or "position". Received: '
-                f"clusters={self.clusters!r}."
-            )
-        check_max_templates(self.max_templates)
-        depth_bins([], self.depth_bins)  # refuses a bad number
+        check_choice("clusters", self.clusters, ("depth", "position"))
+        check_integer("depth_bins", self.depth_bins)
+        if self.max_templates is not None:
+            check_integer("max_templates", self.max_templates)
 
     def plan(self, kernels, scalars):
         found = self._form_clusters(kernels)
@@ -128,17 +127,6 @@ class SuperWeights(Rule):
         nested = Nested(kernels, clusters, self.max_templates)
         hint = "Fewer `depth_bins`, or `MixtureEnsembles`, may need less."
         return nested.plan(scalars, tied=self.tied, hint=hint)
-
-
-def check_max_templates(max_templates):
-    """Checks a number of templates, or None."""
-    if max_templates is not None and (
-        not isinstance(max_templates, int) or max_templates < 1
-    ):
-        raise ValueError(
-            "`max_templates` must be a positive integer or None. "
-            f"Received: max_templates={max_templates!r}."
-        )
 
 
 class Nested:

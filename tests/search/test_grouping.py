@@ -1,4 +1,4 @@
-"""Algorithm 1 as union-find against the algorithm as it is printed."""
+"""Groups against Algorithm 1 as it is printed."""
 
 import itertools
 
@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from keras_superweights.search.grouping import group_above
-from keras_superweights.search.grouping import group_into
 
 
 def algorithm_1(similarity, threshold, draw):
@@ -54,7 +53,7 @@ def random_similarity(draw):
     return values + values.T + np.eye(count)
 
 
-def test_union_find_is_algorithm_1():
+def test_groups_are_those_of_algorithm_1():
     draw = np.random.default_rng(0)
     seen = set()
     for _ in range(1000):
@@ -86,31 +85,3 @@ def test_at_minus_one_all_are_together_and_at_one_each_is_alone():
 def test_a_threshold_outside_of_cosines_is_refused(threshold):
     with pytest.raises(ValueError, match="`threshold`.*-1 to 1.*Received"):
         group_above(np.eye(2), threshold)
-
-
-def test_a_number_of_groups_is_what_some_threshold_gives():
-    draw = np.random.default_rng(3)
-    for _ in range(100):
-        count = draw.integers(2, 9)
-        values = np.triu(draw.uniform(-1, 1, (count, count)), 1)
-        similarity = values + values.T + np.eye(count)
-        by_number = {}
-        for threshold in [-1, *np.unique(values), 1]:
-            groups = group_above(similarity, threshold)
-            by_number[len(groups)] = groups
-        assert sorted(by_number) == list(range(1, count + 1))
-        for number, groups in by_number.items():
-            assert group_into(similarity, number) == groups
-
-
-def test_a_number_of_groups_is_met_where_all_are_equally_similar():
-    for number in range(1, 6):
-        groups = group_into(np.ones((5, 5)), number)
-        assert len(groups) == number
-        assert sorted(sum(groups, ())) == list(range(5))
-
-
-@pytest.mark.parametrize("number", [0, -1, 4])
-def test_an_impossible_number_of_groups_is_refused(number):
-    with pytest.raises(ValueError, match="`num_groups` must be from 1 to 3"):
-        group_into(np.eye(3), number)
