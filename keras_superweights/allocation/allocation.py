@@ -296,17 +296,10 @@ def merged(sets: Iterable[set[int]]) -> tuple[tuple[int, ...], ...]:
 
 
 def check_format(found, newest: int, subject: str):
-    """Checks that this version reads a format.
+    """Checks that this version reads a format, up to the one that it writes.
 
-    Args:
-        found: The number read; 0 where there is none, as before version
-            0.2.0.
-        newest: The number that this version writes.
-        subject: What was read, for the message.
-
-    Raises:
-        ValueError: If the number is not from 1 to the newest; names the
-            version that reads it.
+    The number is 0 where none was written, as before version 0.2.0. The
+    message says which version reads the subject.
     """
     is_number = type(found) is int  # JSON's `true` is a bool
     if is_number and found == 0:

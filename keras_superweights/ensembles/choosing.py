@@ -9,10 +9,6 @@ def choose_kind(ensemble, models):
     """Returns the kind of an ensemble, checked against its members.
 
     Defaults to `Single()` for one member and `Classifier()` for several.
-
-    Raises:
-        TypeError: If `ensemble` is not an `EnsembleKind` or `None`.
-        ValueError: If the members do not form an ensemble of that kind.
     """
     if ensemble is None:
         ensemble = Single() if len(models) == 1 else Classifier()

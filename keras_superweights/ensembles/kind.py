@@ -198,9 +198,6 @@ class EnsembleKind:
             `(outputs, losses, loss)`: one output per member, its rows in the
             order of `y`; one loss per member; and the total loss, including
             regularization.
-
-        Raises:
-            ValueError: If the network was compiled without a loss.
         """
         outputs = network.member_outputs(x, training=training)
         of_members = [

@@ -109,12 +109,7 @@ def allocation_for(models, budget_params, sharing, allocation) -> Allocation:
 
 
 def fitted_allocation(models, allocation) -> Allocation:
-    """Returns an allocation with the names of models that it must fit.
-
-    Raises:
-        TypeError: If it is not an allocation.
-        ValueError: If it was made for models with other kernels.
-    """
+    """Returns an allocation with the names of models, which it must fit."""
     if not isinstance(allocation, Allocation):
         raise TypeError(
             "`allocation` must be an `Allocation`. Received: "

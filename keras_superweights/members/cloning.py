@@ -7,15 +7,11 @@ import tempfile
 
 import keras
 
+from keras_superweights import layers
 from keras_superweights.keras_internals import flat_layers
 from keras_superweights.keras_internals import initialize
 from keras_superweights.keras_internals import is_lookup
 from keras_superweights.keras_internals import without_memory
-from keras_superweights.layers import GeneratedKernel
-from keras_superweights.layers import generate
-from keras_superweights.layers import is_model
-from keras_superweights.layers import pairs
-from keras_superweights.layers import walk
 
 
 @contextlib.contextmanager
@@ -81,7 +77,7 @@ def freeze(model, paths):
 
 def _all(model):
     yield "", model
-    yield from walk(model)
+    yield from layers.walk(model)
 
 
 def generated_clones(models, generator) -> list[keras.Model]:
@@ -125,14 +121,14 @@ def generated_clone(model, sources, keep_draws) -> keras.Model:
     for each in flat_layers(clone):
         if getattr(each, "compiled", False):  # by its own constructor
             each.compiled = False
-    for path, layer, copy in pairs(model, clone):
+    for path, layer, copy in layers.pairs(model, clone):
         if keep_draws:
             _copy_draws(layer, copy)
         if path in sources:
-            generate(copy, sources[path])
+            layers.generate(copy, sources[path])
     initialize(clone)
     kept = kept_layers(model)
-    for path, layer, copy in pairs(model, clone):
+    for path, layer, copy in layers.pairs(model, clone):
         if keep_draws:
             _copy_seeds(layer, copy)
         if path in kept:
@@ -163,10 +159,10 @@ def materialize(text, clone) -> keras.Model:
             generated one by one.
     """
     model = from_json(text)
-    for _, layer, own in pairs(model, clone):
-        if isinstance(own, GeneratedKernel):
+    for _, layer, own in layers.pairs(model, clone):
+        if isinstance(own, layers.GeneratedKernel):
             own.copy_to(layer)
-        elif not is_model(layer):
+        elif not layers.is_model(layer):
             copy_values(own, layer)
     copy_assets(clone, model)
     return model
@@ -174,10 +170,10 @@ def materialize(text, clone) -> keras.Model:
 
 def copy_weights(model, clone):
     """Copies all but the generated weights of a model to its clone."""
-    for _, layer, own in pairs(model, clone):
-        if isinstance(own, GeneratedKernel):
+    for _, layer, own in layers.pairs(model, clone):
+        if isinstance(own, layers.GeneratedKernel):
             own.copy_from(layer)
-        elif not is_model(layer):
+        elif not layers.is_model(layer):
             copy_values(layer, own)
 
 
@@ -225,6 +221,6 @@ def kept_layers(model) -> list[str]:
 
     return [
         path
-        for path, layer in walk(model)
-        if not is_model(layer) and is_kept(layer)
+        for path, layer in layers.walk(model)
+        if not layers.is_model(layer) and is_kept(layer)
     ]

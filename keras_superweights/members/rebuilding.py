@@ -16,12 +16,7 @@ from keras_superweights.members.cloning import to_json
 
 
 def check_rebuilding(index, model):
-    """Raises an error with the layers that cannot be rebuilt, and reasons.
-
-    Args:
-        index: Index of the member, for the message.
-        model: The member.
-    """
+    """Raises an error with the layers that cannot be rebuilt, and reasons."""
     _check_states(index, model)
     try:
         with without_memory():

@@ -4,12 +4,9 @@ import collections
 
 import keras
 
+from keras_superweights import layers
 from keras_superweights.allocation.specs import UnsharedKernel
 from keras_superweights.keras_internals import trainable_weights_of
-from keras_superweights.layers import generated_class
-from keras_superweights.layers import heads
-from keras_superweights.layers import walk
-from keras_superweights.layers import why_not
 
 
 def shareable_kernels(model) -> list[tuple[str, keras.layers.Layer, str]]:
@@ -23,10 +20,6 @@ def shareable_kernels(model) -> list[tuple[str, keras.layers.Layer, str]]:
 
     Returns:
         A tuple per kernel: the path of its layer, the layer, its own name.
-
-    Raises:
-        ValueError: If a layer lacks a weight that its class was registered
-            with.
     """
     return [
         (path, layer, name)
@@ -54,14 +47,14 @@ def _kernels(model):
     obstacle says why one cannot be generated; it is empty if it can.
     """
     left = {id(variable) for variable in model.trainable_variables}
-    for head in heads(model):
+    for head in layers.heads(model):
         left -= set(map(id, head.weights))
-    layers = dict(walk(model))
+    inner = dict(layers.walk(model))
     holders = collections.defaultdict(list)
-    for path, layer in layers.items():
+    for path, layer in inner.items():
         for variable in trainable_weights_of(layer):
             holders[id(variable)].append(path)
-    for path, layer in layers.items():
+    for path, layer in inner.items():
         for name, variable in _candidates(path, layer):
             # A variable that several layers hold counts for the first.
             if id(variable) in left and len(variable.shape) > 1:
@@ -72,7 +65,7 @@ def _kernels(model):
 
 def _candidates(path, layer):
     """Lists names and variables that may be kernels."""
-    generated = generated_class(type(layer))
+    generated = layers.generated_class(type(layer))
     if generated is None:
         return [
             (variable.name, variable)
@@ -98,8 +91,8 @@ def _candidates(path, layer):
 def _obstacle(layer, variable, holders) -> str:
     if len(holders) > 1:
         return f"{' and '.join(map(repr, holders))} both hold it"
-    if generated_class(type(layer)) is None:
-        return why_not(type(layer))
+    if layers.generated_class(type(layer)) is None:
+        return layers.why_not(type(layer))
     if variable.constraint is not None:
         return (
             f"its constraint, {type(variable.constraint).__name__}, is not one "

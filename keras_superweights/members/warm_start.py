@@ -37,12 +37,7 @@ def check_initialize(initialize, models):
 
 
 def begin_with_weights(models, clones, generator):
-    """Fits banks to the members' kernels and copies all other weights.
-
-    Args:
-        models: The members.
-        clones: Their generated clones.
-        generator: The network's `KernelGenerator`.
+    """Fits banks to the models' kernels and copies all other weights.
 
     Returns:
         A tuple with the relative error `|W - K|^2 / |W|^2` of each kernel of

@@ -6,6 +6,8 @@ the inputs or the outputs. Nested kernels need no more than that, and each
 scalar is copied once per level; where rectangles interlock, one is cut.
 """
 
+import itertools
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -70,7 +72,7 @@ def _plan(placed) -> Tile | Joint:
         axis = INPUTS
         cuts = sorted({_range(place, axis)[0] for place, _ in placed})[1:]
     parts = []
-    for start, stop in zip([None, *cuts], [*cuts, None], strict=True):
+    for start, stop in itertools.pairwise([0, *cuts, math.inf]):
         inside = [
             (part, tile)
             for place, tile in placed
@@ -97,8 +99,7 @@ def _clean_cuts(placed, axis):
 def _between(place, axis, start, stop):
     """Returns the part of a place between two coordinates, if any."""
     first, last = _range(place, axis)
-    first = first if start is None else max(first, start)
-    last = last if stop is None else min(last, stop)
+    first, last = max(first, start), min(last, stop)
     if first >= last:
         return None
     if axis == INPUTS:

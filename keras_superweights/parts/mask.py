@@ -51,8 +51,7 @@ class Mask(Repeat):
     (NPAS, section 3.3).
 
     Args:
-        length: Scalars in the template, fewer than in each of the kernels.
-        kernels: See `Transform`.
+        length, kernels: See `Repeat`.
     """
 
     noun = "masks"

@@ -92,13 +92,8 @@ class WeightedSumLayer(AverageLayer):
     mixes only some of the templates, its row of `C` is zero elsewhere.
 
     Initial rows have the given norms; those that mix the same templates are
-    orthogonal, up to as many rows as templates.
-
-    Args:
-        norms: Initial norm of each row, one per kernel.
-        num_templates: Templates in `T`.
-        ties, choices: See `WeightedSum`.
-        **kwargs: `name` and `dtype` of a `keras.layers.Layer`.
+    orthogonal, up to as many rows as templates. For the arguments see
+    `Mixing.layer` and `WeightedSum`.
 
     Example:
 

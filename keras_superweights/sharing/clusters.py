@@ -6,7 +6,9 @@ named by what its kernels have in common.
 """
 
 import collections
+import itertools
 from collections.abc import Callable
+from collections.abc import Iterable
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -34,16 +36,12 @@ def depth_bins(kernels: Sequence[KernelSpec], num_bins: int) -> list[Cluster]:
     into `num_bins` bins of equal count. A cluster holds one bin of one kind
     and window, over all members. With fewer layers than bins, some bins are
     empty and omitted.
-
-    Raises:
-        ValueError: If `num_bins` is not a positive integer.
     """
     check_integer("depth_bins", num_bins)
     count = collections.Counter(map(_alike, kernels))
-    places = zip(_positions(kernels, _alike), kernels, strict=True)
     return _group(
-        ("bin", place * num_bins // count[_alike(k)], k.window, k.kind)
-        for place, k in places
+        ("bin", turn * num_bins // count[_alike(k)], k.window, k.kind)
+        for turn, k in _turns(kernels, _alike)
     )
 
 
@@ -53,8 +51,8 @@ def positions(kernels: Sequence[KernelSpec]) -> list[Cluster]:
     The i-th layers of a kind and window; deeper members keep clusters of
     their own at the end.
     """
-    places = zip(_positions(kernels, _alike), kernels, strict=True)
-    return _group(("layer", place, k.window, k.kind) for place, k in places)
+    places = _turns(kernels, _alike)
+    return _group(("layer", turn, k.window, k.kind) for turn, k in places)
 
 
 def shapes(kernels: Sequence[KernelSpec]) -> list[Cluster]:
@@ -69,8 +67,8 @@ def shapes_in_members(kernels: Sequence[KernelSpec]) -> list[Cluster]:
 
 def same_layers(kernels: Sequence[KernelSpec]) -> list[Cluster]:
     """Clusters the i-th layers of a kind and shape, of every member."""
-    places = zip(_positions(kernels, _equal), kernels, strict=True)
-    return _group(("layer", place, k.shape, k.kind) for place, k in places)
+    places = _turns(kernels, _equal)
+    return _group(("layer", turn, k.shape, k.kind) for turn, k in places)
 
 
 def reindexed(
@@ -96,14 +94,15 @@ def _name(noun, number, sides, kind) -> str:
     return " ".join(filter(None, [*parts, kind if kind != "conv" else ""]))
 
 
-def _positions(kernels, key: Callable) -> list[int]:
-    """Returns the position of each kernel among those with the same key."""
-    seen = collections.Counter()
-    places = []
-    for kernel in kernels:
-        places.append(seen[key(kernel)])
-        seen[key(kernel)] += 1
-    return places
+def turns(keys: Iterable) -> list[int]:
+    """Returns the position of each key among its equals."""
+    counts = collections.defaultdict(itertools.count)
+    return [next(counts[key]) for key in keys]
+
+
+def _turns(kernels, key: Callable):
+    """Pairs each kernel with its position among those with the same key."""
+    return zip(turns(map(key, kernels)), kernels, strict=True)
 
 
 def _alike(kernel):

@@ -2,9 +2,8 @@
 
 from dataclasses import dataclass
 
+from keras_superweights import parts
 from keras_superweights.arguments import check_choice
-from keras_superweights.parts import Plain
-from keras_superweights.parts import Region
 from keras_superweights.sharing import clusters
 from keras_superweights.sharing.plan import SMALLER
 from keras_superweights.sharing.plan import Plan
@@ -73,8 +72,8 @@ class HardSharing(Rule):
             plan.add(
                 name=group.name,
                 kernels=group.kernels,
-                geometry=Region.of(kernels[group.kernels[0]]),
-                mixing=Plain(),
+                geometry=parts.Region.of(kernels[group.kernels[0]]),
+                mixing=parts.Plain(),
             )
         kept = sum(kernels[index].size for index in plan.private)
         Plan.require(plan.cost(kernels), scalars, kept, hint=SMALLER)

@@ -10,23 +10,18 @@ The budget decides between three regimes:
 """
 
 import bisect
-import collections
 from dataclasses import dataclass
 
+from keras_superweights import parts
 from keras_superweights.arguments import check_integer
-from keras_superweights.parts import Plain
-from keras_superweights.parts import Region
-from keras_superweights.parts import WeightedSum
+from keras_superweights.sharing import spending
 from keras_superweights.sharing.clusters import shapes
+from keras_superweights.sharing.clusters import turns
 from keras_superweights.sharing.dealing import deal
 from keras_superweights.sharing.flat import joined
 from keras_superweights.sharing.plan import SMALLER
 from keras_superweights.sharing.plan import Plan
 from keras_superweights.sharing.rule import Rule
-from keras_superweights.sharing.spending import Demand
-from keras_superweights.sharing.spending import minimum_cost
-from keras_superweights.sharing.spending import spend
-from keras_superweights.sharing.spending import unused_reason
 
 
 @dataclass(frozen=True)
@@ -76,10 +71,11 @@ class MixtureEnsembles(Rule):
     def plan(self, kernels, scalars):
         groups = shapes(kernels)
         demands = [self._demand(kernels, group) for group in groups]
-        if scalars < minimum_cost(demands):
-            return self._one_store(kernels, scalars, minimum_cost(demands))
-        counts = spend(demands, scalars)
-        plan = Plan(reason=unused_reason(demands, counts))
+        needed = spending.minimum_cost(demands)
+        if scalars < needed:
+            return self._one_store(kernels, scalars, needed)
+        counts = spending.spend(demands, scalars)
+        plan = Plan(reason=spending.unused_reason(demands, counts))
         for group, count in zip(groups, counts, strict=True):
             if count == 1 and len(group.kernels) == 1:
                 plan.private += group.kernels  # nobody to share with
@@ -87,17 +83,17 @@ class MixtureEnsembles(Rule):
             plan.add(
                 name=group.name,
                 kernels=group.kernels,
-                geometry=Region.of(kernels[group.kernels[0]]),
+                geometry=parts.Region.of(kernels[group.kernels[0]]),
                 mixing=self._mixing(kernels, group.kernels, count),
                 num_templates=count,
             )
         return plan
 
-    def _demand(self, kernels, group) -> Demand:
+    def _demand(self, kernels, group) -> spending.Demand:
         dealt = len(set(self._turns(kernels, group.kernels)))
         per_member = max(self._turns(kernels, group.kernels, own=True)) + 1
         single = per_member == 1 and not self.mix_single_layers
-        return Demand(
+        return spending.Demand(
             size=kernels[group.kernels[0]].size,
             num_kernels=len(group.kernels),
             most=1 if single else dealt * self.max_templates,
@@ -113,16 +109,11 @@ class MixtureEnsembles(Rule):
         """
         if self.disjoint and not own:
             return list(range(len(indices)))
-        seen = collections.Counter()
-        turns = []
-        for index in indices:
-            turns.append(seen[kernels[index].member])
-            seen[kernels[index].member] += 1
-        return turns
+        return turns([kernels[index].member for index in indices])
 
     def _mixing(self, kernels, indices, count):
         if count == 1:
-            return Plain()
+            return parts.Plain()
         mixed = min(count, self.max_templates)
         choices = ()
         if count > mixed:
@@ -130,7 +121,7 @@ class MixtureEnsembles(Rule):
                 tuple((turn * mixed + i) % count for i in range(mixed))
                 for turn in self._turns(kernels, indices)
             )
-        return WeightedSum.untied(len(indices), choices)
+        return parts.WeightedSum.untied(len(indices), choices)
 
     def _one_store(self, kernels, scalars, cost_of_groups):
         """Returns a plan of one bank, read round robin (section 5.1)."""
@@ -151,8 +142,7 @@ class MixtureEnsembles(Rule):
         )
         store -= 1  # the largest that costs no more
         layers = {}
-        turns = self._turns(kernels, range(len(kernels)))
-        for index, turn in enumerate(turns):
+        for index, turn in enumerate(self._turns(kernels, range(len(kernels)))):
             layers.setdefault((turn, kernels[index].shape), []).append(index)
         sizes = [kernels[indices[0]].size for indices in layers.values()]
         users = {}

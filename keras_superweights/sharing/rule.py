@@ -6,14 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from dataclasses import replace
 
+from keras_superweights import parts
 from keras_superweights.allocation.allocation import Allocation
 from keras_superweights.allocation.allocation import all_kernels
 from keras_superweights.allocation.part import Transform
 from keras_superweights.allocation.specs import KernelSpec
 from keras_superweights.allocation.specs import MemberSpec
 from keras_superweights.arguments import as_tuple
-from keras_superweights.parts import Plain
-from keras_superweights.parts import Region
 from keras_superweights.sharing.plan import Plan
 from keras_superweights.sharing.plan import TooSmallError
 from keras_superweights.sharing.selection import check_kinds
@@ -103,11 +102,7 @@ class Rule:
         raise NotImplementedError(f"{type(self).__name__} has no `plan`.")
 
     def chosen(self, members: Sequence[MemberSpec]) -> tuple[int, ...]:
-        """Returns the indices of the members' kernels that may be shared.
-
-        Raises:
-            ValueError: If a pattern matches no kernel, or no kernel is left.
-        """
+        """Returns the indices of the members' kernels; see `choose`."""
         return choose(all_kernels(members), self.kinds, self.exclude)
 
     def chosen_kernels(self, members: Sequence[MemberSpec]) -> list[KernelSpec]:
@@ -116,23 +111,20 @@ class Rule:
         return [every[index] for index in self.chosen(members)]
 
     def allocate(
-        self, members: Sequence[MemberSpec], budget_params: int
+        self,
+        members: Sequence[MemberSpec],
+        budget_params: int,
+        plan: Callable[[Sequence[KernelSpec], int], Plan] | None = None,
     ) -> Allocation:
         """Allocates the members' kernels inside the budget.
+
+        By the rule's `plan`, or another function that does the same.
 
         Raises:
             ValueError: If the budget is too small (names the smallest), if
                 `kinds` and `exclude` leave nothing, or a pattern matches none.
         """
-        return self.allocate_by(self.plan, members, budget_params)
-
-    def allocate_by(
-        self,
-        plan: Callable[[Sequence[KernelSpec], int], Plan],
-        members: Sequence[MemberSpec],
-        budget_params: int,
-    ) -> Allocation:
-        """Allocates as `allocate` does, by another function than `plan`."""
+        plan = plan or self.plan
         every = all_kernels(members)
         chosen = self.chosen(members)
         kernels = [every[index] for index in chosen]
@@ -222,7 +214,7 @@ def _give_banks(plan, kernels):
         plan.add(
             name=f"{kernel.layer} of member {kernel.member}",
             kernels=[index],
-            geometry=Region.of(kernel),
-            mixing=Plain(),
+            geometry=parts.Region.of(kernel),
+            mixing=parts.Plain(),
         )
     plan.private = []

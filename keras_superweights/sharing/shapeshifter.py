@@ -12,12 +12,7 @@ from keras_superweights.arguments import check_integer
 from keras_superweights.parts import Bilinear
 from keras_superweights.parts import Mask
 from keras_superweights.parts import Repeat
-from keras_superweights.sharing.dealing import View
-from keras_superweights.sharing.dealing import cheapest_total
-from keras_superweights.sharing.dealing import deal
-from keras_superweights.sharing.dealing import in_proportion
-from keras_superweights.sharing.dealing import largest_total
-from keras_superweights.sharing.dealing import read
+from keras_superweights.sharing import dealing
 from keras_superweights.sharing.flat import MIXINGS
 from keras_superweights.sharing.flat import flat
 from keras_superweights.sharing.flat import joined
@@ -133,7 +128,7 @@ class Shapeshifter(Rule):
                 reason="no kernel would read them. More `max_templates` can "
                 "use more"
             )
-            sizes = in_proportion(total, weights)
+            sizes = dealing.in_proportion(total, weights)
             for group, store in zip(groups, sizes, strict=True):
                 self._read(plan, kernels, group, store)
             return plan
@@ -142,11 +137,11 @@ class Shapeshifter(Rule):
             return planned(total).cost(kernels)
 
         low, high = len(groups), self.max_templates * sum(weights)
-        total = largest_total(cost, scalars, low, high)
+        total = dealing.largest_total(cost, scalars, low, high)
         if total is None:
             # From there on, each store holds the whole of its kernels.
             whole = sum(weights) + len(groups)
-            total = cheapest_total(cost, low, whole)
+            total = dealing.cheapest_total(cost, low, whole)
             hint = ""
             if self.upsampling == "mask":
                 hint = 'Masks take part of it: `upsampling="repeat"` has none.'
@@ -199,18 +194,18 @@ class Shapeshifter(Rule):
     def _read(self, plan, kernels, group, store):
         """Adds a store, up to the last scalar read, and its readers."""
         sizes = [kernels[k].size for k in group]
-        views = deal(sizes, store, self.max_templates)
+        views = dealing.deal(sizes, store, self.max_templates)
         users = {}
         upsampled = {}
         for query, (kernel, view) in enumerate(zip(group, views, strict=True)):
             if self.mixing == "rr":
                 rows = store // view.length
                 turn = (view.first + query % view.num_templates) % rows
-                view = View(view.length, turn, 1)
+                view = dealing.View(view.length, turn, 1)
             users.setdefault(view, []).append(kernel)
             if kernels[kernel].size > view.length:
                 upsampled.setdefault(view.length, []).append(kernel)
-        size = read(views, store)  # views read the same rows of it
+        size = dealing.read(views, store)  # views read the same rows of it
         bank = plan.add_bank(f"store {len(plan.banks)}", size)
         plan.superweights += joined(bank, size, users, self.mixing)
         upsampling = UPSAMPLINGS.get(self.upsampling, self.upsampling)
@@ -229,13 +224,13 @@ class Shapeshifter(Rule):
         Raises:
             ValueError: If the budget is too small; names the smallest one.
         """
-        return self.allocate_by(self._plan_pretraining, members, budget_params)
+        return self.allocate(members, budget_params, self._plan_pretraining)
 
     def _plan_pretraining(self, kernels, scalars):
         indices = tuple(range(len(kernels)))
         mixing = self.mixing if self.mixing == "emb" else "wavg"
         plan = Plan(reason="templates are as large as the largest kernel")
-        view = View(1, 0, PRETRAINING_TEMPLATES)
+        view = dealing.View(1, 0, PRETRAINING_TEMPLATES)
         coefficients = flat(0, indices, view, mixing).num_coefficients
         needed = coefficients + PRETRAINING_TEMPLATES
         Plan.require(needed, scalars, coefficients)

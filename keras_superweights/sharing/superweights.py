@@ -12,16 +12,13 @@ from keras_superweights.arguments import check_integer
 from keras_superweights.parts import Plain
 from keras_superweights.parts import Region
 from keras_superweights.parts import WeightedSum
+from keras_superweights.sharing import spending
 from keras_superweights.sharing.clusters import Cluster
 from keras_superweights.sharing.clusters import depth_bins
 from keras_superweights.sharing.clusters import positions
 from keras_superweights.sharing.clusters import reindexed
 from keras_superweights.sharing.plan import Plan
 from keras_superweights.sharing.rule import Rule
-from keras_superweights.sharing.spending import Demand
-from keras_superweights.sharing.spending import minimum_cost
-from keras_superweights.sharing.spending import spend
-from keras_superweights.sharing.spending import unused_reason
 
 # With few kernels per bank, more templates than kernels are the high-budget
 # regime, bounded by this number.
@@ -99,7 +96,7 @@ class SuperWeights(Rule):
         """
         found = self._of_chosen(members, clusters)
         plan = functools.partial(self._plan_clusters, clusters=found)
-        return self.allocate_by(plan, members, budget_params)
+        return self.allocate(members, budget_params, plan)
 
     def smallest_budget(
         self, members: Sequence[MemberSpec], clusters: Sequence[Cluster]
@@ -152,9 +149,10 @@ class Nested:
             count = len(users)
             most = max_templates or max(HIGH_BUDGET_TEMPLATES, count)
             # A single kernel needs no coefficient for one template.
-            demand = Demand(geometry.size, count, most, most, count == 1)
-            self._demands.append(demand)
-        self.needed = self._kept + minimum_cost(self._demands)
+            self._demands.append(
+                spending.Demand(geometry.size, count, most, most, count == 1)
+            )
+        self.needed = self._kept + spending.minimum_cost(self._demands)
 
     def plan(self, scalars, tied=False, hint="") -> Plan:
         """Spends the scalars of all kernels on templates.
@@ -163,8 +161,9 @@ class Nested:
         """
         Plan.require(self.needed, scalars, self._kept, hint)
         scalars -= self._kept
-        counts = spend(self._demands, scalars)
-        plan = Plan(self._private, unused_reason(self._demands, counts))
+        counts = spending.spend(self._demands, scalars)
+        reason = spending.unused_reason(self._demands, counts)
+        plan = Plan(self._private, reason)
         for (name, geometry, users), demand, count in zip(
             self._regions, self._demands, counts, strict=True
         ):

@@ -13,15 +13,9 @@ from keras_superweights.members import cloning
 from keras_superweights.members import skeleton
 from keras_superweights.members import warm_start
 from keras_superweights.members.rebuilding import check_rebuilding
+from keras_superweights.training import gradients
 from keras_superweights.training.distribution import DistributedFit
 from keras_superweights.training.front import FrontOfMember
-from keras_superweights.training.gradients import add_weight_decay
-from keras_superweights.training.gradients import average_over_replicas
-from keras_superweights.training.gradients import loss_scale
-from keras_superweights.training.gradients import move_slot_rows
-from keras_superweights.training.gradients import statistics
-from keras_superweights.training.gradients import two_stage_gradients
-from keras_superweights.training.gradients import undecayed_variables
 
 # Format of a network's config. Newer versions read all lower formats.
 FORMAT = 1
@@ -165,7 +159,7 @@ class SuperWeightNetwork(FrontOfMember, DistributedFit, keras.Model):
         self.members = cloning.generated_clones(models, self.generator)
         self._member_metrics = ensemble.member_metrics(len(models), None)
         self._recorder = None
-        self._undecayed = undecayed_variables(
+        self._undecayed = gradients.undecayed_variables(
             self.generator, self._flatten_layers(), decay_batch_norm
         )
         self.initial_errors = ()
@@ -197,7 +191,9 @@ class SuperWeightNetwork(FrontOfMember, DistributedFit, keras.Model):
         """
         for mixture, sources in self.generator.set_ties(ties):
             if self.compiled and self.optimizer.built:
-                move_slot_rows(self.optimizer, mixture.coefficients, sources)
+                gradients.move_slot_rows(
+                    self.optimizer, mixture.coefficients, sources
+                )
 
     def record_gradients(self, recorder):
         """Adds the gradients of every training step to a `GradientRecorder`.
@@ -272,7 +268,7 @@ class SuperWeightNetwork(FrontOfMember, DistributedFit, keras.Model):
                 )
             scaled_loss = self.optimizer.scale_loss(results[-1])
         variables = self.trainable_variables
-        gradients, of_superweights = two_stage_gradients(
+        of_variables, of_superweights = gradients.two_stage_gradients(
             scaled_loss,
             variables,
             self.generator,
@@ -281,24 +277,27 @@ class SuperWeightNetwork(FrontOfMember, DistributedFit, keras.Model):
             generation_tape,
         )
         if self._recorder is not None:
-            scale = loss_scale(self.optimizer)
+            scale = gradients.loss_scale(self.optimizer)
             self._recorder.update(of_superweights, loss_scale=scale)
         if self.weight_decay:
-            gradients = add_weight_decay(
-                gradients,
+            of_variables = gradients.add_weight_decay(
+                of_variables,
                 variables,
                 self.weight_decay,
                 self.optimizer,
                 self._undecayed,
             )
-        self.optimizer.apply_gradients(zip(gradients, variables, strict=True))
+        pairs = zip(of_variables, variables, strict=True)
+        self.optimizer.apply_gradients(pairs)
         # Each replica has updated its own batch-norm statistics; without
         # averaging, a saved model would differ from the evaluated one.
-        average_over_replicas(self._statistics())
+        gradients.average_over_replicas(self._statistics())
         return self._update_metrics(x, y, sample_weight, *results)
 
     def _statistics(self):
-        return statistics(self._flatten_layers(), self.non_trainable_variables)
+        return gradients.statistics(
+            self._flatten_layers(), self.non_trainable_variables
+        )
 
     def test_step(self, data):
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from dataclasses import fields
 
 from keras_superweights.allocation.specs import is_fraction
+from keras_superweights.arguments import is_integer
 from keras_superweights.search.grouping import check_threshold
 
 _LOG_RANGES = ("budget_params", "learning_rate")
@@ -175,11 +176,7 @@ def _check_range(name, values):
 
 
 def _check_choices(name, values):
-    integers_only = _is_sequence(values) and all(
-        isinstance(value, int) and not isinstance(value, bool)
-        for value in values
-    )
-    if not integers_only:
+    if not _is_sequence(values) or not all(map(is_integer, values)):
         raise TypeError(
             f"`{name}` must hold the integers to choose from, such as "
             f"(1, 2, 4). Received: {name}={values!r}."
