@@ -27,7 +27,6 @@ def replacing(path):
 
 
 def write_text(path, text):
-    """Writes a text file."""
     with replacing(path) as unfinished:
         unfinished.write_text(text)
 

@@ -6,9 +6,7 @@ import keras
 from keras import ops
 
 from keras_superweights.ensembles.diversity import Diversity
-from keras_superweights.ensembles.heads import check_returns_logits
 from keras_superweights.ensembles.kind import EnsembleKind
-from keras_superweights.ensembles.losses import check_takes_logits
 from keras_superweights.ensembles.losses import takes_logits
 from keras_superweights.ensembles.tensors import stacked
 from keras_superweights.ensembles.tensors import with_mask_of
@@ -54,6 +52,11 @@ class Classifier(EnsembleKind):
         keras.losses.sparse_categorical_crossentropy: "Classifier()",
         keras.losses.categorical_focal_crossentropy: "Classifier()",
     }
+    logits_loss = (
+        "`keras.losses.SparseCategoricalCrossentropy(from_logits=True)`, or "
+        "for one-hot labels "
+        "`keras.losses.CategoricalCrossentropy(from_logits=True)`"
+    )
 
     def check_output(self, index, model):
         shape = model.outputs[0].shape
@@ -67,16 +70,6 @@ class Classifier(EnsembleKind):
                 "answer one logit per label, pass "
                 "`ensemble=keras_superweights.ensembles.MultiLabel()`."
             )
-        check_returns_logits(index, model)
-
-    def check_loss(self, loss):
-        super().check_loss(loss)
-        check_takes_logits(
-            loss,
-            "`keras.losses.SparseCategoricalCrossentropy(from_logits=True)`, "
-            "or for one-hot labels "
-            "`keras.losses.CategoricalCrossentropy(from_logits=True)`",
-        )
 
     def metric(self, metric):
         if metric not in ("accuracy", "acc") and _reads_probabilities(metric):

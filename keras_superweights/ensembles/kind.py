@@ -1,5 +1,7 @@
 """The interface between an ensemble's members and its network."""
 
+from keras_superweights.ensembles.heads import check_returns_logits
+from keras_superweights.ensembles.losses import check_takes_logits
 from keras_superweights.ensembles.losses import is_known
 from keras_superweights.ensembles.losses import loss_identity
 from keras_superweights.ensembles.member_metrics import MemberMetrics
@@ -28,6 +30,8 @@ class EnsembleKind:
         losses: A dict that maps each supported loss, as `loss_identity`
             returns it, to how this kind is written. Functions and classes of
             the user's own are accepted by every kind.
+        logits_loss: If members must return logits, what to write for a loss
+            that takes them; by default they need not.
 
     Example:
 
@@ -45,6 +49,7 @@ class EnsembleKind:
     """
 
     losses = {}
+    logits_loss = ""
 
     def check(self, models):
         """Checks that members, as Keras models, form an ensemble of this kind.
@@ -62,6 +67,8 @@ class EnsembleKind:
                     "outputs."
                 )
             self.check_output(index, model)
+            if self.logits_loss:
+                check_returns_logits(index, model)
             for what in ("input", "output"):
                 first = getattr(models[0], f"{what}_shape")
                 shape = getattr(model, f"{what}_shape")
@@ -99,6 +106,8 @@ class EnsembleKind:
             return
         identity = loss_identity(loss)
         if self.accepts(identity) or not is_known(identity):
+            if self.logits_loss:
+                check_takes_logits(loss, self.logits_loss)
             return
         fitting = [
             f"`ensemble=keras_superweights.ensembles.{kind.losses[identity]}`"

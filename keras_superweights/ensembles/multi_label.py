@@ -4,9 +4,7 @@ import keras
 from keras import ops
 
 from keras_superweights.ensembles.diversity import Diversity
-from keras_superweights.ensembles.heads import check_returns_logits
 from keras_superweights.ensembles.kind import EnsembleKind
-from keras_superweights.ensembles.losses import check_takes_logits
 from keras_superweights.ensembles.tensors import common_mask
 from keras_superweights.ensembles.tensors import stacked
 from keras_superweights.ensembles.tensors import with_mask_of
@@ -49,15 +47,7 @@ class MultiLabel(EnsembleKind):
         keras.losses.binary_crossentropy: "MultiLabel()",
         keras.losses.binary_focal_crossentropy: "MultiLabel()",
     }
-
-    def check_output(self, index, model):
-        check_returns_logits(index, model)
-
-    def check_loss(self, loss):
-        super().check_loss(loss)
-        check_takes_logits(
-            loss, "`keras.losses.BinaryCrossentropy(from_logits=True)`"
-        )
+    logits_loss = "`keras.losses.BinaryCrossentropy(from_logits=True)`"
 
     def metric(self, metric):
         if metric in ("accuracy", "acc"):

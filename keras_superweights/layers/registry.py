@@ -87,16 +87,14 @@ def register(layer_class, weights=None, fan_in=None):
 
 def _check(layer_class, weights, fan_in):
     is_class = isinstance(layer_class, type)
-    if not is_class or not issubclass(layer_class, keras.layers.Layer):
+    if (
+        not is_class
+        or not issubclass(layer_class, keras.layers.Layer)
+        or issubclass(layer_class, (GeneratedKernel, keras.Model))
+    ):
         raise TypeError(
-            "`layer_class` must be a class of Keras layers. Received: "
-            f"layer_class={layer_class!r}."
-        )
-    if issubclass(layer_class, (GeneratedKernel, keras.Model)):
-        raise TypeError(
-            "`layer_class` must be a plain layer class; the layers of a model "
-            "are registered one by one. Received: "
-            f"layer_class={layer_class.__name__}."
+            "`layer_class` must be a class of plain Keras layers; those of a "
+            f"model are registered one by one. Received: {layer_class!r}."
         )
     if not isinstance(weights, Mapping):
         raise TypeError(

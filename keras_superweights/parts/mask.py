@@ -107,7 +107,6 @@ class MaskLayer(RepeatLayer):
         return self._cut(ops.concatenate([template, copies]))
 
     def linear_variables(self):
-        """Returns lists of variables; the kernel is linear in each list."""
         return [[self.masks]]
 
 

@@ -77,7 +77,6 @@ class RankOneLayer(keras.layers.Layer):
         return kernel * (ops.expand_dims(self.inputs, 1) * self.outputs)
 
     def linear_variables(self):
-        """Returns lists of variables; the kernel is linear in each list."""
         return [[self.inputs], [self.outputs]]
 
 

@@ -94,6 +94,5 @@ def _groups(length, size):
 
 
 def _padded(vectors, length):
-    """Appends zeros to vectors."""
     missing = int(length) - vectors.shape[1]
     return tf.pad(vectors, [[0, 0], [0, missing]]) if missing else vectors

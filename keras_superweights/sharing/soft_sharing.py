@@ -24,8 +24,7 @@ class SoftSharing(Rule):
     blocks share too, 21 % and 31 % are enough.
 
     Args:
-        max_templates: The most templates in a bank. By default 8, or the
-            number of the bank's kernels if that is larger.
+        max_templates: See `SuperWeights`.
         kinds, exclude, transforms: See `Rule`.
 
     Raises:
