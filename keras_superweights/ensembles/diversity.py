@@ -12,10 +12,7 @@ from keras_superweights.ensembles.tensors import common_mask
 class Diversity(keras.metrics.Metric):
     """Disagreement between members, relative to their error.
 
-    The mean of `d(i, j) / e(j)` over all ordered pairs of different members
-    with `e(j) > 0`: `d(i, j)` is the fraction of examples on which members `i`
-    and `j` predict different classes, `e(j)` the error rate of member `j`
-    (SWN, section 3.4). It is `keras_superweights.metrics.diversity`, computed
+    That of `keras_superweights.metrics.diversity` (SWN, section 3.4), computed
     from sums over batches, which add up over replicas. Each pixel or token is
     an example, unless it is masked or its label is not a class, as with a
     loss's `ignore_class`.

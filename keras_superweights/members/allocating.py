@@ -20,10 +20,8 @@ def allocate(members, budget_params, sharing):
     """Allocates members inside a budget, without making variables.
 
     Args:
-        members: Keras models, or functions that return them, whose own
-            variables are not made either. A single one is an ensemble of one.
-        budget_params: The most trainable scalars: an integer, or a float, the
-            fraction of what the members have without sharing.
+        members, budget_params: As for `SuperWeightNetwork`. The variables of
+            members that are functions are not made either.
         sharing: A rule of `keras_superweights.sharing`.
 
     Returns:

@@ -25,12 +25,12 @@ class Tile(NamedTuple):
     Attributes:
         region: Position of the region among those of the kernel.
         part: Position of the rectangle in the region.
-        area: The part of the rectangle, relative to its corner.
+        area: Slices of its inputs and outputs.
     """
 
     region: int
     part: int
-    area: Rectangle
+    area: tuple[slice, slice]
 
 
 class Joint(NamedTuple):
@@ -44,51 +44,46 @@ def plan_assembly(
     box: tuple[int, int], regions: Sequence[Sequence[Rectangle]]
 ) -> Tile | Joint:
     """Plans the assembly of a kernel's box from the regions that tile it."""
+    # For each rectangle the ranges of inputs and outputs that it fills.
     placed = [
-        (rectangle.crop(box), Tile(number, part, rectangle))
+        ((place[:2], place[2:]), (number, part, rectangle))
         for number, region in enumerate(regions)
         for part, rectangle in enumerate(region)
-        if rectangle.crop(box)
+        if (place := rectangle.crop(box))
     ]
     return _plan(placed)
 
 
 def _plan(placed) -> Tile | Joint:
     if len(placed) == 1:
-        (place, tile) = placed[0]
-        down, across = tile.area.in_start, tile.area.out_start
-        area = Rectangle(
-            place.in_start - down,
-            place.in_stop - down,
-            place.out_start - across,
-            place.out_stop - across,
+        (((rows, columns), (number, part, rectangle)),) = placed
+        down, across = rectangle.in_start, rectangle.out_start
+        area = (
+            slice(rows[0] - down, rows[1] - down),
+            slice(columns[0] - across, columns[1] - across),
         )
-        return tile._replace(area=area)
+        return Tile(number, part, area)
     for axis in (INPUTS, OUTPUTS):
         cuts = _clean_cuts(placed, axis)
         if cuts:
             break
     else:
         axis = INPUTS
-        cuts = sorted({_range(place, axis)[0] for place, _ in placed})[1:]
+        cuts = sorted({place[axis][0] for place, _ in placed})[1:]
     parts = []
     for start, stop in itertools.pairwise([0, *cuts, math.inf]):
         inside = [
-            (part, tile)
-            for place, tile in placed
+            (part, source)
+            for place, source in placed
             if (part := _between(place, axis, start, stop))
         ]
         parts.append(_plan(inside))
     return Joint(axis, tuple(parts))
 
 
-def _range(place, axis):
-    return place[:2] if axis == INPUTS else place[2:]
-
-
 def _clean_cuts(placed, axis):
     """Returns coordinates along the axis that cut no rectangle."""
-    ranges = [_range(place, axis) for place, _ in placed]
+    ranges = [place[axis] for place, _ in placed]
     return [
         cut
         for cut in sorted({start for start, _ in ranges})[1:]
@@ -98,13 +93,10 @@ def _clean_cuts(placed, axis):
 
 def _between(place, axis, start, stop):
     """Returns the part of a place between two coordinates, if any."""
-    first, last = _range(place, axis)
-    first, last = max(first, start), min(last, stop)
-    if first >= last:
-        return None
-    if axis == INPUTS:
-        return place._replace(in_start=first, in_stop=last)
-    return place._replace(out_start=first, out_stop=last)
+    ranges = list(place)
+    first, last = place[axis]
+    ranges[axis] = max(first, start), min(last, stop)
+    return ranges if ranges[axis][0] < ranges[axis][1] else None
 
 
 def assemble(plan: Tile | Joint, rectangles):
@@ -116,13 +108,6 @@ def assemble(plan: Tile | Joint, rectangles):
         parts = [assemble(part, rectangles) for part in plan.parts]
         return ops.concatenate(parts, axis=plan.axis)
     tensor = rectangles[plan.region][plan.part]
-    area = plan.area
-    if tensor.shape[-2:] == (area.in_stop, area.out_stop) and not (
-        area.in_start or area.out_start
-    ):
+    if tensor.shape[-2:] == tuple(side.stop - side.start for side in plan.area):
         return tensor
-    return tensor[
-        ...,
-        area.in_start : area.in_stop,
-        area.out_start : area.out_stop,
-    ]
+    return tensor[(..., *plan.area)]

@@ -1,22 +1,21 @@
 """The mixing by embeddings of kernels (NPAS, Emb)."""
 
 from dataclasses import dataclass
-from dataclasses import replace
 
 import keras
 import numpy as np
 from keras import ops
 
 from keras_superweights.allocation.part import Mixing
+from keras_superweights.parts.weighted_sum import Tied
 from keras_superweights.parts.weighted_sum import WeightedSumLayer
-from keras_superweights.parts.weighted_sum import check_ties
 
 # NPAS, section 3.2: the size of a layer's embedding.
 EMBEDDING_SIZE = 24
 
 
 @dataclass(frozen=True)
-class Embedded(Mixing):
+class Embedded(Tied, Mixing):
     """Weights templates by the softmax of a projection of an embedding.
 
     Args:
@@ -25,16 +24,6 @@ class Embedded(Mixing):
     """
 
     ties: tuple[int, ...]
-
-    @classmethod
-    def untied(cls, num_kernels):
-        return cls(tuple(range(num_kernels)))
-
-    def with_ties(self, ties):
-        return replace(self, ties=tuple(ties))
-
-    def check(self, num_kernels, num_templates):
-        check_ties(self.ties, num_kernels)
 
     def num_scalars(self, num_kernels, num_templates):
         projection = (EMBEDDING_SIZE + 1) * num_templates

@@ -11,21 +11,32 @@ from keras_superweights.allocation.part import Mixing
 from keras_superweights.parts.average import AverageLayer
 
 
-def check_ties(ties, num_kernels):
-    """Raises an error unless each kernel has a row that uses itself."""
-    if (
-        len(ties) != num_kernels
-        or not all(isinstance(t, int) and 0 <= t < num_kernels for t in ties)
-        or any(ties[t] != t for t in ties)
-    ):
-        raise ValueError(
-            "`ties` must name, for each kernel, a row that uses itself. "
-            f"Received: ties={ties} for {num_kernels} kernels."
-        )
+class Tied:
+    """Mixings by `ties` to rows of coefficients: what they have in common."""
+
+    @classmethod
+    def untied(cls, num_kernels, *choices):
+        """Returns the mixing with a row of coefficients for each kernel."""
+        return cls(tuple(range(num_kernels)), *choices)
+
+    def with_ties(self, ties):
+        return replace(self, ties=tuple(ties))
+
+    def check(self, num_kernels, num_templates):
+        rows = range(num_kernels)
+        if (
+            len(self.ties) != num_kernels
+            or not all(isinstance(t, int) and t in rows for t in self.ties)
+            or any(self.ties[t] != t for t in self.ties)
+        ):
+            raise ValueError(
+                "`ties` must name, for each kernel, a row that uses itself. "
+                f"Received: ties={self.ties} for {num_kernels} kernels."
+            )
 
 
 @dataclass(frozen=True)
-class WeightedSum(Mixing):
+class WeightedSum(Tied, Mixing):
     """Coefficients times templates (NPAS, section 3.2, WAvg).
 
     Args:
@@ -38,16 +49,8 @@ class WeightedSum(Mixing):
     ties: tuple[int, ...]
     choices: tuple[tuple[int, ...], ...] = ()
 
-    @classmethod
-    def untied(cls, num_kernels, choices=()) -> "WeightedSum":
-        """Returns the mixing with a row of coefficients for each kernel."""
-        return cls(tuple(range(num_kernels)), choices)
-
-    def with_ties(self, ties):
-        return replace(self, ties=tuple(ties))
-
     def check(self, num_kernels, num_templates):
-        check_ties(self.ties, num_kernels)
+        super().check(num_kernels, num_templates)
         sizes = {len(choice) for choice in self.choices}
         named = [template for choice in self.choices for template in choice]
         strange = [template for template in named if type(template) is not int]

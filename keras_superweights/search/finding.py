@@ -84,9 +84,8 @@ def measure_similarity(
         sketch_size: Number of scalars to keep of the gradient of each
             SuperWeight of each kernel, all by default: see
             `search.GradientRecorder`.
-        ensemble, decay_batch_norm: As for `SuperWeightNetwork`.
-        weight_decay: As for `SuperWeightNetwork`. Defaults to the papers'
-            5e-4.
+        ensemble, weight_decay, decay_batch_norm: As for `SuperWeightNetwork`.
+            The weight decay defaults to the papers' 5e-4.
         **pretraining: `pretrain_epochs`, of which the last is recorded,
             `steps_per_epoch`, `optimizer`, `loss`, `jit_compile`,
             `callbacks`, `initial_epoch` and `verbose`: see

@@ -59,10 +59,8 @@ def learn_stores(
             and 14 with 36M (table 10). With `mixing="emb"` the pretraining
             uses embeddings, otherwise weights. Defaults to `Shapeshifter()`.
         seed: Seed of k-means. Defaults to 0.
-        ensemble, decay_batch_norm: As for `SuperWeightNetwork`.
-        weight_decay: As for `SuperWeightNetwork`. Defaults to the papers'
-            5e-4.
-        **pretraining: As for `search.measure_similarity`.
+        ensemble, weight_decay, decay_batch_norm, **pretraining: As for
+            `search.measure_similarity`.
 
     Returns:
         `LearnedStores`.

@@ -49,9 +49,8 @@ def coefficient_similarity(allocation, cluster, gradients):
     `gradients` holds, for each SuperWeight of the allocation, the gradients of
     each kernel's coefficients, `(kernels served, templates)`, as if untied.
     """
-    grams = [
-        np.asarray(g, "float64") @ np.asarray(g, "float64").T for g in gradients
-    ]
+    exact = [np.asarray(each, "float64") for each in gradients]
+    grams = [each @ each.T for each in exact]
 
     def gram_of(s, one, other):
         return grams[s] if allocation.superweights[s].ties else None

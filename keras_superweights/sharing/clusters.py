@@ -9,6 +9,7 @@ import collections
 import itertools
 from collections.abc import Callable
 from collections.abc import Iterable
+from collections.abc import Mapping
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -72,9 +73,9 @@ def same_layers(kernels: Sequence[KernelSpec]) -> list[Cluster]:
 
 
 def reindexed(
-    clusters: Sequence[Cluster], indices: Sequence[int]
+    clusters: Sequence[Cluster], indices: Sequence[int] | Mapping[int, int]
 ) -> list[Cluster]:
-    """Returns clusters of some kernels by their indices among all."""
+    """Returns the clusters with other indices, by those that they have."""
     return [
         Cluster(c.name, tuple(indices[k] for k in c.kernels)) for c in clusters
     ]

@@ -122,25 +122,18 @@ class Plan:
                 kernel, or the plan costs too much.
         """
         served = {k for each in self.superweights for k in each.kernels}
-        private = collections.Counter(self.private)
         transformed = {k for each in self.transforms for k in each.kernels}
-        every = set(range(len(kernels)))
+        places = collections.Counter([*served, *self.private])
+        every = {i: f"{i} ('{k.layer}')" for i, k in enumerate(kernels)}
+        strange = (places.keys() | transformed) - every.keys()
         wrong = {
-            "has no place for": every - served - set(private),
-            "has twice": (served & set(private))
-            | {index for index, times in private.items() if times > 1},
-            "has places for indices that are none of": (
-                (served | set(private) | transformed) - every
-            ),
+            "has no place for": every.keys() - places.keys(),
+            "has twice": {i for i, times in places.items() if times > 1},
+            "has places for indices that are none of": strange,
         }
         for says, indices in wrong.items():
             if indices:
-                names = [
-                    f"{index} ('{kernels[index].layer}')"
-                    if index in every
-                    else str(index)
-                    for index in sorted(indices)[:6]
-                ]
+                names = [every.get(i, str(i)) for i in sorted(indices)[:6]]
                 raise ValueError(
                     "`plan` of a rule must have one place for each of the "
                     f"{len(kernels)} kernels that it is given: in "

@@ -115,10 +115,7 @@ class SuperWeights(Rule):
     def _of_chosen(self, members, clusters):
         """Converts indices among all kernels to those among chosen ones."""
         places = {k: place for place, k in enumerate(self.chosen(members))}
-        return [
-            Cluster(c.name, tuple(places[k] for k in c.kernels))
-            for c in clusters
-        ]
+        return reindexed(clusters, places)
 
     def _plan_clusters(self, kernels, scalars, clusters):
         nested = Nested(kernels, clusters, self.max_templates)

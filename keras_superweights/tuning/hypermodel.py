@@ -48,9 +48,8 @@ class HyperModel(TrialSpace, keras_tuner.HyperModel):
             to 0.1, 0.1 and 0.9.
         pretrain_epochs: Epochs of the pretraining of a search. Defaults to 20.
         decouple_epoch: Epochs to train before decoupling. Defaults to 10.
-        ensemble, decay_batch_norm: As for `SuperWeightNetwork`.
-        weight_decay: As for `SuperWeightNetwork`. Defaults to the papers'
-            5e-4.
+        ensemble, weight_decay, decay_batch_norm: As for `SuperWeightNetwork`.
+            The weight decay defaults to the papers' 5e-4.
         **kwargs: As for `keras_tuner.HyperModel`.
 
     Raises:

@@ -105,14 +105,10 @@ class _Resumable:
         infeasible, and Hyperband waits for them before it goes on with others.
         """
         trials = self.trials.values()
-        failed = [t for t in trials if t.status == "FAILED"]
         scores = [t.score for t in trials if t.status == "COMPLETED"]
-        if not scores:
-            yield
-            return
-        worst = self._worst(scores)
+        failed = [t for t in trials if scores and t.status == "FAILED"]
         for trial in failed:
-            trial.status, trial.score = "COMPLETED", worst
+            trial.status, trial.score = "COMPLETED", self._worst(scores)
         try:
             yield
         finally:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from dataclasses import fields
 
 from keras_superweights.allocation.specs import is_fraction
-from keras_superweights.arguments import is_integer
 from keras_superweights.search.grouping import check_threshold
 
 _LOG_RANGES = ("budget_params", "learning_rate")
@@ -144,11 +143,7 @@ def _rounded(value):
 
 
 def _check_range(name, values):
-    numbers_only = _is_sequence(values) and all(
-        isinstance(value, numbers.Real) and not isinstance(value, bool)
-        for value in values
-    )
-    if not numbers_only or len(values) != 2:
+    if not _is_list_of(numbers.Real, values) or len(values) != 2:
         raise TypeError(
             f"`{name}` must be a range, two numbers (low, high). Received: "
             f"{name}={values!r}."
@@ -176,7 +171,7 @@ def _check_range(name, values):
 
 
 def _check_choices(name, values):
-    if not _is_sequence(values) or not all(map(is_integer, values)):
+    if not _is_list_of(int, values):
         raise TypeError(
             f"`{name}` must hold the integers to choose from, such as "
             f"(1, 2, 4). Received: {name}={values!r}."
@@ -188,5 +183,8 @@ def _check_choices(name, values):
         )
 
 
-def _is_sequence(values):
-    return isinstance(values, (tuple, list))
+def _is_list_of(kind, values):
+    return isinstance(values, (tuple, list)) and all(
+        isinstance(value, kind) and not isinstance(value, bool)
+        for value in values
+    )
