@@ -24,6 +24,7 @@ from keras_superweights.allocation.specs import UnsharedKernel
 from keras_superweights.allocation.superweight import BankSpec
 from keras_superweights.allocation.superweight import SuperWeight
 from keras_superweights.allocation.table import format_allocation
+from keras_superweights.arguments import check_integer
 
 # Of the JSON text. A version that changes it reads all lower numbers.
 FORMAT = 1
@@ -57,11 +58,7 @@ class Allocation:
     note: str = ""
 
     def __post_init__(self):
-        if not isinstance(self.budget_params, int):
-            raise ValueError(
-                "`budget_params` of an allocation must be an integer. "
-                f"Received: budget_params={self.budget_params!r}."
-            )
+        check_integer("budget_params", self.budget_params)
         for index, member in enumerate(self.members):
             if any(kernel.member != index for kernel in member.kernels):
                 raise ValueError(

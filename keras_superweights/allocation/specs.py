@@ -5,6 +5,9 @@ import numbers
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from keras_superweights.arguments import check_choice
+from keras_superweights.arguments import check_integer
+
 # Keras draws embeddings uniformly from [-0.05, 0.05].
 EMBEDDING_VARIANCE = 0.05**2 / 3
 
@@ -59,11 +62,7 @@ class KernelSpec:
         if not self.kind:
             kind = "conv" if self.window else "dense"
             object.__setattr__(self, "kind", kind)
-        if self.kind not in KINDS:
-            raise ValueError(
-                f"`kind` of a kernel must be one of {KINDS}. Received: "
-                f"kind={self.kind!r} for layer '{self.layer}'."
-            )
+        check_choice("kind", self.kind, KINDS)
         if not self.fan_in:
             fan_in = self.size // self.shape[-1]
             object.__setattr__(self, "fan_in", fan_in)
@@ -157,11 +156,7 @@ class MemberSpec:
     unshared: tuple[UnsharedKernel, ...] = ()
 
     def __post_init__(self):
-        if not isinstance(self.other_params, int) or self.other_params < 0:
-            raise ValueError(
-                f"`other_params` of member '{self.name}' must be an integer of "
-                f"0 or more. Received: other_params={self.other_params!r}."
-            )
+        check_integer("other_params", self.other_params, least=0)
 
     @property
     def num_params(self) -> int:

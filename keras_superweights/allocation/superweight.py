@@ -22,11 +22,7 @@ class BankSpec:
     size: int
 
     def __post_init__(self):
-        if not isinstance(self.size, int) or self.size < 1:
-            raise ValueError(
-                f"The size of bank '{self.name}' must be a positive integer. "
-                f"Received: size={self.size!r}."
-            )
+        check_integer(f"size of bank '{self.name}'", self.size)
 
 
 @dataclass(frozen=True)

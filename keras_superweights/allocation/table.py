@@ -1,5 +1,7 @@
 """The allocation as a table: where the parameters are."""
 
+import collections
+
 from keras_superweights.allocation.specs import reasons
 
 
@@ -55,16 +57,12 @@ def format_allocation(allocation) -> str:
 
 def transforms_by_noun(allocation) -> list[tuple[str, int, int]]:
     """Returns `(noun, number of kernels, scalars)` of the transforms."""
-    found = {}
+    kernels, sizes = collections.Counter(), collections.Counter()
     for transform in allocation.transforms:
-        scalars = allocation.scalars_of(transform)
-        if scalars:
-            kernels, size = found.get(transform.noun, (0, 0))
-            found[transform.noun] = (
-                kernels + len(transform.kernels),
-                size + scalars,
-            )
-    return [(noun, *numbers) for noun, numbers in found.items()]
+        if scalars := allocation.scalars_of(transform):
+            kernels[transform.noun] += len(transform.kernels)
+            sizes[transform.noun] += scalars
+    return [(noun, kernels[noun], size) for noun, size in sizes.items()]
 
 
 def _aligned(rows) -> list[str]:

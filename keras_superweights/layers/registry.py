@@ -1,5 +1,6 @@
 """Which layer classes can be shared, and how a layer becomes generated."""
 
+import functools
 import types
 from collections.abc import Mapping
 
@@ -11,9 +12,6 @@ from keras_superweights.layers.generated import GeneratedKernel
 
 # Maps each registered class to the class that generates its kernels.
 GENERATED = {}
-
-# The same for subclasses that use their kernels as a registered class does.
-_DERIVED = {}
 
 # KerasHub's layers with kernels of their own, by the name under which Keras
 # saves them, so that KerasHub is never imported here.
@@ -81,7 +79,7 @@ def register(layer_class, weights=None, fan_in=None):
             "Register a subclass of it."
         )
     GENERATED[layer_class] = _generated(layer_class, weights, fan_in)
-    _DERIVED.clear()
+    _derived.cache_clear()
     return layer_class
 
 
@@ -130,16 +128,17 @@ def generated_class(layer_class):
     name = keras.saving.get_registered_name(layer_class)
     if name in _KERAS_HUB and layer_class not in GENERATED:
         register(layer_class, _KERAS_HUB[name])
-    if layer_class in GENERATED:
-        return GENERATED[layer_class]
-    if layer_class not in _DERIVED:
-        parent, changed = _parent(layer_class)
-        if parent is None or changed:
-            return None
-        known = GENERATED[parent]
-        derived = _generated(layer_class, known.kinds, known.fan_in)
-        _DERIVED[layer_class] = derived
-    return _DERIVED[layer_class]
+    return GENERATED.get(layer_class) or _derived(layer_class)
+
+
+@functools.cache
+def _derived(layer_class):
+    """Returns the same for one that uses its kernels as a registered class."""
+    parent, changed = _parent(layer_class)
+    if parent is None or changed:
+        return None
+    known = GENERATED[parent]
+    return _generated(layer_class, known.kinds, known.fan_in)
 
 
 def why_not(layer_class) -> str:

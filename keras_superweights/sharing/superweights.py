@@ -174,16 +174,13 @@ class Nested:
 
 def _regions(kernels, clusters):
     for cluster in clusters:
-        boxes = {}
-        for index in cluster.kernels:
-            boxes.setdefault(kernels[index].box, []).append(index)
+        boxes = {index: kernels[index].box for index in cluster.kernels}
         window = kernels[cluster.kernels[0]].window
-        for number, region in enumerate(nested_regions(list(boxes))):
+        for number, region in enumerate(nested_regions(list(boxes.values()))):
             users = sorted(
                 index
-                for box, indices in boxes.items()
+                for index, box in boxes.items()
                 if any(rectangle.crop(box) for rectangle in region)
-                for index in indices
             )
             name = f"{cluster.name} #{number}"
             yield name, Region(window, region), tuple(users)
