@@ -30,9 +30,8 @@ class MemberMetrics:
     @property
     def all(self):
         """All metric objects, member by member, then the comparisons."""
-        found = []
-        for loss, metrics in zip(self.losses, self.metrics, strict=True):
-            found += [loss, *metrics]
+        pairs = zip(self.losses, self.metrics, strict=True)
+        found = [each for loss, metrics in pairs for each in (loss, *metrics)]
         return found + self.comparisons
 
     def build(self, y, prediction):

@@ -24,8 +24,7 @@ def find_clusters(
     Train from scratch with the allocation found. SWN, sections 1.1, 2, 3.5.
 
     Args:
-        members: As for `SuperWeightNetwork`.
-        budget_params: As for `SuperWeightNetwork`.
+        members, budget_params: As for `SuperWeightNetwork`.
         data: A `tf.data.Dataset` of batches, or anything else that gives
             batches to `fit`, such as a `keras.utils.PyDataset`; not arrays.
         sharing: The `sharing.SuperWeights` whose depth bins are refined.

@@ -51,8 +51,7 @@ def learn_stores(
     scratch with the result. NPAS, section 3.4.
 
     Args:
-        members: As for `SuperWeightNetwork`; a single model is allowed.
-        budget_params: As for `SuperWeightNetwork`.
+        members, budget_params: As for `SuperWeightNetwork`.
         data: As for `search.find_clusters`.
         sharing: The `sharing.Shapeshifter` whose `num_stores` stores are
             learned. Of WRN-28-10, the paper found 4 best with 4M parameters
