@@ -29,9 +29,9 @@ def members(*shapes_of_members, other_params=0):
     ]
 
 
-def wide_resnet(index, depth, width, classes=10):
+def wide_resnet(index, depth, width, classes=10, channels=3):
     """The kernels of WRN-depth-width, written down from the paper."""
-    shapes = [(3, 3, 3, 16)]
+    shapes = [(3, 3, channels, 16)]
     channels = 16
     norms = 0
     for stage in range(3):

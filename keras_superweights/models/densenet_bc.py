@@ -2,9 +2,7 @@
 
 import keras
 
-from keras_superweights.models.arguments import check_depth
-from keras_superweights.models.arguments import check_positive_integers
-from keras_superweights.models.arguments import checked_image_shape
+from keras_superweights.models import arguments
 from keras_superweights.models.convolutions import convolution
 from keras_superweights.models.convolutions import normalized_relu
 from keras_superweights.models.convolutions import pooled_logits
@@ -62,9 +60,9 @@ def densenet_bc(
         - Huang et al., Densely Connected Convolutional Networks (CVPR 2017),
           section 3 and table 2: https://arxiv.org/abs/1608.06993
     """
-    check_depth(depth)
-    check_positive_integers(growth=growth, num_classes=num_classes)
-    input_shape = checked_image_shape(input_shape, smallest=4)
+    arguments.check_depth(depth)
+    arguments.check_positive_integers(growth=growth, num_classes=num_classes)
+    input_shape = arguments.checked_image_shape(input_shape, smallest=4)
 
     inputs = keras.Input(input_shape, name="images")
     x = convolution(inputs, 2 * growth, kernel_size=3, name="stem")

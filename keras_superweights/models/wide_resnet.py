@@ -2,9 +2,7 @@
 
 import keras
 
-from keras_superweights.models.arguments import check_depth
-from keras_superweights.models.arguments import check_positive_integers
-from keras_superweights.models.arguments import checked_image_shape
+from keras_superweights.models import arguments
 from keras_superweights.models.convolutions import convolution
 from keras_superweights.models.convolutions import normalized_relu
 from keras_superweights.models.convolutions import pooled_logits
@@ -52,9 +50,9 @@ def wide_resnet(
         - Zagoruyko and Komodakis, Wide Residual Networks (BMVC 2016), table 1
           and section 2: https://arxiv.org/abs/1605.07146
     """
-    check_depth(depth)
-    check_positive_integers(width=width, num_classes=num_classes)
-    input_shape = checked_image_shape(input_shape, smallest=4)
+    arguments.check_depth(depth)
+    arguments.check_positive_integers(width=width, num_classes=num_classes)
+    input_shape = arguments.checked_image_shape(input_shape, smallest=4)
 
     inputs = keras.Input(input_shape, name="images")
     x = convolution(inputs, 16, kernel_size=3, name="stem")

@@ -7,9 +7,7 @@ import tensorflow_datasets as tfds
 
 from keras_superweights.datasets import ImagePipeline
 from keras_superweights.datasets import crops
-from tests.datasets.sets import AUGMENTED
-from tests.datasets.sets import collect
-from tests.datasets.sets import tiny_photos
+from tests.datasets import sets
 
 
 def test_a_set_may_have_several_labels(make_photos):
@@ -19,7 +17,7 @@ def test_a_set_may_have_several_labels(make_photos):
         [x.train(1) for x in (fine, coarse)],
         [fine.test(), coarse.test()],
     ):
-        (images, labels), (same, classes) = map(collect, batches)
+        (images, labels), (same, classes) = map(sets.collect, batches)
         np.testing.assert_array_equal(images, same)
         np.testing.assert_array_equal(labels % 2, classes)
         assert len(set(labels)) == 5
@@ -27,7 +25,7 @@ def test_a_set_may_have_several_labels(make_photos):
 
 @pytest.mark.parametrize(
     "options",
-    [{}, AUGMENTED, {"crop": "inception"}, {"size": 4, "flip": True}],
+    [{}, sets.AUGMENTED, {"crop": "inception"}, {"size": 4, "flip": True}],
     ids=str,
 )
 def test_a_set_read_from_disk_is_the_one_in_memory(
@@ -49,8 +47,8 @@ def test_photos_of_any_size_are_brought_to_one(make_photos):
     pipeline = make_photos(batch_size=5)
     assert pipeline.image_shape == (12, 12, 3)
     # Without random crops, training images equal test images.
-    images, labels = collect(pipeline.train(1))
-    photos = [crops.central_crop(x, 12, 3) for x in tiny_photos("train")]
+    images, labels = sets.collect(pipeline.train(1))
+    photos = [crops.central_crop(x, 12, 3) for x in sets.tiny_photos("train")]
     pixels = np.array(photos) / 255
     # They determine the normalisation; some are JPEG files.
     np.testing.assert_allclose(pipeline.mean, pixels.mean((0, 1, 2)), rtol=0.02)
@@ -89,13 +87,13 @@ def test_wrong_images_and_labels_are_refused(tiny_dir, request):
         make(test_split="unlabelled").test()
     request.getfixturevalue("from_disk")
     known = {"size": 5}  # files of any size
-    assert collect(make(**known).test())[0].shape == (2, 5, 5, 3)
+    assert sets.collect(make(**known).test())[0].shape == (2, 5, 5, 3)
     for options, told in (
         ({}, r"(?s)\(6, 5, 3\).*\[6 4 3\]"),
         ({"train_split": "unlabelled"}, "class from 0 to 3.*-1"),
     ):
         with pytest.raises(tf.errors.InvalidArgumentError, match=told):
-            collect(make(**options).train(1))
+            sets.collect(make(**options).train(1))
 
 
 def test_a_large_set_must_lie_in_files_that_can_be_read(

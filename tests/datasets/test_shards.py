@@ -3,16 +3,14 @@
 import numpy as np
 import pytest
 
-from tests.datasets.sets import AUGMENTED
-from tests.datasets.sets import collect
-from tests.datasets.sets import joined
+from tests.datasets import sets
 
 PHOTOS = {
     **{"name": "tiny_photos", "size": 12, "batch_size": 4},
     **{"crop": "inception", "flip": True, "pad": 1, "cutout": 3},
     **{"mixup": 0.4, "label_smoothing": 0.1},
 }
-COLOURS = {"batch_size": 6, **AUGMENTED}
+COLOURS = {"batch_size": 6, **sets.AUGMENTED}
 
 
 @pytest.mark.parametrize(
@@ -41,15 +39,15 @@ def test_the_shards_of_a_batch_are_the_batch(
     if part == "train":
         sizes = {len(labels) for _, labels in rows}
         assert sizes == {pipeline.batch_size // num_shards}
-    np.testing.assert_equal(joined(rows), collect(read(*arguments)))
+    np.testing.assert_equal(sets.joined(rows), sets.collect(read(*arguments)))
 
 
 @pytest.mark.parametrize("fraction", [0.0, 0.5])
 def test_measured_batches_have_shards_too(make_pipeline, fraction):
     pipeline = make_pipeline(validation_fraction=fraction)
-    _, labels = collect(pipeline.measured()[0])
+    _, labels = sets.collect(pipeline.measured()[0])
     for shard in (0, 1):
-        _, part = collect(pipeline.measured(2, shard)[0])
+        _, part = sets.collect(pipeline.measured(2, shard)[0])
         assert len(part) == len(labels) // 2
         start = 4 * shard
         np.testing.assert_array_equal(part[:4], labels[start : start + 4])

@@ -5,10 +5,7 @@ import pytest
 
 from keras_superweights import figures
 from keras_superweights.figures.pareto import shortened_number
-from tests.figures.reading import legend_of
-from tests.figures.reading import line
-from tests.figures.reading import overlaps
-from tests.figures.reading import shows
+from tests.figures import reading
 
 
 def points(seed, count, low=1e5, high=1e6):
@@ -54,16 +51,16 @@ def test_the_front_joins_what_no_smaller_network_beats(seed, count):
             for p in networks
             if not beaten(p, networks, quality)
         }
-        shows(axis, "Pareto front", sorted(best.values()))
+        reading.shows(axis, "Pareto front", sorted(best.values()))
         np.testing.assert_array_equal(
-            sorted(map(tuple, line(axis, "other trial").get_xydata())),
+            sorted(map(tuple, reading.line(axis, "other trial").get_xydata())),
             sorted(places[name] for name in places.keys() - best.keys()),
         )
         # The front is always labelled; of many networks, only the front.
         shown = {text.get_text(): text.xy for text in axis.texts}
         assert best.items() <= shown.items() <= places.items()
         assert count <= 15 or shown == best
-    assert count > 15 or overlaps(figure) == []
+    assert count > 15 or reading.overlaps(figure) == []
 
 
 @pytest.mark.parametrize(
@@ -77,13 +74,13 @@ def test_a_wide_range_has_a_log_scale(low, high, scale):
         left, right = axis.get_xlim()
         ticks = [t for t in axis.get_xticks() if left <= t <= right]
         assert len(ticks) >= 3
-    assert legend_of(figure) == ["other network", "Pareto front"]
+    assert reading.legend_of(figure) == ["other network", "Pareto front"]
 
 
 def test_a_single_network_is_its_front():
     figure = figures.pareto_front(points(0, 1))
     assert [len(axis.get_lines()) for axis in figure.axes] == [1, 1]
-    assert overlaps(figure) == []
+    assert reading.overlaps(figure) == []
 
 
 def test_numbers_are_short():

@@ -7,9 +7,7 @@ import numpy as np
 import pytest
 
 from keras_superweights import models
-from keras_superweights.members.cloning import from_json
-from keras_superweights.members.cloning import to_json
-from keras_superweights.members.cloning import without_memory
+from keras_superweights.members import cloning
 
 # Arguments of small models.
 SMALL = {
@@ -46,7 +44,7 @@ def build(model, **arguments):
 
 
 def build_without_memory(model, **arguments):
-    with without_memory():
+    with cloning.without_memory():
         return build(model, **arguments)
 
 
@@ -69,11 +67,11 @@ def test_it_is_built_without_memory(name):
 @every_model
 def test_it_consists_of_keras_layers_only_and_is_rebuilt(name):
     model = build_without_memory(name)
-    text = to_json(model)
+    text = cloning.to_json(model)
     assert "keras_superweights" not in text and "Lambda" not in text
-    with without_memory():
-        again = from_json(text)
-    assert to_json(again) == text
+    with cloning.without_memory():
+        again = cloning.from_json(text)
+    assert cloning.to_json(again) == text
     assert [v.shape for v in again.weights] == [v.shape for v in model.weights]
 
 
