@@ -21,6 +21,7 @@ from keras_superweights import figures
 from keras_superweights.callbacks import SharingInspector
 from keras_superweights.callbacks import write_figures
 from keras_superweights.figures.labels import clusters_as_formed
+from tests import builders
 from tests.callbacks.networks import X
 from tests.callbacks.networks import Y
 from tests.callbacks.networks import compiled
@@ -127,17 +128,6 @@ def test_wrong_use_is_refused(tmp_path, eager):
 # From here on, a real run and a real TensorBoard.
 
 
-def conv_member(width):
-    inputs = keras.Input((8, 8, 1))
-    x = inputs
-    for index in range(3):
-        x = keras.layers.Conv2D(
-            width, 3, 2, padding="same", activation="relu", name=f"conv{index}"
-        )(x)
-    x = keras.layers.GlobalAveragePooling2D()(x)
-    return keras.Model(inputs, keras.layers.Dense(10, name="head")(x))
-
-
 @pytest.fixture(scope="module")
 def digits_run(tmp_path_factory):
     """`(directory, network, history, refinement)` of two epochs on digits."""
@@ -146,7 +136,7 @@ def digits_run(tmp_path_factory):
     data = tf.data.Dataset.from_tensor_slices((images, labels[:320])).batch(32)
     train, test = data.take(8), data.skip(8)
     keras.utils.set_random_seed(1)
-    members = [conv_member(width) for width in (4, 6)]
+    members = [builders.conv_member(width) for width in (4, 6)]
     found = ksw.search.find_clusters(
         members, 0.9, train, tau=0.1, pretrain_epochs=1, verbose=0
     )

@@ -70,27 +70,25 @@ def test_a_set_is_found_by_name_version_and_directory(tiny_dir, monkeypatch):
         assert builder.info.splits["train"].num_examples == 40
 
 
-def test_a_missing_set_is_refused_with_a_way_out(tiny_dir):
+def test_a_missing_set_is_refused_with_the_reason_and_a_way_out(
+    tiny_dir, tmp_path
+):
     before = _snapshot(tiny_dir)
-    with pytest.raises(ValueError) as error:
-        prepared.open_builder("cifar10", tiny_dir)
-    message = str(error.value)
-    assert "name='cifar10'" in message
-    assert f"Searched: {tiny_dir} " in message
-    assert "tiny_colours/1.2.0" in message
-    builder = f"tfds.builder('cifar10', data_dir='{tiny_dir}')"
-    assert f"{builder}.download_and_prepare()" in message
-    assert _snapshot(tiny_dir) == before
-
-
-def test_why_a_set_is_missing_is_said(tiny_dir, tmp_path):
-    for name, data_dir, message in (
-        ("tiny_colours:3.0.0", tiny_dir, r"there: .*tiny_colours/1\.2\.0"),
+    there = r"prepared there: .*tiny_colours/1\.2\.0"
+    for name, data_dir, reason in (
+        ("cifar10", tiny_dir, there),
+        ("tiny_colours:3.0.0", tiny_dir, there),
         ("cifar10", tmp_path, "no set is prepared there"),
-        ("cifar10", tmp_path / "nowhere", "does not exist"),
+        ("cifar10", tmp_path / "nowhere", "that directory does not exist"),
     ):
+        builder = rf"tfds\.builder\('{name}', data_dir='{data_dir}'\)"
+        message = (
+            rf"(?s)name='{name}'.*Searched: {data_dir} \({reason}.*"
+            rf"{builder}\.download_and_prepare\(\)"
+        )
         with pytest.raises(ValueError, match=message):
             prepared.open_builder(name, data_dir)
+    assert _snapshot(tiny_dir) == before
     assert not (tmp_path / "nowhere").exists()
 
 

@@ -21,6 +21,8 @@ COLOURS = {"batch_size": 6, **sets.AUGMENTED}
         ("train", 2, {**PHOTOS, "cutmix": 1.0}),
         ("test", 2, PHOTOS),
         ("validation", 2, {**COLOURS, "validation_fraction": 0.25}),
+        ("measured", 2, {"validation_fraction": 0.5}),
+        ("measured", 2, {}),
         # The ninth example alone would leave one shard empty.
         ("test", 2, {"batch_size": 4, "test_split": "train[:9]"}),
     ],
@@ -31,7 +33,11 @@ def test_the_shards_of_a_batch_are_the_batch(
 ):
     pipeline = make_pipeline(**options)
     arguments = (2, 0) if part == "train" else ()
-    read = getattr(pipeline, part)
+
+    def read(*arguments):
+        found = getattr(pipeline, part)(*arguments)
+        return found[0] if part == "measured" else found
+
     shards = [read(*arguments, num_shards, i) for i in range(num_shards)]
     steps = zip(*(shard.as_numpy_iterator() for shard in shards), strict=True)
     rows = [rows for step in steps for rows in step]
@@ -40,17 +46,6 @@ def test_the_shards_of_a_batch_are_the_batch(
         sizes = {len(labels) for _, labels in rows}
         assert sizes == {pipeline.batch_size // num_shards}
     np.testing.assert_equal(sets.joined(rows), sets.collect(read(*arguments)))
-
-
-@pytest.mark.parametrize("fraction", [0.0, 0.5])
-def test_measured_batches_have_shards_too(make_pipeline, fraction):
-    pipeline = make_pipeline(validation_fraction=fraction)
-    _, labels = sets.collect(pipeline.measured()[0])
-    for shard in (0, 1):
-        _, part = sets.collect(pipeline.measured(2, shard)[0])
-        assert len(part) == len(labels) // 2
-        start = 4 * shard
-        np.testing.assert_array_equal(part[:4], labels[start : start + 4])
 
 
 @pytest.mark.parametrize(

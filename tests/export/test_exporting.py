@@ -15,6 +15,7 @@ from keras_superweights.export import export_network
 from keras_superweights.export import format_exported
 from keras_superweights.export import formats
 from keras_superweights.export import materialize_ensemble
+from tests import builders
 from tests.export.networks import ALL_OF_ONE
 from tests.export.networks import dense
 from tests.export.networks import names
@@ -237,13 +238,10 @@ def test_the_difference_of_a_wrong_file_is_reported(
 
 
 def test_half_precision_is_averaged_in_float32(tmp_path):
-    keras.config.set_dtype_policy("mixed_float16")
-    try:
+    with builders.dtype_policy("mixed_float16"):
         members = [dense(8, 8, name="twin") for _ in range(2)]
         network = ksw.SuperWeightNetwork(members)
         files = export_network(network, tmp_path, ["keras", "saved_model"])
-    finally:
-        keras.config.set_dtype_policy("float32")
     assert materialize_ensemble(network).output.dtype == "float32"
     for file in files:
         assert file.difference < 1e-2

@@ -51,6 +51,16 @@ def overlaps(figure):
     ]
 
 
+def beaten(point, points, cost, quality="accuracy"):
+    """Whether another point costs no more, and is better."""
+    sign = 1 if quality == "accuracy" else -1
+    return any(
+        other[cost] <= point[cost]
+        and sign * other[quality] > sign * point[quality]
+        for other in points
+    )
+
+
 def texts(labels):
     return [label.get_text() for label in labels]
 

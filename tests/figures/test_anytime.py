@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from keras_superweights import figures
+from tests.figures.reading import beaten
 from tests.figures.reading import legend_of
 from tests.figures.reading import shows
 
@@ -13,16 +14,6 @@ from tests.figures.reading import shows
 def labels_of(axis):
     """The point that each label stands at."""
     return {text.get_text(): text.xy for text in axis.texts}
-
-
-def beaten(point, points):
-    """Whether another point costs no more and is at least as accurate."""
-    return any(
-        other is not point
-        and other["flops"] <= point["flops"]
-        and other["accuracy"] >= point["accuracy"]
-        for other in points
-    )
 
 
 def points_of(flops, accuracies):
@@ -50,7 +41,7 @@ def test_the_anytime_curve_joins_what_no_subset_beats(seed):
     best = sorted(
         (p["flops"] / 1e6, p["accuracy"], str(p["members"][0]))
         for p in points
-        if not beaten(p, points)
+        if not beaten(p, points, "flops")
     )
     shows(axis, legend[1], [place for *place, _ in best])
     assert {(*xy, name) for name, xy in labels_of(axis).items()} >= set(best)
@@ -93,9 +84,10 @@ def test_only_the_best_of_many_subsets_are_labelled():
         for subset in itertools.combinations(range(5), size)
     ]
     (axis,) = figures.anytime_curve(points).axes
-    best = [point for point in points if not beaten(point, points)]
     assert labels_of(axis).keys() == {
-        "+".join(map(str, point["members"])) for point in best
+        "+".join(map(str, point["members"]))
+        for point in points
+        if not beaten(point, points, "flops")
     }
 
 

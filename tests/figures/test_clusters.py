@@ -5,8 +5,6 @@ import pytest
 
 from keras_superweights import figures
 from keras_superweights import sharing
-from keras_superweights.allocation import KernelSpec
-from keras_superweights.allocation import MemberSpec
 from keras_superweights.sharing.clusters import Cluster
 from tests import builders
 from tests.figures.reading import legend_of
@@ -95,19 +93,17 @@ def test_deep_members_go_on_below_in_colours_of_their_own(depths):
 def test_the_kernels_of_a_network_say_how_they_read_their_store(seed):
     draw = np.random.default_rng(seed)
     sides = draw.integers(2, 30, 12).tolist()
-    kernels = tuple(
-        KernelSpec(0, f"net/{'abc'[i % 3]}{i}", (side, side))
-        for i, side in enumerate(sides)
+    layers = [f"{'abc'[i % 3]}{i}" for i in range(12)]
+    member = builders.named_member(
+        {f"net/{x}": (n, n) for x, n in zip(layers, sides, strict=True)}, 0, 5
     )
-    member = MemberSpec("net", kernels, 5)
     rule = sharing.Shapeshifter(max_templates=4, stores=("*b*", "*a*", "*c*"))
     allocation = rule.allocate([member], int(member.num_params * 0.4))
 
     figure = figures.cluster_membership(allocation)
 
     (axis,) = figure.axes
-    names = texts(axis.get_yticklabels())
-    assert names == [f"{'abc'[i % 3]}{i}" for i in range(12)]
+    assert texts(axis.get_yticklabels()) == layers
     numbers = [1, 0, 2] * 4  # of the first pattern that matches
     assert texts(axis.texts) == list(map(str, numbers))
     ways = set()

@@ -78,10 +78,9 @@ def test_no_two_kernels_have_one_name(seed):
 
 
 def test_a_cluster_has_the_number_of_its_store():
-    layers = ("c", "b", "a", "b2", "a2")
-    kernels = tuple(KernelSpec(0, name, (3, 3, 4, 4)) for name in layers)
+    shapes = dict.fromkeys(("c", "b", "a", "b2", "a2"), (3, 3, 4, 4))
     allocation = Shapeshifter(stores=("a*", "b*", "c*")).allocate(
-        [MemberSpec("net", kernels, 5)], 400
+        [builders.named_member(shapes, other_params=5)], 400
     )
     assert clusters_as_formed(allocation) == ((2, 4), (1, 3), (0,))
     assert allocation.clusters != clusters_as_formed(allocation)

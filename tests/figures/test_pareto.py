@@ -21,16 +21,6 @@ def points(seed, count, low=1e5, high=1e6):
     ]
 
 
-def beaten(point, others, quality):
-    """Whether another has no more parameters, and is better."""
-    sign = 1 if quality == "accuracy" else -1
-    return any(
-        other["parameters"] <= point["parameters"]
-        and sign * other[quality] > sign * point[quality]
-        for other in others
-    )
-
-
 @pytest.mark.parametrize(
     ("seed", "count"), [*((seed, 14) for seed in range(6)), (0, 40)]
 )
@@ -49,7 +39,7 @@ def test_the_front_joins_what_no_smaller_network_beats(seed, count):
         best = {
             p["name"]: places[p["name"]]
             for p in networks
-            if not beaten(p, networks, quality)
+            if not reading.beaten(p, networks, "parameters", quality)
         }
         reading.shows(axis, "Pareto front", sorted(best.values()))
         np.testing.assert_array_equal(

@@ -1,5 +1,6 @@
 """In all figures, no text is covered and nothing is cut off."""
 
+import dataclasses
 import itertools
 import sys
 
@@ -7,14 +8,13 @@ import numpy as np
 import pytest
 
 from keras_superweights import figures
-from keras_superweights.allocation import KernelSpec
-from keras_superweights.allocation import MemberSpec
 from keras_superweights.datasets.corruptions import CORRUPTIONS
 from keras_superweights.datasets.corruptions import SEVERITIES
 from keras_superweights.figures.style import shortened
 from keras_superweights.sharing import MixtureEnsembles
 from keras_superweights.sharing import Shapeshifter
 from keras_superweights.sharing import SuperWeights
+from tests import builders
 from tests.figures.reading import overlaps
 
 DRAW = np.random.default_rng(0)
@@ -81,16 +81,13 @@ def coefficients(count, templates, parts=()):
 
 
 def clusters(rule, num_members, depth, budget, draw=figures.cluster_membership):
+    shapes = {LONG.format(i): (3, 3, 8, 8 + i % 3) for i in range(depth)}
     members = [
-        MemberSpec(
-            LONG.format(member),
-            tuple(
-                KernelSpec(member, LONG.format(i), (3, 3, 8, 8 + i % 3))
-                for i in range(depth)
-            ),
-            other_params=500,
+        dataclasses.replace(
+            builders.named_member(shapes, index, other_params=500),
+            name=LONG.format(index),
         )
-        for member in range(num_members)
+        for index in range(num_members)
     ]
     return draw(rule.allocate(members, budget))
 

@@ -5,7 +5,6 @@ import pytest
 
 from keras_superweights import figures
 from tests.figures.reading import legend_of
-from tests.figures.reading import overlaps
 from tests.figures.reading import shows
 
 
@@ -49,10 +48,6 @@ def test_training_curves_show_every_series_over_its_epochs():
         assert drawn.get_linestyle() == style
     assert all(len(color) == 1 for color in colors.values())
     assert len({color for (color,) in colors.values()}) == 11
-
-
-def test_curves_of_an_ensemble_can_be_read():
-    assert overlaps(figures.training_curves(history(num_members=2))) == []
 
 
 def test_a_single_network_without_validation():

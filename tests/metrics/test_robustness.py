@@ -11,6 +11,7 @@ from keras_superweights import SuperWeightNetwork
 from keras_superweights import metrics
 from keras_superweights.datasets import ImagePipeline
 from keras_superweights.datasets import corruptions
+from tests import builders
 
 METRICS = ("accuracy", "nll", "ece")
 
@@ -73,19 +74,7 @@ def test_every_row_is_measured_on_its_corruption(pipeline, network):
 
 
 def test_an_ensemble_and_its_members_are_measured_in_one_pass(pipeline):
-    members = [
-        keras.Sequential(
-            [
-                keras.Input((8, 8, 1)),
-                keras.layers.Conv2D(6, 3),
-                keras.layers.BatchNormalization(),
-                keras.layers.Conv2D(6, 3, activation="relu"),
-                keras.layers.Flatten(),
-                keras.layers.Dense(10),
-            ]
-        )
-        for _ in range(2)
-    ]
+    members = [builders.conv_member(6) for _ in range(2)]
     ensemble = SuperWeightNetwork(members, budget_params=0.9)
     arguments = (pipeline, ["contrast", "pixelate"], [4])
     report = metrics.evaluate_corrupted(ensemble, *arguments)
@@ -126,7 +115,6 @@ def test_all_corruptions_at_all_severities_unless_told(network, monkeypatch):
 
 
 def test_one_hot_labels_are_understood(pipeline, network):
-
     smoothed = dataclasses.replace(pipeline, label_smoothing=0.1)
     arguments = (["contrast"], [2])
     plain = metrics.evaluate_corrupted(network, pipeline, *arguments)

@@ -8,6 +8,7 @@ import pytest
 
 from keras_superweights import models
 from keras_superweights.members import cloning
+from tests import builders
 
 # Arguments of small models.
 SMALL = {
@@ -107,12 +108,8 @@ def test_layers_are_named_by_their_place_alone(name):
     ],
 )
 def test_outputs_are_float32_under_mixed_precision(name, arguments):
-    before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy("mixed_bfloat16")
-    try:
+    with builders.dtype_policy("mixed_bfloat16"):
         model = build_without_memory(name, **arguments)
-    finally:
-        keras.config.set_dtype_policy(before)
     assert model.output.dtype == "float32"
     computed_in = {layer.compute_dtype for layer in model.layers}
     assert "bfloat16" in computed_in

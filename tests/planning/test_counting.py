@@ -16,22 +16,10 @@ from keras_superweights.sharing import HardSharing
 from keras_superweights.sharing import MixtureEnsembles
 from keras_superweights.sharing import Shapeshifter
 from keras_superweights.sharing import SuperWeights
-from tests.planning.sizes import num_bytes
+from tests.planning.networks import num_bytes
+from tests.planning.networks import two_convs
 
 ROOT = pathlib.Path(__file__).parents[2]
-
-
-def conv_net(width, dtype):
-    """With statistics, random states, and a layer that is not trained."""
-    inputs = keras.Input((4, 4, 2))
-    x = keras.layers.Conv2D(2, 1, dtype=dtype, trainable=False)(inputs)
-    for size in (width, width, 2 * width, 2 * width):
-        x = keras.layers.Conv2D(size, 3, padding="same", dtype=dtype)(x)
-    x = keras.layers.BatchNormalization(dtype=dtype)(x)
-    x = keras.layers.BatchNormalization(dtype=dtype, trainable=False)(x)
-    x = keras.layers.Dropout(0.5, dtype=dtype)(x)
-    x = keras.layers.GlobalAveragePooling2D(dtype=dtype)(x)
-    return keras.Model(inputs, keras.layers.Dense(3, dtype="float32")(x))
 
 
 def sentence_net(dtype):
@@ -40,10 +28,6 @@ def sentence_net(dtype):
     x = keras.layers.MultiHeadAttention(2, 3, dtype=dtype)(x, x)
     x = keras.layers.LSTM(6, dtype=dtype)(x)
     return keras.Model(inputs, keras.layers.Dense(3, dtype="float32")(x))
-
-
-def two_convs(dtype):
-    return [conv_net(4, dtype), conv_net(3, dtype)]
 
 
 def one_sentence(dtype):

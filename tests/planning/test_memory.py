@@ -1,6 +1,5 @@
 """Bytes that workers exchange, and the table of a plan."""
 
-import keras
 import numpy as np
 import pytest
 
@@ -8,6 +7,7 @@ import keras_superweights as ksw
 from keras_superweights.planning import TrainingMemory
 from keras_superweights.planning import plan_training
 from keras_superweights.sharing import SuperWeights
+from tests.planning.networks import two_convs
 
 
 @pytest.mark.parametrize("num_workers", [1, 2, 3, 8])
@@ -35,19 +35,7 @@ def test_exchanged_bytes_equal_those_of_a_ring(num_workers):
 
 
 def test_the_table_adds_up():
-    models = [
-        keras.Sequential(
-            [
-                keras.Input((4, 4, 2)),
-                keras.layers.Conv2D(width, 3),
-                keras.layers.Conv2D(width, 1),
-                keras.layers.BatchNormalization(),
-                keras.layers.Flatten(),
-                keras.layers.Dense(3),
-            ]
-        )
-        for width in (8, 12)
-    ]
+    models = two_convs("float32")
     allocation = ksw.allocate(models, 0.8, SuperWeights())
     plan = plan_training(models, allocation, "adam", num_workers=4)
     assert str(plan).startswith("Adam; float32\n")

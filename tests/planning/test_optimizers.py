@@ -7,7 +7,8 @@ import keras_superweights as ksw
 from keras_superweights.planning import OPTIMIZERS
 from keras_superweights.planning import plan_training
 from keras_superweights.sharing import Shapeshifter
-from tests.planning.sizes import num_bytes
+from tests import builders
+from tests.planning.networks import num_bytes
 
 
 def dense_net():
@@ -45,12 +46,8 @@ def test_slots_of_every_optimizer_are_counted():
 def test_half_precision_brings_the_variables_that_scale_the_loss():
     slots = []
     for policy in ("mixed_bfloat16", "mixed_float16"):
-        before = keras.config.dtype_policy()
-        keras.config.set_dtype_policy(policy)
-        try:
+        with builders.dtype_policy(policy):
             model = dense_net()
-        finally:
-            keras.config.set_dtype_policy(before)
         allocation = ksw.allocate(model, 1.2, Shapeshifter())
         network = ksw.SuperWeightNetwork(model, allocation=allocation)
         network.compile("sgd", "mse")
