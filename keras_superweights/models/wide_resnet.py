@@ -52,29 +52,28 @@ def wide_resnet(
     """
     arguments.check_depth(depth)
     arguments.check_positive_integers(width=width, num_classes=num_classes)
-    input_shape = arguments.checked_image_shape(input_shape, smallest=4)
+    inputs = arguments.image_input(input_shape, smallest=4)
 
-    inputs = keras.Input(input_shape, name="images")
     x = convolution(inputs, 16, kernel_size=3, name="stem")
     for stage in (1, 2, 3):
         filters = 16 * width * 2 ** (stage - 1)
         for block in range((depth - 4) // 6):
             strides = 2 if stage > 1 and block == 0 else 1
             x = _block(x, filters, strides, name=f"stage{stage}_block{block}")
-    x = normalized_relu(x, norm_name="final_norm", relu_name="final_relu")
+    x = normalized_relu(x, "final")
     outputs = pooled_logits(x, num_classes)
     name = name or f"wide_resnet_{depth}_{width}"
     return keras.Model(inputs, outputs, name=name)
 
 
 def _block(x, filters, strides, name):
-    activated = normalized_relu(x, f"{name}_norm1", f"{name}_relu1")
+    activated = normalized_relu(x, name, index=1)
     shortcut = x
     if strides != 1 or x.shape[-1] != filters:
         shortcut = convolution(
             activated, filters, 1, strides, name=f"{name}_shortcut"
         )
     x = convolution(activated, filters, 3, strides, name=f"{name}_conv1")
-    x = normalized_relu(x, f"{name}_norm2", f"{name}_relu2")
+    x = normalized_relu(x, name, index=2)
     x = convolution(x, filters, 3, name=f"{name}_conv2")
     return keras.layers.Add(name=f"{name}_add")([shortcut, x])

@@ -5,6 +5,7 @@ import pytest
 
 from keras_superweights import figures
 from keras_superweights import metrics
+from tests.figures.reading import corruption_report
 from tests.figures.reading import legend_of
 from tests.figures.reading import line
 from tests.figures.reading import overlaps
@@ -63,24 +64,6 @@ def test_the_interpolation_curve_shows_every_point():
     assert overlaps(figure) == []
     with pytest.raises(ValueError, match="two members.*1 points"):
         figures.interpolation_curve(points[:1])
-
-
-def corruption_report(names, severities, num_members):
-    draw = np.random.default_rng(0)
-
-    def measured():
-        return {"accuracy": draw.uniform(), "nll": draw.uniform()}
-
-    rows = [
-        {"corruption": name, "severity": severity, **measured()}
-        for name in names
-        for severity in severities
-    ]
-    report = {"corruptions": rows}
-    if num_members > 1:
-        for each in (report, *rows):
-            each["members"] = [measured() for _ in range(num_members)]
-    return report
 
 
 @pytest.mark.parametrize("num_members", [1, 3])

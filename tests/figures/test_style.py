@@ -15,6 +15,7 @@ from keras_superweights.sharing import MixtureEnsembles
 from keras_superweights.sharing import Shapeshifter
 from keras_superweights.sharing import SuperWeights
 from tests import builders
+from tests.figures.reading import corruption_report
 from tests.figures.reading import overlaps
 
 DRAW = np.random.default_rng(0)
@@ -53,18 +54,8 @@ def anytime():
 
 
 def corruptions():
-    rows = [
-        {
-            "corruption": name,
-            "severity": severity,
-            "accuracy": 1 / severity,
-            "nll": severity,
-            "members": [{"accuracy": i / 4, "nll": i} for i in range(4)],
-        }
-        for name in CORRUPTIONS
-        for severity in SEVERITIES
-    ]
-    return figures.corruption_curves({"members": [{}] * 4, "corruptions": rows})
+    report = corruption_report(CORRUPTIONS, SEVERITIES, num_members=4)
+    return figures.corruption_curves(report)
 
 
 def similarity(count):

@@ -46,21 +46,10 @@ def test_it_is_the_mean_of_both_states_over_all_words(embedding_size):
     if embedding_size:
         kernel, bias = model.get_layer("projection").get_weights()
         expected = np.array(expected) @ kernel + bias
-    np.testing.assert_allclose(
-        model.predict(ids, verbose=0), expected, rtol=1e-4, atol=1e-5
-    )
-
-
-def test_padding_changes_nothing():
-    generator = np.random.default_rng(1)
-    model = gru_sentence_encoder(20, 4, 3)
-    ids = sentences(generator)
-    longer = np.pad(ids, ((0, 0), (0, 5)))
-    np.testing.assert_allclose(
-        model.predict(ids, verbose=0),
-        model.predict(longer, verbose=0),
-        atol=1e-6,
-    )
+    for padded in (ids, np.pad(ids, ((0, 0), (0, 5)))):
+        np.testing.assert_allclose(
+            model.predict(padded, verbose=0), expected, rtol=1e-4, atol=1e-5
+        )
     empty = model.predict(np.zeros((2, 3), int), verbose=0)
     assert np.isnan(empty).all()
 

@@ -1,4 +1,4 @@
-"""The rows of a batch that each worker computes."""
+"""What is held out for validation, and the rows that a worker computes."""
 
 import numpy as np
 import pytest
@@ -11,6 +11,59 @@ PHOTOS = {
     **{"mixup": 0.4, "label_smoothing": 0.1},
 }
 COLOURS = {"batch_size": 6, **sets.AUGMENTED}
+
+
+@pytest.mark.parametrize("fraction", [0.1, 0.25, 0.5])
+def test_a_validation_part_is_the_same_for_every_seed(make_pipeline, fraction):
+    held_out = []
+    for seed in (0, 1):
+        pipeline = make_pipeline(
+            validation_fraction=fraction, seed=seed, **COLOURS
+        )
+        images, labels = sets.collect(pipeline.validation())
+        assert len(images) == pipeline.num_validation == 40 * fraction
+        held_out.append(sets.to_pixels(images, pipeline))
+    np.testing.assert_array_equal(*held_out)
+    # They are images of the split with their labels, in order.
+    tiny_images, tiny_labels = sets.tiny_examples("train")
+    places = [
+        int(np.flatnonzero((tiny_images == image).all((1, 2, 3))).item())
+        for image in held_out[0]
+    ]
+    assert places == sorted(set(places))
+    np.testing.assert_array_equal(tiny_labels[places], labels)
+    # They are not one end of it, since sets may be ordered by class.
+    assert places[-1] - places[0] >= len(places) + 5
+
+
+def test_held_out_examples_are_not_trained_on(make_pipeline):
+    pipeline = make_pipeline(validation_fraction=0.4, batch_size=6)
+    assert (pipeline.num_train, pipeline.steps_per_epoch) == (24, 4)
+    trained = sets.to_pixels(sets.collect(pipeline.train(1))[0], pipeline)
+    held_out = sets.to_pixels(sets.collect(pipeline.validation())[0], pipeline)
+    together = {image.tobytes() for image in (*trained, *held_out)}
+    images, _ = sets.tiny_examples("train")
+    assert together == {image.astype(int).tobytes() for image in images}
+    # They do not affect the normalisation.
+    np.testing.assert_allclose(
+        pipeline.mean, trained.mean((0, 1, 2)) / 255, rtol=1e-6
+    )
+
+
+def test_a_run_is_measured_on_the_held_out_part(make_pipeline):
+    for fraction, expected in ((0.0, "test[2:]"), (0.3, "validation")):
+        pipeline = make_pipeline(
+            validation_fraction=fraction, test_split="test[2:]"
+        )
+        batches, name = pipeline.measured()
+        assert name == expected
+        part = pipeline.validation() if fraction else pipeline.test()
+        np.testing.assert_equal(sets.collect(batches), sets.collect(part))
+
+
+def test_without_a_fraction_nothing_is_held_out(make_pipeline):
+    with pytest.raises(ValueError, match="`validation_fraction` must be above"):
+        make_pipeline().validation()
 
 
 @pytest.mark.parametrize(
