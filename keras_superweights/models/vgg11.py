@@ -2,8 +2,7 @@
 
 import keras
 
-from keras_superweights.models.arguments import check_positive_integers
-from keras_superweights.models.arguments import image_input
+from keras_superweights.models import arguments
 from keras_superweights.models.convolutions import convolution
 from keras_superweights.models.convolutions import normalized_relu
 from keras_superweights.models.convolutions import pooled_logits
@@ -50,8 +49,8 @@ def vgg11(num_classes=10, input_shape=(32, 32, 3), name="vgg11"):
           Large-Scale Image Recognition (ICLR 2015), table 1, column A:
           https://arxiv.org/abs/1409.1556
     """
-    check_positive_integers(num_classes=num_classes)
-    inputs = image_input(input_shape, smallest=1)
+    arguments.check_positive_integers(num_classes=num_classes)
+    inputs = arguments.image_input(input_shape, smallest=1)
 
     x = inputs
     stages = ((64, 1), (128, 1), (256, 2), (512, 2), (512, 2))

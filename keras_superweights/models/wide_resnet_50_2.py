@@ -2,8 +2,7 @@
 
 import keras
 
-from keras_superweights.models.arguments import check_positive_integers
-from keras_superweights.models.arguments import image_input
+from keras_superweights.models import arguments
 from keras_superweights.models.convolutions import convolution
 from keras_superweights.models.convolutions import normalized
 from keras_superweights.models.convolutions import normalized_relu
@@ -57,8 +56,8 @@ def wide_resnet_50_2(
         - He et al., Deep Residual Learning for Image Recognition (CVPR 2016),
           table 1: https://arxiv.org/abs/1512.03385
     """
-    check_positive_integers(num_classes=num_classes)
-    inputs = image_input(input_shape, smallest=32)
+    arguments.check_positive_integers(num_classes=num_classes)
+    inputs = arguments.image_input(input_shape, smallest=32)
 
     x = convolution(inputs, 64, kernel_size=7, strides=2, name="stem")
     x = normalized_relu(x, "stem")

@@ -20,7 +20,7 @@ import keras_superweights as ksw
 from keras_superweights import figures
 from keras_superweights.callbacks import SharingInspector
 from keras_superweights.callbacks import write_figures
-from keras_superweights.figures.labels import clusters_as_formed
+from keras_superweights.figures import tagged
 from tests import builders
 from tests.callbacks.networks import X
 from tests.callbacks.networks import Y
@@ -253,26 +253,13 @@ def test_tensorboard_serves_every_curve(digits_run, tensorboard):
 
 def test_tensorboard_serves_every_figure(digits_run, tensorboard):
     directory, network, _, found = digits_run
-    searched = [
-        f"similarity/cluster_{number}_{moment}"
-        for number, cluster in enumerate(clusters_as_formed(found.start))
-        for moment in ("before", "after")
-        if len(cluster) > 1
-    ]
-    coefficients = [
-        f"coefficients/cluster_{number}"
-        for number, cluster in enumerate(clusters_as_formed(network.allocation))
-        if len(cluster) > 1
-        and any(
-            set(cluster) & set(superweight.kernels) and superweight.ties
-            for superweight in network.allocation.superweights
-        )
-    ]
-    assert searched and coefficients
+    at_start = dict.fromkeys(dict(tagged.search_figures(found)), [0])
+    assert any("similarity" in tag for tag in at_start)
+    coefficients = dict(tagged.coefficient_figures(network))
+    assert coefficients
     expected = {
-        **dict.fromkeys(searched, [0]),
+        **at_start,
         "allocation/clusters": [0],
-        "allocation/clusters_before": [0],
         "allocation/parameters": [0],
         **dict.fromkeys(coefficients, [0, 1, 2]),
         "training/curves": [2],
