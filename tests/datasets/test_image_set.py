@@ -1,4 +1,7 @@
-"""Reading images of any size, from memory and from disk."""
+"""Reading images of any size and their records, from memory and from disk."""
+
+import pathlib
+import shutil
 
 import numpy as np
 import pytest
@@ -7,6 +10,9 @@ import tensorflow_datasets as tfds
 
 from keras_superweights.datasets import ImagePipeline
 from keras_superweights.datasets import crops
+from keras_superweights.datasets import normalization
+from keras_superweights.datasets import prepared
+from keras_superweights.datasets.records import Records
 from tests.datasets import sets
 
 
@@ -103,3 +109,69 @@ def test_a_large_set_must_lie_in_files_that_can_be_read(
     )
     with pytest.raises(ValueError, match="TFRecord.*Received: array_record"):
         pipeline.train(1)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_mean_and_deviation_agree_with_numpy(seed):
+    draw = np.random.default_rng(seed)
+    count, channels = draw.integers(1, 30), draw.integers(1, 5)
+    shape = (count, *draw.integers(1, 7, 2), channels)
+    images = draw.integers(0, 256, shape).astype("uint8")
+    batches = tf.data.Dataset.from_tensor_slices((images, np.zeros(count)))
+    mean, deviation = normalization.measure(batches.batch(4), channels)
+    np.testing.assert_allclose(mean, (images / 255).mean((0, 1, 2)))
+    np.testing.assert_allclose(deviation, (images / 255).std((0, 1, 2)))
+
+
+def test_unknown_sets_are_normalised_by_the_train_split(make_pipeline):
+    pipeline = make_pipeline(train_split="train[:24]")
+    pixels = sets.tiny_examples("train")[0][:24] / 255
+    np.testing.assert_allclose(pipeline.mean, pixels.mean((0, 1, 2)))
+    np.testing.assert_allclose(pipeline.deviation, pixels.std((0, 1, 2)))
+    images, _ = sets.collect(pipeline.train(1))
+    np.testing.assert_allclose(images.mean((0, 1, 2)), 0, atol=1e-5)
+    np.testing.assert_allclose(images.std((0, 1, 2)), 1, atol=1e-5)
+
+
+def test_a_constant_channel_is_refused(make_pipeline):
+    pipeline = make_pipeline(train_split="blank", batch_size=2)
+    with pytest.raises(ValueError, match="Every channel must vary"):
+        pipeline.train(1)
+
+
+@pytest.mark.parametrize(
+    "split", ["train", "train[3:17]", "train[:2]+train[15:]", "test[-1:]"]
+)
+def test_every_record_is_found_by_its_number(tiny_dir, split):
+    splits = prepared.open_builder("tiny_photos", tiny_dir).info.splits
+    assert splits["train"].num_shards == 3
+    expected = [
+        record
+        for file in splits[split].file_instructions
+        for record in tf.data.TFRecordDataset(file.filename)
+        .skip(file.skip)
+        .take(file.take)
+        .as_numpy_iterator()
+    ]
+    records = Records(splits[split])
+    order = np.random.default_rng(0).permutation(splits[split].num_examples)
+    assert [records.read(i) for i in order] == [expected[i] for i in order]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda data: data[:-5],
+        lambda data: data + data,
+        lambda data: b"",
+        lambda data: data[:7] + b"\x01" + data[8:],
+    ],
+    ids=["cut off", "twice", "empty", "of another length"],
+)
+def test_a_damaged_file_is_named(tiny_dir, tmp_path, damage):
+    shutil.copytree(tiny_dir / "tiny_photos", tmp_path / "tiny_photos")
+    info = prepared.open_builder("tiny_photos", tmp_path).info
+    path = pathlib.Path(info.splits["train"].file_instructions[1].filename)
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(ValueError, match=f"{path.name} must be .* copy it"):
+        Records(info.splits["train"])
