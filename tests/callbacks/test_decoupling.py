@@ -241,7 +241,7 @@ def test_a_training_resumed_from_a_backup_ends_the_same(tmp_path):
         return fit(network, 4, decoupling, *callbacks)
 
     whole = trained()
-    for epoch in (1, 2, 3):
+    for epoch in (1, 3):  # before and after the first decoupling
         directory = tmp_path / str(epoch)
         with pytest.raises(Interrupted):
             backup = keras.callbacks.BackupAndRestore(directory)

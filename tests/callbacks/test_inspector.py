@@ -156,9 +156,7 @@ def digits_run(tmp_path_factory):
         ],
         verbose=0,
     ).history
-    outputs = [network.member_outputs(x) for x, _ in test]
-    logits = [np.concatenate(each) for each in zip(*outputs, strict=True)]
-    truth = np.concatenate([y for _, y in test])
+    logits, truth = ksw.metrics.predict_members(network, test)
     report = ksw.metrics.evaluate_members(
         logits, truth, [ksw.metrics.count_flops(m) for m in network.members]
     )
