@@ -7,11 +7,7 @@ from matplotlib.figure import Figure
 from keras_superweights import figures
 from keras_superweights.figures.pareto import shortened_number
 from keras_superweights.figures.points import label_points
-from tests.figures.reading import beaten
-from tests.figures.reading import legend_of
-from tests.figures.reading import line
-from tests.figures.reading import overlaps
-from tests.figures.reading import shows
+from tests.figures import reading
 
 
 def labels_of(axis):
@@ -38,15 +34,15 @@ def test_the_anytime_curve_joins_what_no_subset_beats(seed):
     (axis,) = figure.axes
     assert axis.get_ylabel() == "accuracy (fraction)"
     legend = ["subset of the members", "best within the cost"]
-    assert legend_of(figure) == legend
+    assert reading.legend_of(figure) == legend
     places = [(p["flops"] / 1e6, p["accuracy"]) for p in points]
-    shows(axis, legend[0], places)
+    reading.shows(axis, legend[0], places)
     best = sorted(
         (p["flops"] / 1e6, p["accuracy"], str(p["members"][0]))
         for p in points
-        if not beaten(p, points, "flops")
+        if not reading.beaten(p, points, "flops")
     )
-    shows(axis, legend[1], [place for *place, _ in best])
+    reading.shows(axis, legend[1], [place for *place, _ in best])
     assert {(*xy, name) for name, xy in labels_of(axis).items()} >= set(best)
 
 
@@ -67,7 +63,7 @@ def test_cost_has_a_readable_unit(cost, scale, unit):
     ]
     (axis,) = figures.anytime_curve(points, cost).axes
     assert axis.get_xlabel() == f"cost of one example ({unit})"
-    shows(axis, "subset of the members", [(5, 0.5), (4, 0.4)])
+    reading.shows(axis, "subset of the members", [(5, 0.5), (4, 0.4)])
     # With room, all subsets are labelled.
     assert labels_of(axis) == {"0+2": (5, 0.5), "1": (4, 0.4)}
 
@@ -79,7 +75,7 @@ def test_only_the_best_of_many_subsets_are_labelled():
     assert labels_of(axis).keys() == {
         str(point["members"][0])
         for point in points
-        if not beaten(point, points, "flops")
+        if not reading.beaten(point, points, "flops")
     }
 
 
@@ -119,18 +115,18 @@ def test_the_front_joins_what_no_smaller_network_beats(seed, count):
         best = {
             p["name"]: places[p["name"]]
             for p in networks
-            if not beaten(p, networks, "parameters", quality)
+            if not reading.beaten(p, networks, "parameters", quality)
         }
-        shows(axis, "Pareto front", sorted(best.values()))
+        reading.shows(axis, "Pareto front", sorted(best.values()))
         np.testing.assert_array_equal(
-            sorted(map(tuple, line(axis, "other trial").get_xydata())),
+            sorted(map(tuple, reading.line(axis, "other trial").get_xydata())),
             sorted(places[name] for name in places.keys() - best.keys()),
         )
         # The front is always labelled; of many networks, only the front.
         shown = {text.get_text(): text.xy for text in axis.texts}
         assert best.items() <= shown.items() <= places.items()
         assert count <= 15 or shown == best
-    assert count > 15 or overlaps(figure) == []
+    assert count > 15 or reading.overlaps(figure) == []
 
 
 @pytest.mark.parametrize(
@@ -146,13 +142,13 @@ def test_a_wide_range_has_a_log_scale(low, high, scale):
         left, right = axis.get_xlim()
         ticks = [t for t in axis.get_xticks() if left <= t <= right]
         assert len(ticks) >= 3
-    assert legend_of(figure) == ["other network", "Pareto front"]
+    assert reading.legend_of(figure) == ["other network", "Pareto front"]
 
 
 def test_a_single_network_is_its_front():
     figure = figures.pareto_front(networks_of(0, 1))
     assert [len(axis.get_lines()) for axis in figure.axes] == [1, 1]
-    assert overlaps(figure) == []
+    assert reading.overlaps(figure) == []
 
 
 def test_numbers_are_short():

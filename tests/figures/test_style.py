@@ -15,8 +15,7 @@ from keras_superweights.sharing import MixtureEnsembles
 from keras_superweights.sharing import Shapeshifter
 from keras_superweights.sharing import SuperWeights
 from tests import builders
-from tests.figures.reading import corruption_report
-from tests.figures.reading import overlaps
+from tests.figures import reading
 
 DRAW = np.random.default_rng(0)
 LONG = "stage_of_a_network_with_very_long_names_block_{}_convolution"
@@ -54,7 +53,7 @@ def anytime():
 
 
 def corruptions():
-    report = corruption_report(CORRUPTIONS, SEVERITIES, num_members=4)
+    report = reading.corruption_report(CORRUPTIONS, SEVERITIES, num_members=4)
     return figures.corruption_curves(report)
 
 
@@ -115,7 +114,7 @@ HARD = {
 def test_every_text_can_be_read(case):
     draw, *arguments = HARD[case]
     figure = draw(*arguments)
-    assert overlaps(figure) == []
+    assert reading.overlaps(figure) == []
     # Anything cut off would touch the border.
     pixels = np.asarray(figure.canvas.buffer_rgba())[..., :3]
     assert max(pixels.shape) < 2200

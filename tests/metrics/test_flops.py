@@ -7,10 +7,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from keras_superweights import models
 from keras_superweights.members.cloning import without_memory
 from keras_superweights.metrics import count_flops
-from keras_superweights.models import wide_resnet
-from keras_superweights.models import wide_resnet_50_2
 
 layers = keras.layers
 
@@ -43,8 +42,8 @@ def depthwise():
 @pytest.mark.parametrize(
     ("build", "arguments"),
     [
-        (wide_resnet, (16, 1, 10, (16, 16, 3))),
-        (wide_resnet, (10, 2, 10, (16, 16, 3))),
+        (models.wide_resnet, (16, 1, 10, (16, 16, 3))),
+        (models.wide_resnet, (10, 2, 10, (16, 16, 3))),
         (depthwise, ()),
     ],
 )
@@ -56,7 +55,7 @@ def test_models_cost_what_the_profiler_counts(build, arguments):
 @pytest.mark.parametrize(
     ("build", "arguments", "published"),
     # Billions of multiply-adds; the second as torchvision documents it.
-    [(wide_resnet, (28, 10), 5.2), (wide_resnet_50_2, (), 11.40)],
+    [(models.wide_resnet, (28, 10), 5.2), (models.wide_resnet_50_2, (), 11.40)],
 )
 def test_published_cost_of_wide_resnets(build, arguments, published):
     with without_memory():
@@ -169,4 +168,4 @@ def test_models_that_cannot_be_counted_warn_or_raise():
     with pytest.raises(ValueError, match="not built"):
         count_flops(keras.Sequential([layers.Dense(3)]))
     with pytest.raises(ValueError, match="full input shape"):
-        count_flops(wide_resnet(10, 1, input_shape=(None, None, 3)))
+        count_flops(models.wide_resnet(10, 1, input_shape=(None, None, 3)))

@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 
 import keras_superweights as ksw
-from keras_superweights.models import gru_sentence_encoder
-from keras_superweights.models import transformer
+from keras_superweights import models
 
 
 def sentences(generator, count=12, words=9, vocabulary_size=20):
@@ -38,7 +37,7 @@ def states(vectors, kernel, recurrent_kernel, bias):
 @pytest.mark.parametrize("embedding_size", [None, 5])
 def test_it_is_the_mean_of_both_states_over_all_words(embedding_size):
     generator = np.random.default_rng(0)
-    model = gru_sentence_encoder(20, 4, 3, embedding_size)
+    model = models.gru_sentence_encoder(20, 4, 3, embedding_size)
     model.set_weights(
         [generator.normal(size=v.shape) for v in model.get_weights()]
     )
@@ -63,7 +62,7 @@ def test_it_is_the_mean_of_both_states_over_all_words(embedding_size):
 
 def test_a_vocabulary_of_padding_alone_is_refused():
     with pytest.raises(ValueError, match="`vocabulary_size`.*at least 2.*=1"):
-        gru_sentence_encoder(1)
+        models.gru_sentence_encoder(1)
 
 
 def normalized(x, gamma, beta):
@@ -93,7 +92,7 @@ def gelu(x):
 
 def test_it_equals_a_reference_in_numpy():
     draw = np.random.default_rng(0)
-    model = transformer(2, 6, 2, vocabulary_size=9, context=5)
+    model = models.transformer(2, 6, 2, vocabulary_size=9, context=5)
     model.set_weights([draw.normal(size=v.shape) for v in model.get_weights()])
     weights = {layer.name: layer.get_weights() for layer in model.layers}
     tokens = draw.integers(0, 9, size=5)
@@ -118,7 +117,7 @@ def test_it_equals_a_reference_in_numpy():
 
 
 def test_all_kernels_but_the_head_are_shared_and_it_trains():
-    model = transformer(2, 8, 2, vocabulary_size=11, context=4)
+    model = models.transformer(2, 8, 2, vocabulary_size=11, context=4)
     network = ksw.share(model, 0.4)
     shared = [(k.layer, k.weight) for k in network.allocation.kernels]
     parts = ("query", "key", "value", "output")
@@ -144,4 +143,4 @@ def test_all_kernels_but_the_head_are_shared_and_it_trains():
 
 def test_heads_that_do_not_divide_the_width_are_refused():
     with pytest.raises(ValueError, match="`width`.*multiple.*=10, num_heads=3"):
-        transformer(1, 10, 3, vocabulary_size=5)
+        models.transformer(1, 10, 3, vocabulary_size=5)

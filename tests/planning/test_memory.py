@@ -5,9 +5,7 @@ import numpy as np
 import pytest
 
 import keras_superweights as ksw
-from keras_superweights.planning import OPTIMIZERS
-from keras_superweights.planning import TrainingMemory
-from keras_superweights.planning import plan_training
+from keras_superweights import planning
 from keras_superweights.sharing import Shapeshifter
 from keras_superweights.sharing import SuperWeights
 from tests import builders
@@ -33,7 +31,7 @@ def test_exchanged_bytes_equal_those_of_a_ring(num_workers):
                 chunks[after, chunk] = message + adds * before[after, chunk]
     expected = np.broadcast_to(values.sum(0), values.shape)
     np.testing.assert_allclose(chunks.reshape(values.shape), expected)
-    memory = TrainingMemory(
+    memory = planning.TrainingMemory(
         *(0, 20 * num_workers * 4, 0, 0), statistics=4 * num_workers * 4
     )
     assert (sent == memory.exchanged(num_workers)).all()
@@ -42,7 +40,7 @@ def test_exchanged_bytes_equal_those_of_a_ring(num_workers):
 def test_the_table_adds_up():
     models = two_convs("float32")
     allocation = ksw.allocate(models, 0.8, SuperWeights())
-    plan = plan_training(models, allocation, "adam", num_workers=4)
+    plan = planning.plan_training(models, allocation, "adam", num_workers=4)
     assert str(plan).startswith("Adam; float32\n")
     rows = {
         line[:31].strip(): line[31:].split() for line in str(plan).splitlines()
@@ -93,13 +91,13 @@ def test_slots_of_every_optimizer_are_counted():
     schedule = keras.optimizers.schedules.CosineDecay(0.1, 5)
     counts = set()
     for optimizer in (
-        *(kind() for kind in OPTIMIZERS.values()),
+        *(kind() for kind in planning.OPTIMIZERS.values()),
         keras.optimizers.SGD(0.1, momentum=0.9),
         keras.optimizers.SGD(schedule, use_ema=True),
         keras.optimizers.Adam(amsgrad=True, gradient_accumulation_steps=2),
         keras.optimizers.LossScaleOptimizer(keras.optimizers.Adam()),
     ):
-        plan = plan_training(model, allocation, optimizer)
+        plan = planning.plan_training(model, allocation, optimizer)
         optimizer.build(variables)
         assert plan.shared.slots == num_bytes(optimizer.variables)
         counts.add(plan.shared.slots)
@@ -115,7 +113,7 @@ def test_half_precision_brings_the_variables_that_scale_the_loss():
         network = ksw.SuperWeightNetwork(model, allocation=allocation)
         network.compile("sgd", "mse")
         network.optimizer.build(network.trainable_variables)
-        slots.append(plan_training(model, allocation).shared.slots)
+        slots.append(planning.plan_training(model, allocation).shared.slots)
         assert slots[-1] == num_bytes(network.optimizer.variables)
     assert slots[0] < slots[1]
 
@@ -124,6 +122,6 @@ def test_other_optimizers_are_refused():
     model = dense_net()
     allocation = ksw.allocate(model, 1.2, Shapeshifter())
     with pytest.raises(ValueError, match="`optimizer`.*adamw.*Received.*'sg'"):
-        plan_training(model, allocation, "sg")
+        planning.plan_training(model, allocation, "sg")
     with pytest.raises(TypeError, match="`optimizer`.*Received: optimizer=3"):
-        plan_training(model, allocation, 3)
+        planning.plan_training(model, allocation, 3)
