@@ -38,14 +38,8 @@ def network_of(optimizer=None, sharing=None, members=None, budget_params=1.2):
 
 
 def fit(network, epochs, *callbacks, **kwargs):
-    network.fit(
-        DATA,
-        epochs=epochs,
-        shuffle=False,
-        callbacks=callbacks,
-        verbose=0,
-        **kwargs,
-    )
+    kwargs |= {"shuffle": False, "verbose": 0}
+    network.fit(DATA, epochs=epochs, callbacks=callbacks, **kwargs)
     return network
 
 

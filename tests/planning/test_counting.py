@@ -34,6 +34,7 @@ def one_sentence(dtype):
     return [sentence_net(dtype)]
 
 
+BILINEAR = Shapeshifter(upsampling="bilinear")
 CASES = {
     "nested": (two_convs, "float32", 0.8, SuperWeights()),
     "mixed": (two_convs, "mixed_bfloat16", 0.8, MixtureEnsembles()),
@@ -41,12 +42,7 @@ CASES = {
     "hard": (two_convs, "mixed_bfloat16", 1.0, HardSharing()),
     "masks": (one_sentence, "float32", 0.3, Shapeshifter()),
     "embedded": (one_sentence, "mixed_float16", 2.0, Shapeshifter("emb")),
-    "bilinear": (
-        one_sentence,
-        "mixed_bfloat16",
-        0.3,
-        Shapeshifter(upsampling="bilinear"),
-    ),
+    "bilinear": (one_sentence, "mixed_bfloat16", 0.3, BILINEAR),
 }
 
 
