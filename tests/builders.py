@@ -1,5 +1,6 @@
 """What several tests make: members of shapes, and kernels in NumPy."""
 
+import contextlib
 import math
 import re
 from dataclasses import dataclass
@@ -17,7 +18,13 @@ from keras_superweights.allocation import Transform
 
 def member(*shapes, index=0, other_params=0):
     """A member of kernels of these shapes, in layers "l0", "l1", ..."""
-    kernels = tuple(KernelSpec(index, f"l{i}", s) for i, s in enumerate(shapes))
+    named = {f"l{i}": shape for i, shape in enumerate(shapes)}
+    return named_member(named, index, other_params)
+
+
+def named_member(shapes, index=0, other_params=0):
+    """A member of kernels of the shapes of these layers."""
+    kernels = tuple(KernelSpec(index, *each) for each in shapes.items())
     return MemberSpec(f"net{index}", kernels, other_params)
 
 
@@ -29,9 +36,9 @@ def members(*shapes_of_members, other_params=0):
     ]
 
 
-def wide_resnet(index, depth, width, classes=10):
+def wide_resnet(index, depth, width, classes=10, channels=3):
     """The kernels of WRN-depth-width, written down from the paper."""
-    shapes = [(3, 3, 3, 16)]
+    shapes = [(3, 3, channels, 16)]
     channels = 16
     norms = 0
     for stage in range(3):
@@ -45,6 +52,28 @@ def wide_resnet(index, depth, width, classes=10):
             channels = filters
     others = norms + 2 * channels + (channels + 1) * classes
     return member(*shapes, index=index, other_params=others)
+
+
+def conv_member(width):
+    """A network for digits of 8 x 8 pixels, of three convolutions."""
+    inputs = x = keras.Input((8, 8, 1))
+    for index in range(3):
+        x = keras.layers.Conv2D(
+            width, 3, 2, padding="same", activation="relu", name=f"conv{index}"
+        )(x)
+    x = keras.layers.GlobalAveragePooling2D()(x)
+    return keras.Model(inputs, keras.layers.Dense(10, name="head")(x))
+
+
+@contextlib.contextmanager
+def dtype_policy(name):
+    """Sets the global dtype policy."""
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(name)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
 
 
 def any_member(draw, index=0):

@@ -131,14 +131,9 @@ def cluster_ties(allocation):
 def decoupled_ties(allocation, gradients, beta):
     """Returns the ties that remain once kernels whose gradients disagree part.
 
-    Args:
-        allocation: The current `Allocation`.
-        gradients: For each SuperWeight, the summed gradients of every kernel's
-            coefficients, `(kernels served, templates)`.
-        beta: Threshold on the similarity.
-
-    Returns:
-        The ties of each SuperWeight, for `SuperWeightNetwork.set_ties`.
+    Takes, for each SuperWeight, the summed gradients of every kernel's
+    coefficients, `(kernels served, templates)`, and a threshold on their
+    similarity; returns ties for `SuperWeightNetwork.set_ties`.
     """
     group = {}
     for cluster in allocation.clusters:

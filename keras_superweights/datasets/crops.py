@@ -66,13 +66,9 @@ def inception_window(height, width, areas, ratios, place):
     is the first pair that fits into the image; if none does, it is the largest
     window of an allowed ratio, in the middle.
 
-    Args:
-        height, width: int32 scalars, the size of the image.
-        areas, ratios: float32 tensors `(tries,)`.
-        place: float32 tensor `(2,)`, the vertical and horizontal position.
-
-    Returns:
-        An int32 tensor `(4,)`: top, left, height, width.
+    Takes the size of the image, int32 scalars, the numbers `(tries,)` of areas
+    and ratios, and `place`, the vertical and horizontal position, `(2,)`.
+    Returns top, left, height and width, int32 `(4,)`.
     """
 
     def spread(numbers, low, high):

@@ -25,20 +25,14 @@ def hold_out(num_examples, fraction):
 def plan_epoch(epoch, seed, trained, batch_size, rows, draw):
     """Returns the batches of one epoch: indices and random numbers.
 
-    Args:
-        epoch: int64 scalar.
-        seed: int.
-        trained: int64 array `(n,)`, the examples. Those that do not fill a
-            whole batch are dropped.
-        batch_size: int.
-        rows: int array, the rows to keep of each batch, from `shard_rows`.
-        draw: Function of two keys, int32 tensors `(2,)`, for augmentation and
-            for mixing. Returns nested tensors with one row per example of the
-            split, whatever its place in the epoch.
+    Of the examples `trained`, int64 `(n,)`, those that do not fill a whole
+    batch are dropped; of each batch, `rows` are kept, from `shard_rows`. `draw`
+    is a function of two keys, int32 tensors `(2,)`, for augmentation and for
+    mixing. It returns nested tensors with one row per example of the split,
+    whatever its place in the epoch.
 
-    Returns:
-        A `tf.data.Dataset` of `n // batch_size` elements `(indices, *drawn)`:
-        int64 `(num_rows,)`, and the random numbers of these examples.
+    Elements are `(indices, *drawn)`: int64 `(num_rows,)`, and the random
+    numbers of these examples.
     """
     order_key, augment_key, mix_key = tf.unstack(
         tf.random.split(tf.random.fold_in([seed, 0], epoch), 3)

@@ -224,7 +224,9 @@ class ImagePipeline:
     def test_pixels(self, num_shards=1, shard=0):
         """Returns `test()` before normalisation: uint8 images, int64 labels."""
         indices = np.arange(self.num_test)
-        return self._pixels(self.test_split, indices, num_shards, shard)
+        return self._set.in_order(
+            self.test_split, indices, self.batch_size, num_shards, shard
+        )
 
     def to_inputs(self, images, labels):
         """Turns elements of `test_pixels()` into elements of `test()`.
@@ -248,7 +250,9 @@ class ImagePipeline:
                 f"Received: validation_fraction={self.validation_fraction}."
             )
         _, held_out = self._parts
-        pixels = self._pixels(self.train_split, held_out, num_shards, shard)
+        pixels = self._set.in_order(
+            self.train_split, held_out, self.batch_size, num_shards, shard
+        )
         return _finish(pixels, self.to_inputs)
 
     def measured(self, num_shards=1, shard=0):
@@ -342,12 +346,6 @@ class ImagePipeline:
             return draws, ()
         return draws, mixing.draw(
             num_examples, self.mixup, self.cutmix, mix_key
-        )
-
-    def _pixels(self, split, indices, num_shards=1, shard=0):
-        """Returns batches of uint8 images and int64 labels, in order."""
-        return self._set.in_order(
-            split, indices, self.batch_size, num_shards, shard
         )
 
     def _encode_labels(self, labels, smoothing):

@@ -11,22 +11,12 @@ def open_builder(name, data_dir=None):
 
     Only reads files: it downloads nothing and does not need the code of the
     set. Only `"sklearn_digits"`, which needs no network, is prepared on first
-    use.
-
-    Args:
-        name: name of the set in tfds: `"cifar100"`, `"cifar100:3.0.2"` or
-            `"set/config"`. Defaults to the newest version in the directory.
-        data_dir: the tfds directory. Defaults to the environment variable
-            `TFDS_DATA_DIR`, or else `~/tensorflow_datasets`, as in tfds.
+    use. The arguments are those of `ImagePipeline`; without a version in its
+    name, a set is the newest in the directory.
 
     Raises:
         ValueError: if the set is missing. The message has the directory, the
             sets in it, and the command that prepares the missing one.
-
-    Example:
-
-    >>> open_builder("sklearn_digits", "data").info.splits["test"].num_examples
-    500
     """
     import tensorflow_datasets as tfds
     from tensorflow_datasets.core import read_only_builder

@@ -4,9 +4,7 @@ import itertools
 
 import numpy as np
 
-from keras_superweights.metrics.inputs import checked_labels
-from keras_superweights.metrics.inputs import checked_logits
-from keras_superweights.metrics.inputs import checked_probabilities
+from keras_superweights.metrics import inputs
 
 
 def ensemble_probabilities(member_logits):
@@ -34,7 +32,7 @@ def ensemble_probabilities(member_logits):
 def member_softmaxes(member_logits):
     """Returns one array of probabilities per member, in float64."""
     logits = [
-        checked_logits(values, f"member_logits[{index}]")
+        inputs.checked_logits(values, f"member_logits[{index}]")
         for index, values in enumerate(member_logits)
     ]
     _check_same_shapes("member_logits", logits)
@@ -91,11 +89,11 @@ def disagreement_ratios(member_probabilities, labels):
     columns of members without any error.
     """
     members = [
-        checked_probabilities(values, f"member_probabilities[{index}]")
+        inputs.checked_probabilities(values, f"member_probabilities[{index}]")
         for index, values in enumerate(member_probabilities)
     ]
     _check_same_shapes("member_probabilities", members)
-    labels = checked_labels(labels, *members[0].shape)
+    labels = inputs.checked_labels(labels, *members[0].shape)
     predictions = [values.argmax(axis=1) for values in members]
     errors = [np.mean(predicted != labels) for predicted in predictions]
     ratios = np.full((len(members), len(members)), np.nan)

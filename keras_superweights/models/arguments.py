@@ -1,5 +1,7 @@
 """Checks of arguments that several models share."""
 
+import keras
+
 
 def check_positive_integers(**arguments):
     for argument, value in arguments.items():
@@ -24,8 +26,8 @@ def check_depth(depth):
     )
 
 
-def checked_image_shape(input_shape, smallest):
-    """Returns `input_shape` as a tuple; height and width may be `None`.
+def image_input(input_shape, smallest):
+    """Returns the input of a model; height and width may be `None`.
 
     Raises a `ValueError` if they are below `smallest` pixels, or it is not the
     shape of an image.
@@ -42,4 +44,4 @@ def checked_image_shape(input_shape, smallest):
             f"width of at least {smallest} pixels. "
             f"Received: input_shape={input_shape}."
         )
-    return shape
+    return keras.Input(shape, name="images")

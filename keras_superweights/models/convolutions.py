@@ -21,8 +21,9 @@ def normalized(x, name):
     )(x)
 
 
-def normalized_relu(x, norm_name, relu_name):
-    return keras.layers.ReLU(name=relu_name)(normalized(x, norm_name))
+def normalized_relu(x, place, index=""):
+    x = normalized(x, f"{place}_norm{index}")
+    return keras.layers.ReLU(name=f"{place}_relu{index}")(x)
 
 
 def pooled_logits(x, num_classes):

@@ -2,9 +2,7 @@
 
 import keras
 
-from keras_superweights.models.arguments import check_depth
-from keras_superweights.models.arguments import check_positive_integers
-from keras_superweights.models.arguments import checked_image_shape
+from keras_superweights.models import arguments
 from keras_superweights.models.convolutions import convolution
 from keras_superweights.models.convolutions import normalized_relu
 from keras_superweights.models.convolutions import pooled_logits
@@ -62,33 +60,32 @@ def densenet_bc(
         - Huang et al., Densely Connected Convolutional Networks (CVPR 2017),
           section 3 and table 2: https://arxiv.org/abs/1608.06993
     """
-    check_depth(depth)
-    check_positive_integers(growth=growth, num_classes=num_classes)
-    input_shape = checked_image_shape(input_shape, smallest=4)
+    arguments.check_depth(depth)
+    arguments.check_positive_integers(growth=growth, num_classes=num_classes)
+    inputs = arguments.image_input(input_shape, smallest=4)
 
-    inputs = keras.Input(input_shape, name="images")
     x = convolution(inputs, 2 * growth, kernel_size=3, name="stem")
     for block in (1, 2, 3):
         if block > 1:
             x = _transition(x, name=f"transition{block - 1}")
         for layer in range((depth - 4) // 6):
             x = _layer(x, growth, name=f"block{block}_layer{layer}")
-    x = normalized_relu(x, norm_name="final_norm", relu_name="final_relu")
+    x = normalized_relu(x, "final")
     outputs = pooled_logits(x, num_classes)
     name = name or f"densenet_bc_{depth}_{growth}"
     return keras.Model(inputs, outputs, name=name)
 
 
 def _layer(x, growth, name):
-    new = normalized_relu(x, f"{name}_norm1", f"{name}_relu1")
+    new = normalized_relu(x, name, index=1)
     new = convolution(new, 4 * growth, 1, name=f"{name}_conv1")
-    new = normalized_relu(new, f"{name}_norm2", f"{name}_relu2")
+    new = normalized_relu(new, name, index=2)
     new = convolution(new, growth, 3, name=f"{name}_conv2")
     return keras.layers.Concatenate(name=f"{name}_concat")([x, new])
 
 
 def _transition(x, name):
     channels = x.shape[-1] // 2
-    x = normalized_relu(x, f"{name}_norm", f"{name}_relu")
+    x = normalized_relu(x, name)
     x = convolution(x, channels, 1, name=f"{name}_conv")
     return keras.layers.AveragePooling2D(2, name=f"{name}_pool")(x)

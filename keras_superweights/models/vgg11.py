@@ -2,8 +2,7 @@
 
 import keras
 
-from keras_superweights.models.arguments import check_positive_integers
-from keras_superweights.models.arguments import checked_image_shape
+from keras_superweights.models import arguments
 from keras_superweights.models.convolutions import convolution
 from keras_superweights.models.convolutions import normalized_relu
 from keras_superweights.models.convolutions import pooled_logits
@@ -50,19 +49,16 @@ def vgg11(num_classes=10, input_shape=(32, 32, 3), name="vgg11"):
           Large-Scale Image Recognition (ICLR 2015), table 1, column A:
           https://arxiv.org/abs/1409.1556
     """
-    check_positive_integers(num_classes=num_classes)
-    input_shape = checked_image_shape(input_shape, smallest=1)
+    arguments.check_positive_integers(num_classes=num_classes)
+    inputs = arguments.image_input(input_shape, smallest=1)
 
-    inputs = keras.Input(input_shape, name="images")
     x = inputs
     stages = ((64, 1), (128, 1), (256, 2), (512, 2), (512, 2))
     for stage, (filters, convolutions) in enumerate(stages, start=1):
+        place = f"stage{stage}"
         for index in range(1, convolutions + 1):
-            place = f"stage{stage}"
             x = convolution(x, filters, 3, name=f"{place}_conv{index}")
-            x = normalized_relu(
-                x, f"{place}_norm{index}", f"{place}_relu{index}"
-            )
+            x = normalized_relu(x, place, index)
         pool = f"{place}_pool"
         x = keras.layers.MaxPooling2D(2, padding="same", name=pool)(x)
     outputs = pooled_logits(x, num_classes)

@@ -2,9 +2,7 @@
 
 import keras
 
-from keras_superweights.models.arguments import check_depth
-from keras_superweights.models.arguments import check_positive_integers
-from keras_superweights.models.arguments import checked_image_shape
+from keras_superweights.models import arguments
 from keras_superweights.models.convolutions import convolution
 from keras_superweights.models.convolutions import normalized_relu
 from keras_superweights.models.convolutions import pooled_logits
@@ -52,31 +50,30 @@ def wide_resnet(
         - Zagoruyko and Komodakis, Wide Residual Networks (BMVC 2016), table 1
           and section 2: https://arxiv.org/abs/1605.07146
     """
-    check_depth(depth)
-    check_positive_integers(width=width, num_classes=num_classes)
-    input_shape = checked_image_shape(input_shape, smallest=4)
+    arguments.check_depth(depth)
+    arguments.check_positive_integers(width=width, num_classes=num_classes)
+    inputs = arguments.image_input(input_shape, smallest=4)
 
-    inputs = keras.Input(input_shape, name="images")
     x = convolution(inputs, 16, kernel_size=3, name="stem")
     for stage in (1, 2, 3):
         filters = 16 * width * 2 ** (stage - 1)
         for block in range((depth - 4) // 6):
             strides = 2 if stage > 1 and block == 0 else 1
             x = _block(x, filters, strides, name=f"stage{stage}_block{block}")
-    x = normalized_relu(x, norm_name="final_norm", relu_name="final_relu")
+    x = normalized_relu(x, "final")
     outputs = pooled_logits(x, num_classes)
     name = name or f"wide_resnet_{depth}_{width}"
     return keras.Model(inputs, outputs, name=name)
 
 
 def _block(x, filters, strides, name):
-    activated = normalized_relu(x, f"{name}_norm1", f"{name}_relu1")
+    activated = normalized_relu(x, name, index=1)
     shortcut = x
     if strides != 1 or x.shape[-1] != filters:
         shortcut = convolution(
             activated, filters, 1, strides, name=f"{name}_shortcut"
         )
     x = convolution(activated, filters, 3, strides, name=f"{name}_conv1")
-    x = normalized_relu(x, f"{name}_norm2", f"{name}_relu2")
+    x = normalized_relu(x, name, index=2)
     x = convolution(x, filters, 3, name=f"{name}_conv2")
     return keras.layers.Add(name=f"{name}_add")([shortcut, x])

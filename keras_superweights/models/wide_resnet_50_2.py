@@ -2,8 +2,7 @@
 
 import keras
 
-from keras_superweights.models.arguments import check_positive_integers
-from keras_superweights.models.arguments import checked_image_shape
+from keras_superweights.models import arguments
 from keras_superweights.models.convolutions import convolution
 from keras_superweights.models.convolutions import normalized
 from keras_superweights.models.convolutions import normalized_relu
@@ -57,12 +56,11 @@ def wide_resnet_50_2(
         - He et al., Deep Residual Learning for Image Recognition (CVPR 2016),
           table 1: https://arxiv.org/abs/1512.03385
     """
-    check_positive_integers(num_classes=num_classes)
-    input_shape = checked_image_shape(input_shape, smallest=32)
+    arguments.check_positive_integers(num_classes=num_classes)
+    inputs = arguments.image_input(input_shape, smallest=32)
 
-    inputs = keras.Input(input_shape, name="images")
     x = convolution(inputs, 64, kernel_size=7, strides=2, name="stem")
-    x = normalized_relu(x, norm_name="stem_norm", relu_name="stem_relu")
+    x = normalized_relu(x, "stem")
     x = keras.layers.MaxPooling2D(3, 2, padding="same", name="stem_pool")(x)
     for stage, blocks in enumerate((3, 4, 6, 3), start=1):
         filters = 128 * 2**stage
@@ -79,9 +77,9 @@ def _block(x, filters, strides, name):
         shortcut = convolution(x, filters, 1, strides, name=f"{name}_shortcut")
         shortcut = normalized(shortcut, name=f"{name}_shortcut_norm")
     x = convolution(x, filters // 2, 1, name=f"{name}_conv1")
-    x = normalized_relu(x, f"{name}_norm1", f"{name}_relu1")
+    x = normalized_relu(x, name, index=1)
     x = convolution(x, filters // 2, 3, strides, name=f"{name}_conv2")
-    x = normalized_relu(x, f"{name}_norm2", f"{name}_relu2")
+    x = normalized_relu(x, name, index=2)
     x = convolution(x, filters, 1, name=f"{name}_conv3")
     x = normalized(x, name=f"{name}_norm3")
     x = keras.layers.Add(name=f"{name}_add")([shortcut, x])

@@ -11,17 +11,13 @@ import tensorflow as tf
 
 from keras_superweights.banks import KernelGenerator
 from keras_superweights.layers import walk
+from keras_superweights.members import skeleton
 from keras_superweights.members.allocating import fitted_allocation
 from keras_superweights.members.cloning import without_memory
 from keras_superweights.members.shareable import shareable_kernels
-from keras_superweights.members.skeleton import dtype_policy
-from keras_superweights.members.skeleton import generated_dtype
-from keras_superweights.members.skeleton import skeletons
+from keras_superweights.planning import optimizers
 from keras_superweights.planning.memory import TrainingMemory
 from keras_superweights.planning.memory import TrainingPlan
-from keras_superweights.planning.optimizers import fresh_optimizer
-from keras_superweights.planning.optimizers import inner_optimizer
-from keras_superweights.planning.optimizers import slot_bytes
 from keras_superweights.training.gradients import statistics
 
 
@@ -72,13 +68,13 @@ def plan_training(members, allocation, optimizer="sgd", num_workers=1):
             "`num_workers` must be a positive integer. Received: "
             f"num_workers={num_workers!r}."
         )
-    models = skeletons(members)
+    models = skeleton.skeletons(members)
     allocation = fitted_allocation(models, allocation)
-    policy = dtype_policy(models)
-    optimizer = fresh_optimizer(optimizer, policy)
+    policy = skeleton.dtype_policy(models)
+    optimizer = optimizers.fresh_optimizer(optimizer, policy)
     with without_memory():
         generator = KernelGenerator(
-            allocation, dtype=generated_dtype(policy.variable_dtype)
+            allocation, dtype=skeleton.generated_dtype(policy.variable_dtype)
         )
     layers = [layer for model in models for _, layer in walk(model)]
     kernels = [
@@ -109,7 +105,7 @@ def plan_training(members, allocation, optimizer="sgd", num_workers=1):
             **_of_variables(trained, untrained, optimizer),
             copies=_copies(layers, trained),
         ),
-        optimizer=type(inner_optimizer(optimizer)).__name__,
+        optimizer=type(optimizers.inner_optimizer(optimizer)).__name__,
         dtypes=tuple(dict.fromkeys(each.dtype_policy.name for each in layers)),
         num_workers=num_workers,
     )
@@ -120,7 +116,7 @@ def _of_variables(trained, untrained, optimizer):
     return {
         "parameters": parameters,
         "gradients": parameters,
-        "slots": slot_bytes(optimizer, trained),
+        "slots": optimizers.slot_bytes(optimizer, trained),
         "untrained": _bytes(untrained),
     }
 

@@ -20,7 +20,8 @@ import keras_superweights as ksw
 from keras_superweights import figures
 from keras_superweights.callbacks import SharingInspector
 from keras_superweights.callbacks import write_figures
-from keras_superweights.figures.labels import clusters_as_formed
+from keras_superweights.figures import tagged
+from tests import builders
 from tests.callbacks.networks import X
 from tests.callbacks.networks import Y
 from tests.callbacks.networks import compiled
@@ -127,17 +128,6 @@ def test_wrong_use_is_refused(tmp_path, eager):
 # From here on, a real run and a real TensorBoard.
 
 
-def conv_member(width):
-    inputs = keras.Input((8, 8, 1))
-    x = inputs
-    for index in range(3):
-        x = keras.layers.Conv2D(
-            width, 3, 2, padding="same", activation="relu", name=f"conv{index}"
-        )(x)
-    x = keras.layers.GlobalAveragePooling2D()(x)
-    return keras.Model(inputs, keras.layers.Dense(10, name="head")(x))
-
-
 @pytest.fixture(scope="module")
 def digits_run(tmp_path_factory):
     """`(directory, network, history, refinement)` of two epochs on digits."""
@@ -146,7 +136,7 @@ def digits_run(tmp_path_factory):
     data = tf.data.Dataset.from_tensor_slices((images, labels[:320])).batch(32)
     train, test = data.take(8), data.skip(8)
     keras.utils.set_random_seed(1)
-    members = [conv_member(width) for width in (4, 6)]
+    members = [builders.conv_member(width) for width in (4, 6)]
     found = ksw.search.find_clusters(
         members, 0.9, train, tau=0.1, pretrain_epochs=1, verbose=0
     )
@@ -166,9 +156,7 @@ def digits_run(tmp_path_factory):
         ],
         verbose=0,
     ).history
-    outputs = [network.member_outputs(x) for x, _ in test]
-    logits = [np.concatenate(each) for each in zip(*outputs, strict=True)]
-    truth = np.concatenate([y for _, y in test])
+    logits, truth = ksw.metrics.predict_members(network, test)
     report = ksw.metrics.evaluate_members(
         logits, truth, [ksw.metrics.count_flops(m) for m in network.members]
     )
@@ -263,26 +251,13 @@ def test_tensorboard_serves_every_curve(digits_run, tensorboard):
 
 def test_tensorboard_serves_every_figure(digits_run, tensorboard):
     directory, network, _, found = digits_run
-    searched = [
-        f"similarity/cluster_{number}_{moment}"
-        for number, cluster in enumerate(clusters_as_formed(found.start))
-        for moment in ("before", "after")
-        if len(cluster) > 1
-    ]
-    coefficients = [
-        f"coefficients/cluster_{number}"
-        for number, cluster in enumerate(clusters_as_formed(network.allocation))
-        if len(cluster) > 1
-        and any(
-            set(cluster) & set(superweight.kernels) and superweight.ties
-            for superweight in network.allocation.superweights
-        )
-    ]
-    assert searched and coefficients
+    at_start = dict.fromkeys(dict(tagged.search_figures(found)), [0])
+    assert any("similarity" in tag for tag in at_start)
+    coefficients = dict(tagged.coefficient_figures(network))
+    assert coefficients
     expected = {
-        **dict.fromkeys(searched, [0]),
+        **at_start,
         "allocation/clusters": [0],
-        "allocation/clusters_before": [0],
         "allocation/parameters": [0],
         **dict.fromkeys(coefficients, [0, 1, 2]),
         "training/curves": [2],

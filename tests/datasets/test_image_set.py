@@ -1,4 +1,7 @@
-"""Reading images of any size, from memory and from disk."""
+"""Reading images of any size and their records, from memory and from disk."""
+
+import pathlib
+import shutil
 
 import numpy as np
 import pytest
@@ -7,9 +10,10 @@ import tensorflow_datasets as tfds
 
 from keras_superweights.datasets import ImagePipeline
 from keras_superweights.datasets import crops
-from tests.datasets.sets import AUGMENTED
-from tests.datasets.sets import collect
-from tests.datasets.sets import tiny_photos
+from keras_superweights.datasets import normalization
+from keras_superweights.datasets import prepared
+from keras_superweights.datasets.records import Records
+from tests.datasets import sets
 
 
 def test_a_set_may_have_several_labels(make_photos):
@@ -19,7 +23,7 @@ def test_a_set_may_have_several_labels(make_photos):
         [x.train(1) for x in (fine, coarse)],
         [fine.test(), coarse.test()],
     ):
-        (images, labels), (same, classes) = map(collect, batches)
+        (images, labels), (same, classes) = map(sets.collect, batches)
         np.testing.assert_array_equal(images, same)
         np.testing.assert_array_equal(labels % 2, classes)
         assert len(set(labels)) == 5
@@ -27,7 +31,7 @@ def test_a_set_may_have_several_labels(make_photos):
 
 @pytest.mark.parametrize(
     "options",
-    [{}, AUGMENTED, {"crop": "inception"}, {"size": 4, "flip": True}],
+    [{}, sets.AUGMENTED, {"crop": "inception"}, {"size": 4, "flip": True}],
     ids=str,
 )
 def test_a_set_read_from_disk_is_the_one_in_memory(
@@ -49,8 +53,8 @@ def test_photos_of_any_size_are_brought_to_one(make_photos):
     pipeline = make_photos(batch_size=5)
     assert pipeline.image_shape == (12, 12, 3)
     # Without random crops, training images equal test images.
-    images, labels = collect(pipeline.train(1))
-    photos = [crops.central_crop(x, 12, 3) for x in tiny_photos("train")]
+    images, labels = sets.collect(pipeline.train(1))
+    photos = [crops.central_crop(x, 12, 3) for x in sets.tiny_photos("train")]
     pixels = np.array(photos) / 255
     # They determine the normalisation; some are JPEG files.
     np.testing.assert_allclose(pipeline.mean, pixels.mean((0, 1, 2)), rtol=0.02)
@@ -63,16 +67,13 @@ def test_photos_of_any_size_are_brought_to_one(make_photos):
 
 
 def test_inception_crops_are_other_ones_in_every_epoch(make_photos):
-    pipeline = make_photos(crop="inception", batch_size=20, seed=3)
-    whole = list(pipeline.train(3).as_numpy_iterator())
-    rest = list(pipeline.train(3, first_epoch=1).as_numpy_iterator())
-    np.testing.assert_equal(rest, whole[1:])
-    rows = [{x.tobytes() for x in images} for images, _ in whole]
-    assert [len(epoch) for epoch in rows] == [20] * 3
-    assert not rows[0] & rows[1]
-    other = make_photos(crop="inception", batch_size=20, seed=4)
-    other, _ = next(other.train(1).as_numpy_iterator())
-    assert not rows[0] & {x.tobytes() for x in other}
+    pipeline = make_photos(crop="inception", batch_size=20)
+    first, second = (
+        {x.tobytes() for x in images}
+        for images, _ in pipeline.train(2).as_numpy_iterator()
+    )
+    assert len(first) == len(second) == 20
+    assert not first & second
 
 
 def test_wrong_images_and_labels_are_refused(tiny_dir, request):
@@ -89,13 +90,13 @@ def test_wrong_images_and_labels_are_refused(tiny_dir, request):
         make(test_split="unlabelled").test()
     request.getfixturevalue("from_disk")
     known = {"size": 5}  # files of any size
-    assert collect(make(**known).test())[0].shape == (2, 5, 5, 3)
+    assert sets.collect(make(**known).test())[0].shape == (2, 5, 5, 3)
     for options, told in (
         ({}, r"(?s)\(6, 5, 3\).*\[6 4 3\]"),
         ({"train_split": "unlabelled"}, "class from 0 to 3.*-1"),
     ):
         with pytest.raises(tf.errors.InvalidArgumentError, match=told):
-            collect(make(**options).train(1))
+            sets.collect(make(**options).train(1))
 
 
 def test_a_large_set_must_lie_in_files_that_can_be_read(
@@ -108,3 +109,69 @@ def test_a_large_set_must_lie_in_files_that_can_be_read(
     )
     with pytest.raises(ValueError, match="TFRecord.*Received: array_record"):
         pipeline.train(1)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_mean_and_deviation_agree_with_numpy(seed):
+    draw = np.random.default_rng(seed)
+    count, channels = draw.integers(1, 30), draw.integers(1, 5)
+    shape = (count, *draw.integers(1, 7, 2), channels)
+    images = draw.integers(0, 256, shape).astype("uint8")
+    batches = tf.data.Dataset.from_tensor_slices((images, np.zeros(count)))
+    mean, deviation = normalization.measure(batches.batch(4), channels)
+    np.testing.assert_allclose(mean, (images / 255).mean((0, 1, 2)))
+    np.testing.assert_allclose(deviation, (images / 255).std((0, 1, 2)))
+
+
+def test_unknown_sets_are_normalised_by_the_train_split(make_pipeline):
+    pipeline = make_pipeline(train_split="train[:24]")
+    pixels = sets.tiny_examples("train")[0][:24] / 255
+    np.testing.assert_allclose(pipeline.mean, pixels.mean((0, 1, 2)))
+    np.testing.assert_allclose(pipeline.deviation, pixels.std((0, 1, 2)))
+    images, _ = sets.collect(pipeline.train(1))
+    np.testing.assert_allclose(images.mean((0, 1, 2)), 0, atol=1e-5)
+    np.testing.assert_allclose(images.std((0, 1, 2)), 1, atol=1e-5)
+
+
+def test_a_constant_channel_is_refused(make_pipeline):
+    pipeline = make_pipeline(train_split="blank", batch_size=2)
+    with pytest.raises(ValueError, match="Every channel must vary"):
+        pipeline.train(1)
+
+
+@pytest.mark.parametrize(
+    "split", ["train", "train[3:17]", "train[:2]+train[15:]", "test[-1:]"]
+)
+def test_every_record_is_found_by_its_number(tiny_dir, split):
+    splits = prepared.open_builder("tiny_photos", tiny_dir).info.splits
+    assert splits["train"].num_shards == 3
+    expected = [
+        record
+        for file in splits[split].file_instructions
+        for record in tf.data.TFRecordDataset(file.filename)
+        .skip(file.skip)
+        .take(file.take)
+        .as_numpy_iterator()
+    ]
+    records = Records(splits[split])
+    order = np.random.default_rng(0).permutation(splits[split].num_examples)
+    assert [records.read(i) for i in order] == [expected[i] for i in order]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda data: data[:-5],
+        lambda data: data + data,
+        lambda data: b"",
+        lambda data: data[:7] + b"\x01" + data[8:],
+    ],
+    ids=["cut off", "twice", "empty", "of another length"],
+)
+def test_a_damaged_file_is_named(tiny_dir, tmp_path, damage):
+    shutil.copytree(tiny_dir / "tiny_photos", tmp_path / "tiny_photos")
+    info = prepared.open_builder("tiny_photos", tmp_path).info
+    path = pathlib.Path(info.splits["train"].file_instructions[1].filename)
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(ValueError, match=f"{path.name} must be .* copy it"):
+        Records(info.splits["train"])

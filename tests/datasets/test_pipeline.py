@@ -65,16 +65,8 @@ def test_label_smoothing_is_for_training_only(make_pipeline):
         ({"validation_fraction": -0.1}, ValueError, "`validation_fraction`"),
         ({"validation_fraction": None}, TypeError, "must be a number"),
         ({"validation_fraction": 0.01}, ValueError, "one for validation.* 40"),
-        (
-            {"validation_fraction": 0.99, "batch_size": 1},
-            ValueError,
-            "at least one example for training.*0.99",
-        ),
-        (
-            {"validation_fraction": 0.5, "batch_size": 21},
-            ValueError,
-            "at most 20.*batch_size=21",
-        ),
+        ({"validation_fraction": 0.99}, ValueError, "for training.*0.99"),
+        ({"validation_fraction": 0.5, "batch_size": 21}, ValueError, "20.*21"),
         ({"name": 3}, TypeError, "`name` must be a string"),
         ({"name": "two words"}, ValueError, "two words"),
         ({"name": "tiny_photos"}, ValueError, "`size` must be.*tiny_photos"),

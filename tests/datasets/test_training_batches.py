@@ -3,10 +3,14 @@
 import numpy as np
 import pytest
 
+from keras_superweights.datasets import epoch_plan
 from tests.datasets.sets import AUGMENTED
 from tests.datasets.sets import collect
 from tests.datasets.sets import tiny_examples
 from tests.datasets.sets import to_pixels
+from tests.datasets.test_mixing import mixed_in_numpy
+
+INCEPTION = {"name": "tiny_photos", "size": 12, "crop": "inception"}
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -71,19 +75,22 @@ def test_training_images_are_crops_flips_and_cutouts(make_pipeline):
 
 
 @pytest.mark.parametrize("first_epoch", [1, 4])
-def test_a_resumed_run_sees_the_rest_of_the_batches(make_pipeline, first_epoch):
+@pytest.mark.parametrize("options", [AUGMENTED, INCEPTION], ids=str)
+def test_a_resumed_run_sees_the_rest_of_the_batches(
+    make_pipeline, first_epoch, options
+):
     # 40 examples in batches of 6 leave four over in every epoch.
-    pipeline = make_pipeline(batch_size=6, seed=5, **AUGMENTED)
+    pipeline = make_pipeline(batch_size=6, seed=5, **options)
     whole = list(pipeline.train(4).as_numpy_iterator())
-    rest = pipeline.train(4, first_epoch=first_epoch)
-    rest = list(rest.as_numpy_iterator())
+    rest = list(pipeline.train(4, first_epoch).as_numpy_iterator())
     assert len(rest) == (4 - first_epoch) * pipeline.steps_per_epoch
-    np.testing.assert_equal(rest, whole[first_epoch * 6 :])
+    np.testing.assert_equal(rest, whole[first_epoch * len(whole) // 4 :])
 
 
-def test_a_seed_repeats_itself_and_only_itself(make_pipeline):
+@pytest.mark.parametrize("options", [AUGMENTED, INCEPTION], ids=str)
+def test_a_seed_repeats_itself_and_only_itself(make_pipeline, options):
     first, again, other = (
-        collect(make_pipeline(seed=seed, mixup=1.0, **AUGMENTED).train(1))
+        collect(make_pipeline(seed=seed, mixup=1.0, **options).train(1))
         for seed in (1, 1, 2)
     )
     for index in (0, 1):  # images and labels
@@ -110,38 +117,24 @@ def test_other_examples_are_left_over_in_every_epoch(make_pipeline):
 def test_an_example_is_mixed_with_the_next_of_its_batch(make_pipeline, mixing):
     plain = make_pipeline(**AUGMENTED, label_smoothing=0.2)
     mixed = make_pipeline(**AUGMENTED, label_smoothing=0.2, **mixing)
-    weights, kinds = [], set()
-    for (images, labels), (found, classes) in zip(
-        plain.train(2).as_numpy_iterator(),
-        mixed.train(2).as_numpy_iterator(),
-        strict=True,
+    rows = [*range(8), 0]
+    plan = epoch_plan.plan_epoch(
+        np.int64(0), mixed.seed, np.arange(40), 8, rows, mixed._draw
+    )
+    weights, cuts = [], set()
+    sources = (plain.train(1), mixed.train(1), plan)
+    for batch, found, (*_, drawn) in zip(
+        *(each.as_numpy_iterator() for each in sources), strict=True
     ):
-        assert (found.shape, classes.dtype) == (images.shape, np.float32)
-        np.testing.assert_allclose(classes.sum(1), 1, rtol=1e-5)
-        for i, image in enumerate(found):
-            first, second = images[i], images[(i + 1) % 8]
-            one, two = labels[i], labels[(i + 1) % 8]
-            if np.array_equal(one, two):
-                continue  # the labels do not tell the weight
-            weight = np.mean(
-                (classes[i] - two)[one != two] / (one - two)[one != two]
-            )
-            weights.append(weight)
-            if not 0.001 < weight < 0.999:
-                continue  # mixup and CutMix look alike
-            of_all = weight * first + (1 - weight) * second
-            if np.allclose(image, of_all, atol=1e-4):
-                kinds.add("mixup")
-                continue
-            # Whole pixels of either image, in the proportion of the labels.
-            kinds.add("cutmix")
-            is_first = np.all(image == first, axis=-1)
-            is_second = np.all(image == second, axis=-1)
-            assert np.all(is_first | is_second)
-            part = 1 - weight
-            assert (~is_first).mean() - 1e-5 <= part <= is_second.mean() + 1e-5
-    assert kinds == set(mixing)
+        images, labels = (values[rows] for values in batch)
+        expected = mixed_in_numpy(images, labels, drawn)
+        for values, of_both in zip(found, expected, strict=True):
+            assert values.dtype == np.float32
+            np.testing.assert_allclose(values, of_both, atol=1e-4)
+        weights.extend(drawn.weights)
+        cuts.update(drawn.cuts)
     assert np.std(weights) > 0.1
+    assert cuts == {name == "cutmix" for name in mixing}
     # The test split is not mixed, but its labels fit the same loss.
     images, labels = collect(mixed.test())
     np.testing.assert_array_equal(images, collect(plain.test())[0])

@@ -15,6 +15,7 @@ from keras_superweights.export import export_network
 from keras_superweights.export import format_exported
 from keras_superweights.export import formats
 from keras_superweights.export import materialize_ensemble
+from tests import builders
 from tests.export.networks import ALL_OF_ONE
 from tests.export.networks import dense
 from tests.export.networks import names
@@ -36,24 +37,16 @@ for name in ("member_0", "member_1", "ensemble"):
 """
 
 
-def named_inputs():
-    """Inputs and outputs by name, equal in shape but not in use."""
+def two_inputs(named):
+    """Inputs and outputs, equal in shape but not in use, by name or listed."""
     late, early = keras.Input((6,), name="a"), keras.Input((6,), name="z")
-    early_too = layers.Dense(6, "tanh")(early)
-    joint = layers.Dense(5)(layers.Concatenate()([early_too, late]))
-    return keras.Model(
-        {"z": early, "a": late},
-        {"second": layers.Dense(2)(joint), "first": layers.Dense(2)(early_too)},
-    )
-
-
-def listed_inputs():
-    first, second = keras.Input((6,), name="z"), keras.Input((6,), name="a")
-    hidden = layers.Dense(6, "tanh")(layers.Dense(6, "tanh")(first))
-    joint = layers.Concatenate()([hidden, second])
-    return keras.Model(
-        [first, second], [layers.Dense(2)(joint), layers.Dense(2)(hidden)]
-    )
+    hidden = layers.Dense(6, "tanh")(layers.Dense(6, "tanh")(early))
+    joint = layers.Dense(2)(layers.Concatenate()([hidden, late]))
+    alone = layers.Dense(2)(hidden)
+    if named:
+        inputs = {"z": early, "a": late}
+        return keras.Model(inputs, {"second": joint, "first": alone})
+    return keras.Model([early, late], [joint, alone])
 
 
 def text():
@@ -191,7 +184,12 @@ def test_a_saved_model_stores_every_number_once(exported):
 
 @pytest.mark.parametrize(
     "member",
-    [lambda: dense(8, 8), named_inputs, listed_inputs, text],
+    [
+        lambda: dense(8, 8),
+        lambda: two_inputs(named=True),
+        lambda: two_inputs(named=False),
+        text,
+    ],
     ids=["sequential", "named", "listed", "text"],
 )
 def test_one_member_with_inputs_and_outputs_of_any_kind(member, tmp_path):
@@ -237,13 +235,10 @@ def test_the_difference_of_a_wrong_file_is_reported(
 
 
 def test_half_precision_is_averaged_in_float32(tmp_path):
-    keras.config.set_dtype_policy("mixed_float16")
-    try:
+    with builders.dtype_policy("mixed_float16"):
         members = [dense(8, 8, name="twin") for _ in range(2)]
         network = ksw.SuperWeightNetwork(members)
         files = export_network(network, tmp_path, ["keras", "saved_model"])
-    finally:
-        keras.config.set_dtype_policy("float32")
     assert materialize_ensemble(network).output.dtype == "float32"
     for file in files:
         assert file.difference < 1e-2

@@ -1,4 +1,4 @@
-"""Reads the texts, lines and cells of figures."""
+"""What figures are drawn of, and their texts, lines and cells."""
 
 import matplotlib.text
 import numpy as np
@@ -49,6 +49,35 @@ def overlaps(figure):
         for second, b in boxes[index + 1 :]
         if a.overlaps(b)
     ]
+
+
+def corruption_report(names, severities, num_members):
+    """What `evaluate_corrupted` returns, of random numbers."""
+    draw = np.random.default_rng(0)
+
+    def measured():
+        return {"accuracy": draw.uniform(), "nll": draw.uniform()}
+
+    rows = [
+        {"corruption": name, "severity": severity, **measured()}
+        for name in names
+        for severity in severities
+    ]
+    report = {"corruptions": rows}
+    if num_members > 1:
+        for each in (report, *rows):
+            each["members"] = [measured() for _ in range(num_members)]
+    return report
+
+
+def beaten(point, points, cost, quality="accuracy"):
+    """Whether another point costs no more, and is better."""
+    sign = 1 if quality == "accuracy" else -1
+    return any(
+        other[cost] <= point[cost]
+        and sign * other[quality] > sign * point[quality]
+        for other in points
+    )
 
 
 def texts(labels):

@@ -4,12 +4,7 @@ import numpy as np
 import pytest
 
 from keras_superweights import figures
-from keras_superweights.allocation import KernelSpec
-from keras_superweights.allocation import MemberSpec
-from keras_superweights.sharing import HardSharing
-from keras_superweights.sharing import Independent
-from keras_superweights.sharing import Shapeshifter
-from keras_superweights.sharing import SuperWeights
+from keras_superweights import sharing
 from keras_superweights.sharing.clusters import Cluster
 from tests import builders
 from tests.figures.reading import legend_of
@@ -26,7 +21,7 @@ def test_members_are_rows_of_kernels_in_the_colours_of_their_clusters():
     depths = (3, 5)
     # Not in the order of their first kernels.
     clusters = {0: (2, 4, 6, 7), 1: (1,), 2: (0, 3, 5)}
-    allocation = SuperWeights().allocate_clusters(
+    allocation = sharing.SuperWeights().allocate_clusters(
         members_of(*depths),
         10**5,
         [Cluster(f"c{n}", k) for n, k in clusters.items()],
@@ -62,7 +57,7 @@ def test_members_are_rows_of_kernels_in_the_colours_of_their_clusters():
 
 def test_the_title_lies_inside_the_figure():
     clusters = [Cluster("all", tuple(range(9))), Cluster("one", (9,))]
-    allocation = SuperWeights().allocate_clusters(
+    allocation = sharing.SuperWeights().allocate_clusters(
         members_of(10), 10**5, clusters
     )
     figure = figures.cluster_membership(allocation)
@@ -73,7 +68,7 @@ def test_the_title_lies_inside_the_figure():
 
 @pytest.mark.parametrize("depths", [(50, 50), (51, 20), (130, 130, 77)])
 def test_deep_members_go_on_below_in_colours_of_their_own(depths):
-    allocation = SuperWeights(clusters="position").allocate(
+    allocation = sharing.SuperWeights(clusters="position").allocate(
         members_of(*depths), 10**5
     )
     figure = figures.cluster_membership(allocation)
@@ -98,19 +93,17 @@ def test_deep_members_go_on_below_in_colours_of_their_own(depths):
 def test_the_kernels_of_a_network_say_how_they_read_their_store(seed):
     draw = np.random.default_rng(seed)
     sides = draw.integers(2, 30, 12).tolist()
-    kernels = tuple(
-        KernelSpec(0, f"net/{'abc'[i % 3]}{i}", (side, side))
-        for i, side in enumerate(sides)
+    layers = [f"{'abc'[i % 3]}{i}" for i in range(12)]
+    member = builders.named_member(
+        {f"net/{x}": (n, n) for x, n in zip(layers, sides, strict=True)}, 0, 5
     )
-    member = MemberSpec("net", kernels, 5)
-    rule = Shapeshifter(max_templates=4, stores=("*b*", "*a*", "*c*"))
+    rule = sharing.Shapeshifter(max_templates=4, stores=("*b*", "*a*", "*c*"))
     allocation = rule.allocate([member], int(member.num_params * 0.4))
 
     figure = figures.cluster_membership(allocation)
 
     (axis,) = figure.axes
-    names = texts(axis.get_yticklabels())
-    assert names == [f"{'abc'[i % 3]}{i}" for i in range(12)]
+    assert texts(axis.get_yticklabels()) == layers
     numbers = [1, 0, 2] * 4  # of the first pattern that matches
     assert texts(axis.texts) == list(map(str, numbers))
     ways = set()
@@ -133,7 +126,7 @@ def test_the_kernels_of_a_network_say_how_they_read_their_store(seed):
 
 def test_one_store_needs_no_numbers():
     member = builders.member(*((3, 3 + i) for i in range(4)), other_params=5)
-    allocation = Shapeshifter().allocate([member], 60)
+    allocation = sharing.Shapeshifter().allocate([member], 60)
     figure = figures.cluster_membership(allocation)
     assert "".join(texts(figure.axes[0].texts)) == ""
     assert figure.get_suptitle() == "4 kernels in one cluster, 0"
@@ -141,7 +134,7 @@ def test_one_store_needs_no_numbers():
 
 def test_kernels_that_share_nothing_say_so():
     figure = figures.cluster_membership(
-        Independent().allocate(members_of(3), 10**5)
+        sharing.Independent().allocate(members_of(3), 10**5)
     )
     assert right_of(figure.axes[0]) == ["not shared"] * 3
     assert figure.get_suptitle() == "3 kernels, none shared"
@@ -150,7 +143,7 @@ def test_kernels_that_share_nothing_say_so():
 
 def test_kernels_of_several_superweights_say_how_many():
     small, large = (3, 3, 4, 4), (3, 3, 4, 8)
-    allocation = SuperWeights(depth_bins=1).allocate(
+    allocation = sharing.SuperWeights(depth_bins=1).allocate(
         [builders.member(small, small, large, large)],
         3 * 144 + 2 * 144 + 4 * 3 + 2 * 2,
     )
@@ -166,7 +159,7 @@ def test_kernels_of_several_superweights_say_how_many():
 
 
 def test_a_hard_shared_kernel_is_one_template():
-    allocation = HardSharing().allocate(members_of(4), 10**5)
+    allocation = sharing.HardSharing().allocate(members_of(4), 10**5)
     (axis,) = figures.cluster_membership(allocation).axes
     shared = {k for cluster in allocation.clusters for k in cluster}
     assert len(shared) > 1
@@ -176,7 +169,7 @@ def test_a_hard_shared_kernel_is_one_template():
 
 @pytest.mark.parametrize(("depth", "columns"), [(60, 1), (61, 2), (300, 3)])
 def test_a_deep_network_goes_on_beside(depth, columns):
-    allocation = Shapeshifter().allocate(members_of(depth), 10**4)
+    allocation = sharing.Shapeshifter().allocate(members_of(depth), 10**4)
     figure = figures.cluster_membership(allocation)
     assert len(figure.axes) == columns
     names = [n for axis in figure.axes for n in texts(axis.get_yticklabels())]

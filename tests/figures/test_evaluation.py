@@ -5,10 +5,7 @@ import pytest
 
 from keras_superweights import figures
 from keras_superweights import metrics
-from tests.figures.reading import legend_of
-from tests.figures.reading import line
-from tests.figures.reading import overlaps
-from tests.figures.reading import shows
+from tests.figures import reading
 
 
 def test_reliability_shows_the_bins_and_the_error():
@@ -23,7 +20,7 @@ def test_reliability_shows_the_bins_and_the_error():
     assert above.get_ylabel() == "accuracy (fraction)"
     assert below.get_xlabel() == "confidence"
     assert below.get_ylabel() == "examples\n(fraction)"
-    assert set(legend_of(figure)) == {
+    assert set(reading.legend_of(figure)) == {
         "accuracy",
         "calibrated",
         "mean confidence",
@@ -42,9 +39,9 @@ def test_reliability_shows_the_bins_and_the_error():
             assert bar.get_width() == pytest.approx(0.1)
             assert bar.get_height() == pytest.approx(expected)
     np.testing.assert_allclose(
-        line(above, "mean confidence").get_xydata(), marks
+        reading.line(above, "mean confidence").get_xydata(), marks
     )
-    assert overlaps(figure) == []
+    assert reading.overlaps(figure) == []
 
 
 def test_the_interpolation_curve_shows_every_point():
@@ -60,44 +57,26 @@ def test_the_interpolation_curve_shows_every_point():
             axis.get_lines()[0].get_xydata(),
             [(point["position"], point[metric]) for point in points],
         )
-    assert overlaps(figure) == []
+    assert reading.overlaps(figure) == []
     with pytest.raises(ValueError, match="two members.*1 points"):
         figures.interpolation_curve(points[:1])
-
-
-def corruption_report(names, severities, num_members):
-    draw = np.random.default_rng(0)
-
-    def measured():
-        return {"accuracy": draw.uniform(), "nll": draw.uniform()}
-
-    rows = [
-        {"corruption": name, "severity": severity, **measured()}
-        for name in names
-        for severity in severities
-    ]
-    report = {"corruptions": rows}
-    if num_members > 1:
-        for each in (report, *rows):
-            each["members"] = [measured() for _ in range(num_members)]
-    return report
 
 
 @pytest.mark.parametrize("num_members", [1, 3])
 def test_corruption_curves_are_means_by_severity(num_members):
     names = ["shot_noise", "fog"]
-    report = corruption_report(names, [5, 1, 3], num_members)
+    report = reading.corruption_report(names, [5, 1, 3], num_members)
     rows = report["corruptions"]
     each, *both = figures.corruption_curves(report).axes
     for name in names:
         of_name = [row for row in rows if row["corruption"] == name]
         places = sorted((row["severity"], row["accuracy"]) for row in of_name)
-        shows(each, name.replace("_", " "), places)
+        reading.shows(each, name.replace("_", " "), places)
     curves = {f"member {i}": i for i in range(num_members)} | {"ensemble": None}
     if num_members == 1:
         curves = {"network": None}
     for axis, metric in zip(both, ("accuracy", "nll"), strict=True):
-        assert legend_of(axis) == list(curves)
+        assert reading.legend_of(axis) == list(curves)
         for label, member in curves.items():
             expected = []
             for severity in (1, 3, 5):
@@ -105,4 +84,6 @@ def test_corruption_curves_are_means_by_severity(num_members):
                 if member is not None:
                     found = [r["members"][member] for r in found]
                 expected.append([severity, np.mean([r[metric] for r in found])])
-            np.testing.assert_allclose(line(axis, label).get_xydata(), expected)
+            np.testing.assert_allclose(
+                reading.line(axis, label).get_xydata(), expected
+            )

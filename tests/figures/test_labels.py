@@ -3,14 +3,10 @@
 import numpy as np
 import pytest
 
+from keras_superweights import sharing
 from keras_superweights.allocation import KernelSpec
 from keras_superweights.allocation import MemberSpec
-from keras_superweights.figures.labels import clusters_as_formed
-from keras_superweights.figures.labels import kernel_names
-from keras_superweights.sharing import Independent
-from keras_superweights.sharing import MixtureEnsembles
-from keras_superweights.sharing import Shapeshifter
-from keras_superweights.sharing import SuperWeights
+from keras_superweights.figures import labels
 from tests import builders
 
 
@@ -24,7 +20,7 @@ def names_of(*members):
         )
         for m, of in enumerate(members)
     ]
-    return kernel_names(Independent().allocate(specs, 10**6))
+    return labels.kernel_names(sharing.Independent().allocate(specs, 10**6))
 
 
 @pytest.mark.parametrize(
@@ -78,28 +74,29 @@ def test_no_two_kernels_have_one_name(seed):
 
 
 def test_a_cluster_has_the_number_of_its_store():
-    layers = ("c", "b", "a", "b2", "a2")
-    kernels = tuple(KernelSpec(0, name, (3, 3, 4, 4)) for name in layers)
-    allocation = Shapeshifter(stores=("a*", "b*", "c*")).allocate(
-        [MemberSpec("net", kernels, 5)], 400
+    shapes = dict.fromkeys(("c", "b", "a", "b2", "a2"), (3, 3, 4, 4))
+    allocation = sharing.Shapeshifter(stores=("a*", "b*", "c*")).allocate(
+        [builders.named_member(shapes, other_params=5)], 400
     )
-    assert clusters_as_formed(allocation) == ((2, 4), (1, 3), (0,))
-    assert allocation.clusters != clusters_as_formed(allocation)
+    assert labels.clusters_as_formed(allocation) == ((2, 4), (1, 3), (0,))
+    assert allocation.clusters != labels.clusters_as_formed(allocation)
     for number, users in enumerate(allocation.readers):
         for superweight in users:
             assert set(superweight.kernels) <= set(
-                clusters_as_formed(allocation)[number]
+                labels.clusters_as_formed(allocation)[number]
             )
 
 
 @pytest.mark.parametrize(
-    "rule", [SuperWeights(depth_bins=2), MixtureEnsembles()], ids=str
+    "rule",
+    [sharing.SuperWeights(depth_bins=2), sharing.MixtureEnsembles()],
+    ids=str,
 )
 def test_clusters_are_numbered_in_the_order_of_banks(rule):
     shapes = [(3, 3, 4, 4) if i % 3 else (1, 1, 6, 6) for i in range(9)]
     member = builders.member(*shapes, other_params=5)
     allocation = rule.allocate([member], 1200)
-    clusters = clusters_as_formed(allocation)
+    clusters = labels.clusters_as_formed(allocation)
     assert sorted(clusters) == sorted(allocation.clusters)
     numbers = [
         number

@@ -3,10 +3,7 @@
 import pytest
 
 from keras_superweights import figures
-from keras_superweights.sharing import Independent
-from keras_superweights.sharing import MixtureEnsembles
-from keras_superweights.sharing import Shapeshifter
-from keras_superweights.sharing import SuperWeights
+from keras_superweights import sharing
 from tests import builders
 from tests.figures.reading import members_of
 from tests.figures.reading import right_of
@@ -16,10 +13,10 @@ from tests.figures.reading import texts
 @pytest.mark.parametrize(
     "rule",
     [
-        SuperWeights(depth_bins=2),
-        MixtureEnsembles(),
-        Shapeshifter(),
-        Independent(),
+        sharing.SuperWeights(depth_bins=2),
+        sharing.MixtureEnsembles(),
+        sharing.Shapeshifter(),
+        sharing.Independent(),
     ],
     ids=str,
 )
@@ -48,7 +45,7 @@ def test_the_bars_of_an_allocation_add_up_to_its_parameters(rule):
 
 
 def test_labels_of_bars_stand_beside_the_axis():
-    rule = SuperWeights(clusters="position")
+    rule = sharing.SuperWeights(clusters="position")
     allocation = rule.allocate(members_of(9, 9), 2_000)
     figure = figures.allocation_bars(allocation)
     figure.canvas.draw()
@@ -65,7 +62,7 @@ def test_labels_of_bars_stand_beside_the_axis():
 def test_the_smallest_of_very_many_banks_are_one_bar():
     shapes = [(i + 1, 7) for i in range(80)]
     members = builders.members(shapes, shapes, other_params=5)
-    allocation = MixtureEnsembles().allocate(members, 10**5)
+    allocation = sharing.MixtureEnsembles().allocate(members, 10**5)
     axis = figures.allocation_bars(allocation).axes[0]
     num_smaller = len(allocation.banks) - 60
     assert num_smaller > 0

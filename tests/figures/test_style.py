@@ -1,5 +1,6 @@
 """In all figures, no text is covered and nothing is cut off."""
 
+import dataclasses
 import itertools
 import sys
 
@@ -7,15 +8,14 @@ import numpy as np
 import pytest
 
 from keras_superweights import figures
-from keras_superweights.allocation import KernelSpec
-from keras_superweights.allocation import MemberSpec
 from keras_superweights.datasets.corruptions import CORRUPTIONS
 from keras_superweights.datasets.corruptions import SEVERITIES
 from keras_superweights.figures.style import shortened
 from keras_superweights.sharing import MixtureEnsembles
 from keras_superweights.sharing import Shapeshifter
 from keras_superweights.sharing import SuperWeights
-from tests.figures.reading import overlaps
+from tests import builders
+from tests.figures import reading
 
 DRAW = np.random.default_rng(0)
 LONG = "stage_of_a_network_with_very_long_names_block_{}_convolution"
@@ -53,18 +53,8 @@ def anytime():
 
 
 def corruptions():
-    rows = [
-        {
-            "corruption": name,
-            "severity": severity,
-            "accuracy": 1 / severity,
-            "nll": severity,
-            "members": [{"accuracy": i / 4, "nll": i} for i in range(4)],
-        }
-        for name in CORRUPTIONS
-        for severity in SEVERITIES
-    ]
-    return figures.corruption_curves({"members": [{}] * 4, "corruptions": rows})
+    report = reading.corruption_report(CORRUPTIONS, SEVERITIES, num_members=4)
+    return figures.corruption_curves(report)
 
 
 def similarity(count):
@@ -81,16 +71,13 @@ def coefficients(count, templates, parts=()):
 
 
 def clusters(rule, num_members, depth, budget, draw=figures.cluster_membership):
+    shapes = {LONG.format(i): (3, 3, 8, 8 + i % 3) for i in range(depth)}
     members = [
-        MemberSpec(
-            LONG.format(member),
-            tuple(
-                KernelSpec(member, LONG.format(i), (3, 3, 8, 8 + i % 3))
-                for i in range(depth)
-            ),
-            other_params=500,
+        dataclasses.replace(
+            builders.named_member(shapes, index, other_params=500),
+            name=LONG.format(index),
         )
-        for member in range(num_members)
+        for index in range(num_members)
     ]
     return draw(rule.allocate(members, budget))
 
@@ -127,7 +114,7 @@ HARD = {
 def test_every_text_can_be_read(case):
     draw, *arguments = HARD[case]
     figure = draw(*arguments)
-    assert overlaps(figure) == []
+    assert reading.overlaps(figure) == []
     # Anything cut off would touch the border.
     pixels = np.asarray(figure.canvas.buffer_rgba())[..., :3]
     assert max(pixels.shape) < 2200

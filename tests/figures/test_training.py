@@ -4,9 +4,7 @@ import numpy as np
 import pytest
 
 from keras_superweights import figures
-from tests.figures.reading import legend_of
-from tests.figures.reading import overlaps
-from tests.figures.reading import shows
+from tests.figures import reading
 
 
 def history(num_members):
@@ -26,7 +24,7 @@ def test_training_curves_show_every_series_over_its_epochs():
     assert [axis.get_xlabel() for axis in figure.axes] == ["epoch"] * 2
     assert loss.get_ylabel() == "loss (per example)"
     assert accuracy.get_ylabel() == "accuracy (fraction)"
-    assert legend_of(loss) == ["training", "validation"]
+    assert reading.legend_of(loss) == ["training", "validation"]
     subjects = {"ensemble": ""}  # then members in the order of their numbers
     subjects |= {f"member {i}": f"member_{i}_" for i in range(12)}
     expected = {
@@ -34,12 +32,12 @@ def test_training_curves_show_every_series_over_its_epochs():
         for subject, name in subjects.items()
         for phase, prefix in [("training", ""), ("validation", "val_")]
     }
-    assert legend_of(accuracy) == list(expected)
+    assert reading.legend_of(accuracy) == list(expected)
     epochs = range(1, 6)
     for label, name in expected.items():
-        shows(accuracy, label, [*zip(epochs, data[name], strict=True)])
+        reading.shows(accuracy, label, [*zip(epochs, data[name], strict=True)])
     for label, name in (("training", "loss"), ("validation", "val_loss")):
-        shows(loss, label, [*zip(epochs, data[name], strict=True)])
+        reading.shows(loss, label, [*zip(epochs, data[name], strict=True)])
     # Training and validation of a member share a colour.
     colors = {}
     for drawn in accuracy.get_lines():
@@ -51,14 +49,10 @@ def test_training_curves_show_every_series_over_its_epochs():
     assert len({color for (color,) in colors.values()}) == 11
 
 
-def test_curves_of_an_ensemble_can_be_read():
-    assert overlaps(figures.training_curves(history(num_members=2))) == []
-
-
 def test_a_single_network_without_validation():
     (axis,) = figures.training_curves({"loss": [2.0, 1.0]}).axes
-    assert legend_of(axis) == ["training"]
-    shows(axis, "training", [(1, 2.0), (2, 1.0)])
+    assert reading.legend_of(axis) == ["training"]
+    reading.shows(axis, "training", [(1, 2.0), (2, 1.0)])
 
 
 @pytest.mark.parametrize("num_epochs", [3, 10, 200])

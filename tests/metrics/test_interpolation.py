@@ -40,14 +40,10 @@ def randomized(seed, **arguments):
 
 
 def batches(seed, num_batches=3, size=10):
-    generator = np.random.default_rng(seed)
-    return [
-        (
-            generator.normal(size=(size, 4)).astype("float32"),
-            generator.integers(0, 3, size),
-        )
-        for _ in range(num_batches)
-    ]
+    draw = np.random.default_rng(seed)
+    inputs = draw.normal(size=(num_batches, size, 4)).astype("float32")
+    labels = draw.integers(0, 3, (num_batches, size))
+    return list(zip(inputs, labels, strict=True))
 
 
 def numpy_accuracy_and_nll(weights, data):

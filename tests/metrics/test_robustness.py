@@ -6,11 +6,15 @@ import json
 import keras
 import numpy as np
 import pytest
+import scipy.special
+import sklearn.metrics
 
 from keras_superweights import SuperWeightNetwork
 from keras_superweights import metrics
 from keras_superweights.datasets import ImagePipeline
 from keras_superweights.datasets import corruptions
+from tests import builders
+from tests.datasets.sets import collect
 
 METRICS = ("accuracy", "nll", "ece")
 
@@ -37,15 +41,13 @@ def network():
 
 
 def by_hand(network, batches):
+    images, labels = collect(batches)
     kernel, bias = network.get_weights()
-    images = np.concatenate([x.numpy() for x, _ in batches])
-    labels = np.concatenate([y.numpy() for _, y in batches])
     logits = images.reshape(len(images), -1) @ kernel + bias
-    exponentials = np.exp(logits)
-    probabilities = exponentials / exponentials.sum(axis=1, keepdims=True)
-    hits = probabilities.argmax(axis=1) == labels
-    of_labels = probabilities[np.arange(len(labels)), labels]
-    return len(labels), hits.mean(), -np.log(of_labels).mean()
+    rows = scipy.special.softmax(logits, axis=1)
+    hits = rows.argmax(axis=1) == labels
+    nll = sklearn.metrics.log_loss(labels, rows, labels=range(10))
+    return len(labels), hits.mean(), nll
 
 
 def test_every_row_is_measured_on_its_corruption(pipeline, network):
@@ -73,19 +75,7 @@ def test_every_row_is_measured_on_its_corruption(pipeline, network):
 
 
 def test_an_ensemble_and_its_members_are_measured_in_one_pass(pipeline):
-    members = [
-        keras.Sequential(
-            [
-                keras.Input((8, 8, 1)),
-                keras.layers.Conv2D(6, 3),
-                keras.layers.BatchNormalization(),
-                keras.layers.Conv2D(6, 3, activation="relu"),
-                keras.layers.Flatten(),
-                keras.layers.Dense(10),
-            ]
-        )
-        for _ in range(2)
-    ]
+    members = [builders.conv_member(6) for _ in range(2)]
     ensemble = SuperWeightNetwork(members, budget_params=0.9)
     arguments = (pipeline, ["contrast", "pixelate"], [4])
     report = metrics.evaluate_corrupted(ensemble, *arguments)
@@ -126,7 +116,6 @@ def test_all_corruptions_at_all_severities_unless_told(network, monkeypatch):
 
 
 def test_one_hot_labels_are_understood(pipeline, network):
-
     smoothed = dataclasses.replace(pipeline, label_smoothing=0.1)
     arguments = (["contrast"], [2])
     plain = metrics.evaluate_corrupted(network, pipeline, *arguments)

@@ -7,9 +7,8 @@ import numpy as np
 import pytest
 
 from keras_superweights import models
-from keras_superweights.members.cloning import from_json
-from keras_superweights.members.cloning import to_json
-from keras_superweights.members.cloning import without_memory
+from keras_superweights.members import cloning
+from tests import builders
 
 # Arguments of small models.
 SMALL = {
@@ -46,7 +45,7 @@ def build(model, **arguments):
 
 
 def build_without_memory(model, **arguments):
-    with without_memory():
+    with cloning.without_memory():
         return build(model, **arguments)
 
 
@@ -60,21 +59,17 @@ def test_no_model_is_left_out():
 
 
 @every_model
-def test_it_is_built_without_memory(name):
+def test_it_is_of_keras_layers_only_and_rebuilt_without_memory(name):
     model = build_without_memory(name)
-    assert model.weights
-    assert all(variable._value is None for variable in model.weights)
-
-
-@every_model
-def test_it_consists_of_keras_layers_only_and_is_rebuilt(name):
-    model = build_without_memory(name)
-    text = to_json(model)
+    text = cloning.to_json(model)
     assert "keras_superweights" not in text and "Lambda" not in text
-    with without_memory():
-        again = from_json(text)
-    assert to_json(again) == text
+    with cloning.without_memory():
+        again = cloning.from_json(text)
+    assert cloning.to_json(again) == text
     assert [v.shape for v in again.weights] == [v.shape for v in model.weights]
+    assert model.weights
+    for variable in (*model.weights, *again.weights):
+        assert variable._value is None
 
 
 @pytest.mark.parametrize("name", WITH_VALUES)
@@ -109,12 +104,8 @@ def test_layers_are_named_by_their_place_alone(name):
     ],
 )
 def test_outputs_are_float32_under_mixed_precision(name, arguments):
-    before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy("mixed_bfloat16")
-    try:
+    with builders.dtype_policy("mixed_bfloat16"):
         model = build_without_memory(name, **arguments)
-    finally:
-        keras.config.set_dtype_policy(before)
     assert model.output.dtype == "float32"
     computed_in = {layer.compute_dtype for layer in model.layers}
     assert "bfloat16" in computed_in

@@ -8,6 +8,7 @@ import pytest
 
 from keras_superweights import models
 from keras_superweights.members.cloning import without_memory
+from tests import builders
 
 
 def num_trainable(model, *args):
@@ -35,16 +36,10 @@ def densenet_bc(depth, growth, num_classes=10, input_shape=(32, 32, 3)):
 
 def wide_resnet(depth, width, num_classes=10, input_shape=(32, 32, 3)):
     """From table 1 of the paper."""
-    total = 9 * input_shape[-1] * 16
-    previous = 16
-    for filters in (16 * width, 32 * width, 64 * width):
-        for _ in range((depth - 4) // 6):
-            total += 9 * previous * filters + 9 * filters * filters
-            total += 2 * previous + 2 * filters  # scales and offsets
-            if previous != filters:
-                total += previous * filters  # projection
-            previous = filters
-    return total + 2 * previous + previous * num_classes + num_classes
+    channels = input_shape[-1]
+    return builders.wide_resnet(
+        0, depth, width, num_classes, channels
+    ).num_params
 
 
 def vgg11(num_classes=10):

@@ -16,22 +16,10 @@ from keras_superweights.sharing import HardSharing
 from keras_superweights.sharing import MixtureEnsembles
 from keras_superweights.sharing import Shapeshifter
 from keras_superweights.sharing import SuperWeights
-from tests.planning.sizes import num_bytes
+from tests.planning.networks import num_bytes
+from tests.planning.networks import two_convs
 
 ROOT = pathlib.Path(__file__).parents[2]
-
-
-def conv_net(width, dtype):
-    """With statistics, random states, and a layer that is not trained."""
-    inputs = keras.Input((4, 4, 2))
-    x = keras.layers.Conv2D(2, 1, dtype=dtype, trainable=False)(inputs)
-    for size in (width, width, 2 * width, 2 * width):
-        x = keras.layers.Conv2D(size, 3, padding="same", dtype=dtype)(x)
-    x = keras.layers.BatchNormalization(dtype=dtype)(x)
-    x = keras.layers.BatchNormalization(dtype=dtype, trainable=False)(x)
-    x = keras.layers.Dropout(0.5, dtype=dtype)(x)
-    x = keras.layers.GlobalAveragePooling2D(dtype=dtype)(x)
-    return keras.Model(inputs, keras.layers.Dense(3, dtype="float32")(x))
 
 
 def sentence_net(dtype):
@@ -42,14 +30,11 @@ def sentence_net(dtype):
     return keras.Model(inputs, keras.layers.Dense(3, dtype="float32")(x))
 
 
-def two_convs(dtype):
-    return [conv_net(4, dtype), conv_net(3, dtype)]
-
-
 def one_sentence(dtype):
     return [sentence_net(dtype)]
 
 
+BILINEAR = Shapeshifter(upsampling="bilinear")
 CASES = {
     "nested": (two_convs, "float32", 0.8, SuperWeights()),
     "mixed": (two_convs, "mixed_bfloat16", 0.8, MixtureEnsembles()),
@@ -57,12 +42,7 @@ CASES = {
     "hard": (two_convs, "mixed_bfloat16", 1.0, HardSharing()),
     "masks": (one_sentence, "float32", 0.3, Shapeshifter()),
     "embedded": (one_sentence, "mixed_float16", 2.0, Shapeshifter("emb")),
-    "bilinear": (
-        one_sentence,
-        "mixed_bfloat16",
-        0.3,
-        Shapeshifter(upsampling="bilinear"),
-    ),
+    "bilinear": (one_sentence, "mixed_bfloat16", 0.3, BILINEAR),
 }
 
 

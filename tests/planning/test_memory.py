@@ -1,13 +1,16 @@
-"""Bytes that workers exchange, and the table of a plan."""
+"""The table of a plan, bytes that workers exchange, slots of optimizers."""
 
 import keras
 import numpy as np
 import pytest
 
 import keras_superweights as ksw
-from keras_superweights.planning import TrainingMemory
-from keras_superweights.planning import plan_training
+from keras_superweights import planning
+from keras_superweights.sharing import Shapeshifter
 from keras_superweights.sharing import SuperWeights
+from tests import builders
+from tests.planning.networks import num_bytes
+from tests.planning.networks import two_convs
 
 
 @pytest.mark.parametrize("num_workers", [1, 2, 3, 8])
@@ -28,28 +31,16 @@ def test_exchanged_bytes_equal_those_of_a_ring(num_workers):
                 chunks[after, chunk] = message + adds * before[after, chunk]
     expected = np.broadcast_to(values.sum(0), values.shape)
     np.testing.assert_allclose(chunks.reshape(values.shape), expected)
-    memory = TrainingMemory(
+    memory = planning.TrainingMemory(
         *(0, 20 * num_workers * 4, 0, 0), statistics=4 * num_workers * 4
     )
     assert (sent == memory.exchanged(num_workers)).all()
 
 
 def test_the_table_adds_up():
-    models = [
-        keras.Sequential(
-            [
-                keras.Input((4, 4, 2)),
-                keras.layers.Conv2D(width, 3),
-                keras.layers.Conv2D(width, 1),
-                keras.layers.BatchNormalization(),
-                keras.layers.Flatten(),
-                keras.layers.Dense(3),
-            ]
-        )
-        for width in (8, 12)
-    ]
+    models = two_convs("float32")
     allocation = ksw.allocate(models, 0.8, SuperWeights())
-    plan = plan_training(models, allocation, "adam", num_workers=4)
+    plan = planning.plan_training(models, allocation, "adam", num_workers=4)
     assert str(plan).startswith("Adam; float32\n")
     rows = {
         line[:31].strip(): line[31:].split() for line in str(plan).splitlines()
@@ -79,3 +70,58 @@ def test_the_table_adds_up():
     )
     fixed = sum(both(row)[1] for row in list(fields)[:4])
     assert both("at once, at most")[1] == pytest.approx(fixed, rel=0.06)
+
+
+def dense_net():
+    """With kernels of two and three axes, by which some optimizers differ."""
+    inputs = keras.Input((3, 4))
+    x = keras.layers.EinsumDense("bte,ehd->bthd", (3, 2, 3), bias_axes="hd")(
+        inputs
+    )
+    x = keras.layers.Dense(5)(keras.layers.Reshape((3, 6))(x))
+    return keras.Model(inputs, keras.layers.Dense(3)(x))
+
+
+def test_slots_of_every_optimizer_are_counted():
+    model = dense_net()
+    allocation = ksw.allocate(model, 1.2, Shapeshifter())
+    variables = ksw.SuperWeightNetwork(
+        model, allocation=allocation
+    ).trainable_variables
+    schedule = keras.optimizers.schedules.CosineDecay(0.1, 5)
+    counts = set()
+    for optimizer in (
+        *(kind() for kind in planning.OPTIMIZERS.values()),
+        keras.optimizers.SGD(0.1, momentum=0.9),
+        keras.optimizers.SGD(schedule, use_ema=True),
+        keras.optimizers.Adam(amsgrad=True, gradient_accumulation_steps=2),
+        keras.optimizers.LossScaleOptimizer(keras.optimizers.Adam()),
+    ):
+        plan = planning.plan_training(model, allocation, optimizer)
+        optimizer.build(variables)
+        assert plan.shared.slots == num_bytes(optimizer.variables)
+        counts.add(plan.shared.slots)
+    assert len(counts) > 6
+
+
+def test_half_precision_brings_the_variables_that_scale_the_loss():
+    slots = []
+    for policy in ("mixed_bfloat16", "mixed_float16"):
+        with builders.dtype_policy(policy):
+            model = dense_net()
+        allocation = ksw.allocate(model, 1.2, Shapeshifter())
+        network = ksw.SuperWeightNetwork(model, allocation=allocation)
+        network.compile("sgd", "mse")
+        network.optimizer.build(network.trainable_variables)
+        slots.append(planning.plan_training(model, allocation).shared.slots)
+        assert slots[-1] == num_bytes(network.optimizer.variables)
+    assert slots[0] < slots[1]
+
+
+def test_other_optimizers_are_refused():
+    model = dense_net()
+    allocation = ksw.allocate(model, 1.2, Shapeshifter())
+    with pytest.raises(ValueError, match="`optimizer`.*adamw.*Received.*'sg'"):
+        planning.plan_training(model, allocation, "sg")
+    with pytest.raises(TypeError, match="`optimizer`.*Received: optimizer=3"):
+        planning.plan_training(model, allocation, 3)
