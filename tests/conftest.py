@@ -21,7 +21,8 @@ tf.config.threading.set_intra_op_parallelism_threads(1)
 def pytest_collection_modifyitems(items):
     # Tests that start programs take longest. Begun first, none is left for the
     # end, where other processes would have nothing to do but wait for it.
-    items.sort(key=lambda item: not hasattr(item.module, "subprocess"))
+    starting = {"subprocess", "Program"}
+    items.sort(key=lambda item: starting.isdisjoint(vars(item.module)))
 
 
 def pytest_collection_finish(session):

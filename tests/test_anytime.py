@@ -131,33 +131,32 @@ def test_of_equally_accurate_subsets_the_cheapest_is_chosen(ensemble):
     assert predictor.choose(milliseconds=1000)["members"] == [1]
 
 
-def test_a_limit_below_the_cheapest_member_names_it(ensemble):
+@pytest.mark.parametrize(
+    ("limits", "told"),
+    [
+        ({"flops": 27}, "least 28,.*member 2, 'thin'.*=27"),
+        ({"milliseconds": 0.9}, r"least 1\.0,.*1, 'middle'.*milliseconds=0\.9"),
+        ({"flops": float("nan")}, "'thin'"),
+        ({}, "flops=None, milliseconds=None"),
+        ({"flops": 9, "milliseconds": 1}, "flops=9, milliseconds=1"),
+    ],
+    ids=str,
+)
+def test_one_limit_is_required_that_a_member_meets(ensemble, limits, told):
     members, inputs, _, table = ensemble
     predictor = AnytimePredictor(members, table)
-    with pytest.raises(ValueError, match="least 28,.*member 2, 'thin'.*=27"):
-        predictor.choose(flops=27)
-    message = r"least 1\.0,.*member 1, 'middle'.*milliseconds=0\.9"
-    with pytest.raises(ValueError, match=message):
-        predictor.choose(milliseconds=0.9)
+    with pytest.raises(ValueError, match=told):
+        predictor.choose(**limits)
     # At once, not when the first answer is asked for.
-    with pytest.raises(ValueError, match="'thin'"):
-        predictor.answers(inputs, flops=1)
-    with pytest.raises(ValueError, match="'thin'"):
-        predictor.choose(flops=float("nan"))
+    with pytest.raises(ValueError, match=told):
+        predictor.answers(inputs, **limits)
 
 
-def test_exactly_one_limit_of_a_known_cost_is_required(ensemble):
-    members, inputs, _, table = ensemble
-    predictor = AnytimePredictor(members, table)
-    with pytest.raises(ValueError, match="flops=None, milliseconds=None"):
-        predictor.choose()
-    with pytest.raises(ValueError, match="flops=9, milliseconds=1"):
-        predictor.answers(inputs, flops=9, milliseconds=1)
-    flops_only = [{**row} for row in table]
-    for row in flops_only:
-        del row["milliseconds"]
+def test_a_limit_is_of_a_known_cost(ensemble):
+    members, _, _, table = ensemble
+    table = [{k: row[k] for k in row if k != "milliseconds"} for row in table]
     with pytest.raises(ValueError, match="milliseconds of every subset"):
-        AnytimePredictor(members, flops_only).choose(milliseconds=9)
+        AnytimePredictor(members, table).choose(milliseconds=9)
 
 
 def test_a_table_of_other_members_is_refused(ensemble):

@@ -18,7 +18,8 @@ print(ksw.__file__)
 assert "keras_tuner" not in sys.modules  # an extra
 assert "keras_hub" not in sys.modules  # for the tests
 net = ksw.SuperWeightNetwork(ksw.models.wide_resnet(10, 1, 2, (8, 8, 1)))
-net.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+net.compile("sgd", loss, run_eagerly=True)
 net.fit(np.zeros((4, 8, 8, 1)), np.zeros(4), verbose=0)
 """
 
@@ -71,8 +72,6 @@ def test_importing_costs_little_more_than_importing_keras():
         "import keras, time; start = time.perf_counter(); "
         "import keras_superweights; print(time.perf_counter() - start)"
     )
-    seconds = min(
-        float(subprocess.check_output([sys.executable, "-c", program]))
-        for _ in range(2)
-    )
-    assert seconds < 0.5
+    command = [sys.executable, "-c", program]
+    tries = (float(subprocess.check_output(command)) for _ in range(2))
+    assert any(seconds < 0.5 for seconds in tries)

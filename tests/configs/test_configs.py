@@ -42,10 +42,7 @@ def test_on_cifar10_only_the_set_and_beta_are_others(name):
     sets = [variant["data"].pop("name") for variant in variants]
     assert sets == ["cifar100", "cifar10"]
     betas = [variant["decouple"].pop("beta") for variant in variants]
-    others = {
-        "cifar_swn_multi_width": 0.95,
-        "cifar_swn_multi_depth_width": 0.5,
-    }
+    others = {"cifar_swn_multi_width": 0.95, "cifar_swn_multi_depth_width": 0.5}
     assert betas == [0.9, others.get(name, 0.9)]
     assert variants[0] == variants[1]
     plan.plan(module(name).get_config("cifar10"))
@@ -84,10 +81,7 @@ def test_its_head_says_where_from_how_and_what_to_expect(name):
         ("cifar_swn_ho", [(28, 10)] * 4),
         ("cifar_swn_he", [(34, 8), (28, 12), (28, 10), (28, 8)]),
         ("cifar_swn_multi_width", [(28, 7), (28, 4), (28, 3)]),
-        (
-            "cifar_swn_multi_depth_width",
-            [(28, 7), (28, 4), (16, 7), (16, 4)],
-        ),
+        ("cifar_swn_multi_depth_width", [(28, 7), (28, 4), (16, 7), (16, 4)]),
         ("cifar_mixture_ensembles", [(28, 10)] * 4),
         ("cifar_thin_mixture_ensembles", [(28, 5)] * 4),
         ("cifar_deep_ensemble", [(28, 10)] * 4),

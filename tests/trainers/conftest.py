@@ -1,10 +1,35 @@
 """The smallest runs there are: two members, four batches an epoch."""
 
+import contextlib
+
 import pytest
+import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from configs import digits
+from keras_superweights.callbacks import inspector
 from keras_superweights.datasets import ImagePipeline
+
+
+@contextlib.contextmanager
+def eagerly():
+    before = tf.config.functions_run_eagerly()
+    tf.config.run_functions_eagerly(True)
+    yield
+    tf.config.run_functions_eagerly(before)
+
+
+@pytest.fixture(autouse=True)
+def eager():
+    """A graph costs mostly its tracing; `test_programs.py` has graphs."""
+    with eagerly():
+        yield
+
+
+@pytest.fixture
+def no_figures(monkeypatch):
+    """To draw them takes a third of the time of a short run."""
+    monkeypatch.setattr(inspector, "_write_images", lambda *_: None)
 
 
 @pytest.fixture(scope="session")
@@ -27,7 +52,10 @@ def finished_run(digits_dir, tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def searched_run(digits_dir, tmp_path_factory):
-    """The same of one that searches, decouples, and holds images out."""
+    """The same of one that searches, decouples, and holds images out.
+
+    Figures are left out.
+    """
 
     def refuse(self, *shards):
         raise AssertionError("The test split was looked at.")
@@ -38,6 +66,7 @@ def searched_run(digits_dir, tmp_path_factory):
     config.decouple.epoch = 1
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ImagePipeline, "test", refuse)
+        patch.setattr(inspector, "_write_images", lambda *_: None)
         return finish(config, tmp_path_factory)
 
 
@@ -45,7 +74,8 @@ def finish(config, tmp_path_factory):
     from trainers.phases.training import train
 
     path = tmp_path_factory.mktemp("runs") / "finished"
-    return config, path, train(config, path)
+    with eagerly():
+        return config, path, train(config, path)
 
 
 def make_tiny_config(data_dir):

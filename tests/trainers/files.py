@@ -63,15 +63,15 @@ def config_of(file):
     return module.get_config()
 
 
-def assert_figure(path, tag):
+def assert_figure(path, tag, step=None):
     """A figure is a file of a directory, and an image of its logs."""
     png = (path / "figures" / f"{tag.replace('/', '-')}.png").read_bytes()
-    (file,) = path.glob("logs/figures/events*")
     (image,) = [
         tf.make_ndarray(value.tensor)[2]  # behind width and height
+        for file in path.glob("logs/figures/events*")
         for event in tf.compat.v1.train.summary_iterator(str(file))
         for value in event.summary.value
-        if value.tag == tag
+        if value.tag == tag and step in (None, event.step)
     ]
     np.testing.assert_array_equal(
         tf.io.decode_png(image), tf.io.decode_png(png, channels=3)

@@ -27,7 +27,7 @@ def make_model():
             keras.layers.Dense(1),
         ]
     )
-    rate = keras.optimizers.schedules.CosineDecay(0.1, 2 * EPOCHS)
+    rate = keras.optimizers.schedules.CosineDecay(0.1, EPOCHS)
     optimizer = keras.optimizers.SGD(rate, momentum=0.9)
     model.compile(optimizer, "mse", run_eagerly=True)  # many short runs
     return model
@@ -37,19 +37,13 @@ def train(directory):
     """Returns `(weights, history)`; every epoch has data of its own."""
     model = make_model()
     backup = Backup(directory)
+    backup.set_model(model)
     for epoch in range(backup.restore(model), EPOCHS):
         rng = np.random.default_rng(epoch)
         x, y = rng.normal(size=(8, 3)), rng.normal(size=(8, 1))
-        model.fit(
-            x,
-            y,
-            batch_size=4,
-            shuffle=False,
-            initial_epoch=epoch,
-            epochs=epoch + 1,
-            callbacks=[backup],
-            verbose=0,
-        )
+        backup.on_epoch_begin(epoch)
+        loss = model.train_on_batch(x, y)
+        backup.on_epoch_end(epoch, {"loss": loss})
     values = [v.numpy() for v in model.weights + model.optimizer.variables]
     return values, backup.history
 

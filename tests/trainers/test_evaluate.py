@@ -6,16 +6,14 @@ import types
 import keras
 import numpy as np
 import pytest
-import tensorflow as tf
 
 from keras_superweights.datasets.corruptions import corrupted_test
+from tests.trainers.files import assert_figure
 from tests.trainers.files import contents
 from tests.trainers.files import run_program
 from trainers import evaluate
 from trainers.phases import experiment
 from trainers.phases import measuring
-from trainers.phases import report
-from trainers.phases.training import train
 from trainers.runs.workdir import read_json
 
 
@@ -26,26 +24,20 @@ def run(finished_run, tmp_path):
     return config, shutil.copytree(path, tmp_path / "run")
 
 
-def image_tags(logs):
-    return {
-        (value.tag, event.step)
-        for file in logs.glob("figures/events*")
-        for event in tf.compat.v1.train.summary_iterator(str(file))
-        for value in event.summary.value
-        if value.metadata.plugin_data.plugin_name == "images"
-    }
-
-
-def test_results_are_added_to_the_run(run):
+def test_results_are_printed_and_added_to_the_run(run, capsys):
     config, path = run
     before = read_json(path / "metrics.json")
-    found = evaluate.evaluate(
-        path, interpolation=3, corruptions=["contrast", "gaussian_noise"]
-    )
+    arguments = ("--interpolation=3", "--corruptions=contrast,gaussian_noise")
+    assert not run_program("evaluate", f"--workdir={path}", *arguments)
     after = read_json(path / "metrics.json")
     ways, corrupted = after.pop("interpolation"), after.pop("corruptions")
     assert after == before
-    assert (found["interpolation"], found["corruptions"]) == (ways, corrupted)
+    lines = capsys.readouterr().out.splitlines()
+    at = next(i for i, line in enumerate(lines) if "2 corruptions" in line)
+    assert lines[at + 1].split() == ["1", "2", "3", "4", "5", "mean", "NLL"]
+    assert lines[at + 5].startswith("ensemble")
+    assert lines[at + 5].count("%") == 6
+    assert any(line.startswith("0 to 1") for line in lines)
 
     (way,) = ways
     assert (way["members"], way["split"]) == ([0, 1], "test[:100]")
@@ -69,41 +61,16 @@ def test_results_are_added_to_the_run(run):
         accuracy = np.mean(logits.argmax(1) == labels)
         assert measured["accuracy"] == pytest.approx(accuracy)
 
-    tags = {"evaluation/interpolation_0_1", "evaluation/corruptions"}
-    assert {(tag, 2) for tag in tags} <= image_tags(path / "logs")
-    for tag in tags:
-        png = path / "figures" / f"{tag.replace('/', '-')}.png"
-        assert png.read_bytes()[1:4] == b"PNG"
+    for tag in ("interpolation_0_1", "corruptions"):
+        assert_figure(path, f"evaluation/{tag}", step=2)
 
-    # The command that trained it prints them too, and one does not
-    # drop the other.
-    text = report.table(train(config, path))
-    assert "2 corruptions by severity" in text and "0 to 1" in text
+    # One does not drop the other.
     again = evaluate.evaluate(path, split="test[:20]", interpolation=2)
+    assert len(again["interpolation"][0]["points"]) == 2
     assert again["interpolation"][0]["split"] == "test[:20]"
     kept = read_json(path / "metrics.json")
     assert kept["corruptions"] == corrupted
     assert kept["interpolation"] == again["interpolation"]
-
-
-def test_the_program_does_what_it_is_told(run, capsys):
-    _, path = run
-    assert not run_program(
-        "evaluate",
-        f"--workdir={path}",
-        "--corruptions=pixelate,contrast",
-        "--interpolation=2",
-        "--split=test[:20]",
-    )
-    lines = capsys.readouterr().out.splitlines()
-    at = next(i for i, line in enumerate(lines) if "2 corruptions" in line)
-    assert lines[at + 1].split() == ["1", "2", "3", "4", "5", "mean", "NLL"]
-    assert lines[at + 5].startswith("ensemble")
-    assert lines[at + 5].count("%") == 6
-    assert any(line.startswith("0 to 1") for line in lines)
-    assert (
-        len(read_json(path / "metrics.json")["interpolation"][0]["points"]) == 2
-    )
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import pytest
 from configs import base
 from configs import cifar_swn_ho
 from configs import digits
+from keras_superweights.schedules import LinearWarmup
 from trainers.phases import experiment
 
 
@@ -53,19 +54,13 @@ def test_coefficients_are_decoupled_as_the_config_says():
 
 
 @pytest.mark.parametrize(
-    "budget, kind, told",
-    [
-        ("half", TypeError, "must be an integer"),
-        (-0.5, ValueError, "must be positive"),
-        (1234.5, ValueError, "pass an integer: 1234"),
-        (20_000.0, ValueError, "smallest budget that works is"),
-    ],
+    "budget, told",
+    [(1234.5, "pass an integer: 1234"), (20_000.0, "smallest budget that")],
 )
-def test_a_bad_budget_is_refused(budget, kind, told):
+def test_a_bad_budget_is_refused(budget, told):
     config = quick(budget_params=budget)
-    members = experiment.members(config)
-    with pytest.raises(kind, match=told):
-        experiment.allocate(config, members)
+    with pytest.raises(ValueError, match=told):
+        experiment.allocate(config, experiment.members(config))
 
 
 @pytest.mark.parametrize("budget", [0.5, 300_000.0, 300_000])
@@ -133,24 +128,14 @@ def test_cosine_falls_to_zero_over_all_epochs():
     np.testing.assert_allclose(found, expected, atol=1e-7)
 
 
-@pytest.mark.parametrize("schedule", ["steps", "cosine"])
-def test_the_rate_rises_in_a_line_before_its_schedule(schedule):
+def test_the_rate_rises_before_its_schedule():
     config = cifar_swn_ho.get_config().unlock()
-    config.epochs = 10
-    config.optimizer.learning_rate = 1.6
-    config.optimizer.schedule = schedule
-    config.optimizer.drop_epochs = (5,) if schedule == "steps" else ()
-    config.optimizer.drop_factor = 0.2 if schedule == "steps" else None
     after = experiment.optimizer(config, steps_per_epoch=7)._learning_rate
     config.optimizer.warmup_epochs = 3
     rate = experiment.optimizer(config, steps_per_epoch=7)._learning_rate
-    found = [float(rate(step)) for step in range(70)]
-    np.testing.assert_allclose(found[21:], [after(s) for s in range(21, 70)])
-    np.testing.assert_allclose(
-        found[:21], float(after(21)) * np.arange(1, 22) / 21, rtol=1e-6
-    )
-    if schedule == "steps":
-        assert found[20] == pytest.approx(1.6)
+    assert isinstance(rate, LinearWarmup)
+    assert rate.get_config()["warmup_steps"] == 21
+    assert rate(20) == after(21) == np.float32(0.1)
 
 
 @pytest.mark.parametrize("key", ["label_smoothing", "mixup", "cutmix", None])
@@ -196,21 +181,6 @@ def test_a_rule_of_the_users_own_is_named_by_its_path():
     kernels = {allocation.kernels[k].layer for k in transform.kernels}
     assert kernels and not any("shortcut" in layer for layer in kernels)
     assert "OneKernel" in allocation.sharing
-
-
-@pytest.mark.parametrize(
-    ("name", "reason"),
-    [
-        ("Nothing", "No module named 'Nothing'"),
-        ("tests.builders:Nothing", "no attribute 'Nothing'"),
-        ("json:JSONDecoder", "does not derive from `sharing.Rule`"),
-        (None, "No module named 'None'"),
-    ],
-)
-def test_what_is_no_rule_is_refused(name, reason):
-    config = quick(sharing={"rule": name})
-    with pytest.raises(ValueError, match=f"`config.sharing.rule`.*{reason}"):
-        experiment.check(config)
 
 
 def test_a_transform_that_is_not_known_is_refused():

@@ -14,6 +14,7 @@ from trainers.runs.workdir import read_json
 def config(tiny_config):
     with tiny_config.unlocked():
         tiny_config.sharing = {"rule": "Shapeshifter", "num_stores": 3}
+        tiny_config.members = tiny_config.members[:1]
         tiny_config.search.pretrain_epochs = 2
         tiny_config.epochs = 1
     return tiny_config
@@ -25,11 +26,14 @@ class Interrupt(keras.callbacks.Callback):
             raise KeyboardInterrupt
 
 
-def test_a_run_learns_its_stores_trains_and_continues(config, tmp_path):
-    metrics = train(config, tmp_path / "whole")
-    notes = read_json(tmp_path / "whole" / "search" / "stores.json")
+def test_a_run_learns_its_stores_trains_and_continues(
+    config, tmp_path, no_figures
+):
+    whole = tmp_path / "whole"
+    metrics = train(config, whole)
+    notes = read_json(whole / "search" / "stores.json")
     assert len(notes["history"]["loss"]) == 2
-    text = (tmp_path / "whole" / "allocation.json").read_text()
+    text = (whole / "allocation.json").read_text()
     allocation = Allocation.from_json(text)
     stores = {
         kernel: superweight.bank
@@ -57,20 +61,18 @@ def test_a_run_learns_its_stores_trains_and_continues(config, tmp_path):
     assert (path / "allocation.json").read_text() == text
     assert again["nll"] == pytest.approx(metrics["nll"], rel=1e-3)
 
-
-def test_an_edited_or_missing_file_is_told_and_left(config, tmp_path):
-    train(config, tmp_path)
-    (tmp_path / "metrics.json").unlink()
-    file = tmp_path / "search" / "stores.json"
+    # What was edited or is missing is told and left.
+    (whole / "metrics.json").unlink()
+    file = whole / "search" / "stores.json"
     edit_json(file, lambda notes: notes["stores"].reverse())
     edit_json(file, lambda notes: notes["stores"].append(9))
     before = file.read_text()
     with pytest.raises(ValueError, match="stores"):
-        train(config, tmp_path)
+        train(config, whole)
     assert file.read_text() == before
     file.unlink()
     with pytest.raises(ValueError, match="stores.json, from which it follows"):
-        train(config, tmp_path)
+        train(config, whole)
 
 
 def test_the_plan_is_that_of_the_pretraining(config):

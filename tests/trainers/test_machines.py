@@ -42,7 +42,15 @@ def test_workers_are_in_order_and_the_chief_comes_first(
     assert address == WORKERS[place]
 
 
-TASK = {"type": "worker", "index": 0}
+FIRST = {"type": "worker", "index": 0}
+THIRD = {"type": "worker", "index": 2}
+CHIEF = {"type": "chief"}
+TEXT = {"type": "worker", "index": "0"}
+ADDRESSES = "addresses of all workers"
+
+
+def of(task=None, **cluster):
+    return {"cluster": cluster, **({"task": task} if task else {})}
 
 
 @pytest.mark.parametrize(
@@ -52,54 +60,24 @@ TASK = {"type": "worker", "index": 0}
         ("", "be set on every worker", "nothing"),
         ("{'cluster': 1}", "be JSON", "{'cluster': 1}"),
         ([1], "be a JSON object", "[1]"),
-        ({"task": TASK}, "addresses of all workers", "cluster=null"),
-        ({"cluster": {}}, "addresses of all workers", "cluster={}"),
+        ({"task": FIRST}, ADDRESSES, "cluster=null"),
+        (of(), ADDRESSES, "cluster={}"),
+        (of(worker="a:1"), ADDRESSES, '{"worker": "a:1"}'),
+        (of(worker=["a:1"], ps=["b:1"]), ADDRESSES, '"ps": ["b:1"]'),
+        (of(chief=["a:1", "b:1"]), ADDRESSES, '{"chief": ["a:1", "b:1"]}'),
+        (of(worker=["a"]), "'host:port'", "'a' among"),
+        (of(worker=[7]), "'host:port'", "7 among"),
+        (of(worker=["a:0"]), "'host:port'", "'a:0' among"),
+        (of(worker=["a:1x"]), "'host:port'", "'a:1x' among"),
+        (of(worker=["a:1"] * 2), "of its own", "'a:1' among ['a:1', 'a:1']"),
+        (of(worker=["a:1"]), "of 1 worker", "task=null"),
+        (of(CHIEF, worker=["a:1"]), "of 1 worker", 'task={"type": "chief"}'),
         (
-            {"cluster": {"worker": "a:1"}},
-            "addresses of all workers",
-            '{"worker": "a:1"}',
-        ),
-        (
-            {"cluster": {"worker": ["a:1"], "ps": ["b:1"]}},
-            "addresses of all workers",
-            '"ps": ["b:1"]',
-        ),
-        (
-            {"cluster": {"chief": ["a:1", "b:1"]}},
-            "addresses of all workers",
-            '{"chief": ["a:1", "b:1"]}',
-        ),
-        ({"cluster": {"worker": ["a"]}}, "'host:port'", "'a' among"),
-        ({"cluster": {"worker": [7]}}, "'host:port'", "7 among"),
-        ({"cluster": {"worker": ["a:0"]}}, "'host:port'", "'a:0' among"),
-        ({"cluster": {"worker": ["a:1x"]}}, "'host:port'", "'a:1x' among"),
-        (
-            {"cluster": {"worker": ["a:1", "a:1"]}},
-            "of its own",
-            "'a:1' among ['a:1', 'a:1']",
-        ),
-        ({"cluster": {"worker": ["a:1"]}}, "of 1 worker", "task=null"),
-        (
-            {"cluster": {"worker": ["a:1"]}, "task": {"type": "chief"}},
-            "of 1 worker",
-            'task={"type": "chief"}',
-        ),
-        (
-            {
-                "cluster": {"worker": ["a:1", "b:1"], "chief": ["c:1"]},
-                "task": {"type": "worker", "index": 2},
-            },
+            of(THIRD, worker=["a:1", "b:1"], chief=["c:1"]),
             "of 1 chief and 2 worker",
             '"index": 2',
         ),
-        (
-            {
-                "cluster": {"worker": ["a:1"]},
-                "task": {"type": "worker", "index": "0"},
-            },
-            "index from 0",
-            '"index": "0"',
-        ),
+        (of(TEXT, worker=["a:1"]), "index from 0", '"index": "0"'),
     ],
 )
 def test_what_does_not_name_the_workers_is_refused(config, expected, received):

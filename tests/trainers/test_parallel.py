@@ -1,19 +1,14 @@
 """A chief and two workers share a tuning; roles and refusals."""
 
 import json
-import os
-import pathlib
 import socket
-import subprocess
-import sys
-import time
 
 import pytest
 
+from tests.trainers import tuner_program
+from tests.trainers.programs import Program
 from trainers.tuning import parallel
 
-ROOT = pathlib.Path(__file__).parents[2]
-PROGRAM = pathlib.Path(__file__).with_name("tuner_program.py")
 NAMES = [f"KERASTUNER_{n}" for n in ("TUNER_ID", "ORACLE_IP", "ORACLE_PORT")]
 
 
@@ -35,42 +30,16 @@ def variables(monkeypatch):
     return variables_
 
 
-@pytest.fixture
-def start(port, digits_dir):
-    """Starts processes of one tuning; none of them outlives the test."""
-    started = []
-
-    def start_(name, workdir, seconds):
-        process = subprocess.Popen(
-            [sys.executable, PROGRAM, workdir, digits_dir, str(seconds)],
-            env={
-                **os.environ,
-                **dict(zip(NAMES, (name, "127.0.0.1", port), strict=True)),
-                "PYTHONPATH": str(ROOT),
-                "TF_CPP_MIN_LOG_LEVEL": "3",
-            },
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        started.append(process)
-        return process
-
-    yield start_
-    for process in started:
-        process.kill()
-
-
 def test_a_chief_and_two_workers_share_a_search_though_one_is_killed(
-    start, tmp_path
+    port, digits_dir, tmp_path
 ):
     workdir = tmp_path / "search"
-    chief = start("chief", workdir, 0)
-    steady = start("worker0", workdir, 0.5)
-    # Its first trial would take forever.
-    killed = start("worker1", workdir, 1000)
-    end = time.monotonic() + 120
     oracle = workdir / "tuner" / "oracle.json"
+
+    def start(name, seconds):
+        variables = dict(zip(NAMES, (name, "127.0.0.1", port), strict=True))
+        arguments = (workdir, digits_dir, seconds)
+        return Program(tuner_program.main, *arguments, **variables)
 
     def running():
         """The trial that the worker to be killed is training, if it is."""
@@ -81,19 +50,15 @@ def test_a_chief_and_two_workers_share_a_search_though_one_is_killed(
         began = workdir / "trials" / str(trial) / "run" / "began.txt"
         return trial if began.exists() else None
 
-    while running() is None:
-        assert killed.poll() is None, killed.communicate()
-        assert time.monotonic() < end
-        time.sleep(0.1)
-    trial = running()
-    killed.kill()
-    killed.communicate()
-    again = start("worker1", workdir, 0.5)
+    programs = {"chief": start("chief", 0), "worker0": start("worker0", 0.5)}
+    # Its first trial would take forever.
+    killed = start("worker1", 1000)
+    trial = killed.kill_when(running)
+    programs["worker1"] = start("worker1", 0.5)
     outputs = {}
-    processes = {"chief": chief, "worker0": steady, "worker1": again}
-    for name, process in processes.items():
-        outputs[name], _ = process.communicate(timeout=120)
-        assert process.returncode == 0, outputs[name]
+    for name, program in programs.items():
+        code, outputs[name], errors = program.finish()
+        assert code == 0, errors
 
     rows = json.loads((workdir / "results.json").read_text())
     assert [row["trial"] for row in rows] == list("01234567")

@@ -24,7 +24,7 @@ def compile_options(monkeypatch):
 
 
 def test_precision_and_compilation_reach_search_training_and_evaluation(
-    tiny_config, tmp_path, compile_options
+    tiny_config, tmp_path, compile_options, no_figures
 ):
     tiny_config.members = tiny_config.members[:1]
     tiny_config.budget_params = 0.95

@@ -1,26 +1,24 @@
 """The programs as a user runs them, and kills them."""
 
 import functools
-import json
-import os
 import pathlib
 import re
-import signal
 import subprocess
 import sys
-import time
 
-import h5py
 import numpy as np
 import pytest
 
 import keras_superweights as ksw
 import trainers
+from benchmarks import kills
+from keras_superweights.callbacks import inspector
 from tests.trainers.files import run_program
+from tests.trainers.programs import Program
 
 ROOT = pathlib.Path(__file__).parents[2]
 TINY = [
-    "--config=configs/digits.py:quick",
+    f"--config={ROOT}/configs/digits.py:quick",
     "--config.data.train_split=train[:128]",
     "--config.data.test_split=test[:50]",
     "--config.data.batch_size=32",
@@ -30,67 +28,28 @@ TINY = [
 ]
 
 
-def start(program, *arguments, **environment):
-    return subprocess.Popen(
-        [sys.executable, "-m", f"trainers.{program}", *arguments],
-        cwd=ROOT,
-        env={**os.environ, **environment},
-        text=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
+def typed(program, *arguments):
+    """How the command of a user ends, and what it prints."""
+    command = [sys.executable, "-m", f"trainers.{program}", *arguments]
+    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    return ran.returncode, ran.stdout, ran.stderr
 
 
-def finish(process):
-    output, errors = process.communicate(timeout=300)
-    return process.returncode, output, errors
+def start(*arguments, **environment):
+    return Program(train, *arguments, **environment)
 
 
-def state(workdir):
-    """Weights and optimizer slots of the last backup."""
-    (file,) = workdir.glob("backup/epoch-*/state.weights.h5")
-    arrays = {}
-
-    def visit(name, item):
-        if isinstance(item, h5py.Dataset):
-            arrays[name] = item[()]
-
-    with h5py.File(file) as archive:
-        archive.visititems(visit)
-    return arrays
+def train(*arguments):
+    """The program without figures, which take a third of its time."""
+    inspector._write_images = lambda *_: None
+    return run_program("train", *arguments)
 
 
-def assert_same_state(found, expected, atol=0):
-    found, expected = state(found), state(expected)
-    assert expected.keys() == found.keys()
-    for name, value in expected.items():
-        np.testing.assert_allclose(found[name], value, 0, atol, err_msg=name)
-
-
-def kill_when(killed, reached, workdir, others=()):
-    """Kills a process when its run has left a file; none has ended before."""
-    while not list(workdir.glob(reached)):
-        for process in (killed, *others):
-            assert process.poll() is None, process.communicate()
-        time.sleep(0.02)
-    killed.send_signal(signal.SIGKILL)
-    killed.communicate()
-    assert not (workdir / "metrics.json").exists()
-
-
-def measured(workdir):
-    """The metrics of a run, but for times."""
-    metrics = json.loads((workdir / "metrics.json").read_text())
-    del metrics["seconds"]
-    for point in metrics["anytime"]:
-        del point["milliseconds"]
-    return metrics
-
-
-DEVICES = {
-    "one": [],
-    "two": ["--config.strategy=mirrored", "--config.num_cpus=2"],
-}
+@pytest.fixture
+def tiny(digits_dir, tmp_path):
+    """The arguments of a run in `tmp_path / "killed"`."""
+    place = [f"--config.data.data_dir={digits_dir}"]
+    return [*TINY, *place, f"--workdir={tmp_path}/killed"]
 
 
 @pytest.fixture(scope="module")
@@ -100,9 +59,12 @@ def never(digits_dir, tmp_path_factory):
     @functools.cache
     def run(devices):
         workdir = tmp_path_factory.mktemp("never") / devices
-        arguments = [f"--config.data.data_dir={digits_dir}"]
-        arguments += [*DEVICES[devices], f"--workdir={workdir}"]
-        code, output, errors = finish(start("train", *TINY, *arguments))
+        arguments = [*TINY, f"--config.data.data_dir={digits_dir}"]
+        arguments += [*kills.DEVICES[devices], f"--workdir={workdir}"]
+        if devices == "one replica":
+            code, output, errors = typed("train", *arguments)
+        else:
+            code, output, errors = start(*arguments).finish()
         assert code == 0, errors
         assert "member 0, wide_resnet_10_1" in output
         assert "epoch 3/3" in output
@@ -112,6 +74,10 @@ def never(digits_dir, tmp_path_factory):
     return run
 
 
+def leaves(workdir, file):
+    return lambda: list(workdir.glob(file))
+
+
 # What a run has left when it is killed.
 IN_SEARCH = "search/backup/epoch-000001"
 BEFORE_FIRST_EPOCH = "allocation.json"
@@ -119,32 +85,28 @@ AFTER_DECOUPLING = "backup/epoch-00000[12]"
 
 
 @pytest.mark.parametrize(
-    "devices, kills",
+    "devices, files",
     [
-        ("one", [IN_SEARCH, BEFORE_FIRST_EPOCH, AFTER_DECOUPLING]),
-        ("two", [AFTER_DECOUPLING]),
+        ("one replica", [IN_SEARCH, BEFORE_FIRST_EPOCH, AFTER_DECOUPLING]),
+        ("two replicas", [AFTER_DECOUPLING]),
     ],
 )
 def test_killed_and_continued_it_ends_the_same(
-    devices, kills, never, digits_dir, tmp_path
+    devices, files, never, tiny, tmp_path
 ):
-    arguments = [*TINY, *DEVICES[devices]]
-    arguments += [f"--config.data.data_dir={digits_dir}"]
     killed = tmp_path / "killed"
-    arguments += [f"--workdir={killed}"]
-    for reached in kills:
-        kill_when(start("train", *arguments), reached, killed)
+    arguments = [*tiny, *kills.DEVICES[devices]]
+    for file in files:
+        start(*arguments).kill_when(leaves(killed, file))
+        assert not (killed / "metrics.json").exists()
 
-    code, output, errors = finish(start("train", *arguments))
+    code, output, errors = start(*arguments).finish()
     assert code == 0, errors
     assert "search" not in output.split("member 0")[0]
     assert "epoch 1/3" not in output and "epoch 3/3" in output
-    assert len(state(killed)) > 50
-    assert_same_state(killed, never(devices))
-    for file in ("allocation.json", "search/similarities.npz"):
-        expected = (never(devices) / file).read_bytes()
-        assert (killed / file).read_bytes() == expected, file
-    assert measured(killed) == measured(never(devices))
+    found, expected = kills.outcome(killed), kills.outcome(never(devices))
+    assert len(expected) > 50
+    assert kills.differences(found, expected) == []
 
 
 def start_workers(configs, scratch, *arguments):
@@ -152,20 +114,18 @@ def start_workers(configs, scratch, *arguments):
     scratch.mkdir()
     arguments += ("--config.strategy=multi_worker",)
     return [
-        start("train", *arguments, TMPDIR=str(scratch), TF_CONFIG=config)
+        start(*arguments, TMPDIR=str(scratch), TF_CONFIG=config)
         for config in configs
     ]
 
 
 def test_a_lost_worker_ends_the_other_and_both_go_on(
-    never, two_workers, digits_dir, tmp_path
+    never, two_workers, tiny, tmp_path
 ):
     killed = tmp_path / "killed"
-    arguments = [*TINY, f"--config.data.data_dir={digits_dir}"]
-    arguments += [f"--workdir={killed}"]
-    chief, worker = start_workers(two_workers(), tmp_path / "first", *arguments)
-    kill_when(worker, IN_SEARCH, killed, others=[chief])
-    code, output, errors = finish(chief)
+    chief, worker = start_workers(two_workers(), tmp_path / "first", *tiny)
+    worker.kill_when(leaves(killed, IN_SEARCH), others=[chief])
+    code, output, errors = chief.finish()
     assert code == 1
     assert "worker 0 of 2 waits for 127.0.0.1:" in output
     assert re.search(
@@ -175,23 +135,26 @@ def test_a_lost_worker_ends_the_other_and_both_go_on(
     )
     assert "Traceback" not in errors
 
-    again = start_workers(two_workers(), tmp_path / "again", *arguments)
-    for process in again:
-        code, output, errors = finish(process)
+    again = start_workers(two_workers(), tmp_path / "again", *tiny)
+    for program in again:
+        code, output, errors = program.finish()
         assert code == 0, errors
         assert "search 1/2" not in output and "search 2/2" in output
         assert "epoch 3/3" in output
     # As two replicas of one process, which normalise equal halves of batches.
-    assert_same_state(killed, never("two"), atol=1e-4)
-    text = (never("two") / "allocation.json").read_text()
-    assert (killed / "allocation.json").read_text() == text
-    assert measured(killed)["accuracy"] == measured(never("two"))["accuracy"]
+    found, expected = map(kills.outcome, (killed, never("two replicas")))
+    assert found.keys() == expected.keys()
+    assert found.pop("allocation") == expected.pop("allocation")
+    one, other = found.pop("metrics"), expected.pop("metrics")
+    assert one["accuracy"] == other["accuracy"]
+    for name, value in expected.items():
+        np.testing.assert_allclose(found[name], value, 0, 1e-4, err_msg=name)
     # One worker has written, and the other has left nothing.
-    assert files(killed) == files(never("two"))
+    assert paths(killed) == paths(never("two replicas"))
     assert list((tmp_path / "again").iterdir()) == []
 
 
-def files(workdir):
+def paths(workdir):
     """The places of a run's files, logs counted."""
     return sorted(
         str(file.relative_to(workdir)).split(".tfevents")[0]
@@ -222,7 +185,7 @@ def test_plan_prints_totals_and_writes_the_allocation(tmp_path, capsys):
 
 
 def test_what_is_refused_ends_with_its_message_alone():
-    code, output, errors = finish(start("evaluate", "--workdir=nowhere"))
+    code, output, errors = typed("evaluate", "--workdir=nowhere")
     assert (code, output) == (1, "")
     assert re.search("nowhere, which has no config", errors)
     assert "Traceback" not in errors
@@ -240,9 +203,8 @@ def test_what_is_refused_ends_with_its_message_alone():
     ],
 )
 def test_every_program_ends_with_the_message_of_a_refusal(
-    program, arguments, message, capsys, monkeypatch
+    program, arguments, message, capsys
 ):
-    monkeypatch.chdir(ROOT)
     assert re.search(message, run_program(program, *arguments))
     assert capsys.readouterr().out == ""
 
@@ -270,7 +232,6 @@ def test_errors_that_refuse_nothing_keep_their_traceback(
         trainers.run(None)
 
 
-def test_an_unknown_key_on_the_command_line_names_a_near_one(monkeypatch):
-    monkeypatch.chdir(ROOT)
+def test_an_unknown_key_on_the_command_line_names_a_near_one():
     with pytest.raises(AttributeError, match='Did you mean "budget_params"'):
         run_program("plan", *TINY, "--config.budget_param=3", "--json=x")

@@ -97,17 +97,6 @@ def test_what_was_edited_or_damaged_is_told_and_left(
     assert contents(copy) == before
 
 
-def test_a_run_of_another_config_is_refused_untouched(finished_run):
-    config, path, _ = finished_run
-    before = contents(path)
-    other = config.copy_and_resolve_references()
-    other.epochs = 7
-    other.data.pad = 0
-    with pytest.raises(ValueError, match="data.pad: 1 -> 0\n  epochs: 2 -> 7"):
-        train(other, path)
-    assert contents(path) == before
-
-
 @pytest.mark.parametrize(
     "section, key, value",
     [

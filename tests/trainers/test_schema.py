@@ -7,6 +7,19 @@ from configs import cifar_swn_ho
 from configs import digits
 from trainers.phases import experiment
 
+INDEPENDENT = {"rule": "Independent"}
+WRN = {"model": "wide_resnet", "depth": 10}
+PRETRAINED = {"model": "MobileNetV2", "weights": "imagenet"}
+SENTENCES = {"model": "gru_sentence_encoder", "vocabulary_size": 9}
+MEMBERS = [
+    ({"depth": 10}, ".model.*wide_resnet"),
+    (WRN, ".*without 'width'"),
+    ({**WRN, "width": 1, "size": 2}, ".*unknown 'size'"),
+    (PRETRAINED, ".*'alpha'.*unknown 'weights'"),
+    (SENTENCES, ".model.*'gru_sentence_encoder'"),
+    ("vgg11", ".model.*vgg11"),
+]
+
 
 @pytest.mark.parametrize(
     "section, key, value, told",
@@ -26,34 +39,17 @@ from trainers.phases import experiment
         ("optimizer", "warmup_epochs", 31, "warmup_epochs`.*at most.*30.*31"),
         ("optimizer", "warmup_epochs", 0.5, "optimizer.warmup_epochs`.*0.5"),
         ("sharing", "rule", "SuperWeight", "'SuperWeights'.*'SuperWeight'"),
+        ("sharing", "rule", "Nothing", "rule`.*No module named 'Nothing'"),
+        ("sharing", "rule", "json:Nothing", "rule`.*no attribute 'Nothing'"),
+        ("sharing", "rule", "json:JSONDecoder", "rule`.*from `sharing.Rule`"),
+        ("sharing", "rule", None, "sharing.rule`.*No module named 'None'"),
         ("sharing", "rule", "Independent", "unknown 'clusters'"),
         ("sharing", "bins", 3, "'depth_bins'.*unknown 'bins'"),
         ("", "members", (), "at least one member"),
-        ("", "members", ({"depth": 10},), r"members\[0\].model.*wide_resnet"),
-        (
-            "",
-            "members",
-            ({"model": "wide_resnet", "depth": 10},),
-            r"members\[0\].*without 'width'",
-        ),
-        (
-            "",
-            "members",
-            ({"model": "wide_resnet", "depth": 10, "width": 1, "size": 2},),
-            r"members\[0\].*unknown 'size'",
-        ),
-        (
-            "",
-            "members",
-            ({"model": "MobileNetV2", "weights": "imagenet"},),
-            r"members\[0\].*'alpha'.*unknown 'weights'",
-        ),
-        (
-            "",
-            "members",
-            ({"model": "gru_sentence_encoder", "vocabulary_size": 9},),
-            r"members\[0\].model.*'gru_sentence_encoder'",
-        ),
+        *[
+            ("", "members", (member,), rf"members\[0\]{told}")
+            for member, told in MEMBERS
+        ],
         ("", "strategy", "two", "'multi_worker', 'one_device'.*'two'"),
         ("", "precision", "half", "'mixed_float16'.*Received: 'half'"),
         ("", "jit_compile", True, "jit_compile`.*False.*deterministic=True"),
@@ -64,7 +60,6 @@ from trainers.phases import experiment
         ("", "search", 3, "`config.search`.*section.*3"),
         ("", "sharing", "Independent", "`config.sharing`.*section"),
         ("", "members", 5, "`config.members` must be a tuple.*5"),
-        ("", "members", ("vgg11",), r"members\[0\].model.*vgg11"),
         ("", "seed", "one", "`config.seed`.*integer"),
         ("search", "epochs", 1, "`config.search`.*unknown 'epochs'"),
         ("search", "pretrain_epochs", -1, "search.pretrain_epochs`.*least 0"),
@@ -75,12 +70,7 @@ from trainers.phases import experiment
         ("decouple", "every", -1, "config.decouple`.*`every`.*-1"),
         ("decouple", "beta", -2.0, "config.decouple`.*`beta`.*-1 to 1.*-2"),
         ("sharing", "clusters", "position", "search refines.*'position'"),
-        (
-            "",
-            "sharing",
-            {"rule": "Independent"},
-            "search.*Independent.*set `con",
-        ),
+        ("", "sharing", INDEPENDENT, "search.*Independent.*set `con"),
     ],
 )
 def test_a_bad_key_or_choice_is_refused(section, key, value, told):

@@ -9,31 +9,28 @@ import tensorflow as tf
 from trainers.devices import strategy as devices
 
 
-def test_mirrored_without_gpus_says_how_to_try_it():
-    with pytest.raises(ValueError, match="--config.num_cpus=2"):
-        devices.strategy("mirrored")
-
-
 def test_one_device_is_the_default_strategy():
     assert devices.strategy("one_device") is tf.distribute.get_strategy()
 
 
-def test_a_tpu_that_is_not_there_is_told(monkeypatch):
-    monkeypatch.delenv("TPU_NAME", raising=False)
-    with pytest.raises(ValueError, match="needs a TPU.*TPU_NAME='local'"):
-        devices.strategy("tpu")
-
-
-@pytest.mark.parametrize("strategy", ["one_device", "multi_worker", "tpu"])
-def test_logical_cpus_are_for_mirrored(strategy):
-    with pytest.raises(ValueError, match=f"num_cpus.*2 with '{strategy}'"):
-        devices.strategy(strategy, num_cpus=2)
-
-
-def test_workers_need_a_cluster(monkeypatch):
-    monkeypatch.delenv("TF_CONFIG", raising=False)
-    with pytest.raises(ValueError, match="TF_CONFIG.*Received: nothing"):
-        devices.strategy("multi_worker", batch_size=64)
+@pytest.mark.parametrize(
+    "arguments, told",
+    [
+        (["mirrored"], "--config.num_cpus=2"),
+        (["tpu"], "needs a TPU.*TPU_NAME='local'"),
+        # Logical CPUs are for "mirrored".
+        (["one_device", 2], "num_cpus.*2 with 'one_device'"),
+        (["multi_worker", 2], "num_cpus.*2 with 'multi_worker'"),
+        (["tpu", 2], "num_cpus.*2 with 'tpu'"),
+        (["multi_worker", 0, 64], "TF_CONFIG.*Received: nothing"),
+    ],
+    ids=str,
+)
+def test_what_is_not_there_is_told(arguments, told, monkeypatch):
+    for name in ("TPU_NAME", "TF_CONFIG"):
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(ValueError, match=told):
+        devices.strategy(*arguments)
 
 
 def set_workers(monkeypatch, addresses, index):
@@ -52,11 +49,7 @@ def test_a_batch_that_workers_cannot_share_is_refused(monkeypatch):
 def test_no_worker_starts_on_a_port_in_use(monkeypatch):
     with socket.create_server(("127.0.0.1", 0)) as server:
         used = f"127.0.0.1:{server.getsockname()[1]}"
-        config = {
-            "cluster": {"worker": ["127.0.0.1:2222", used]},
-            "task": {"type": "worker", "index": 1},
-        }
-        monkeypatch.setenv("TF_CONFIG", json.dumps(config))
+        set_workers(monkeypatch, ["127.0.0.1:2222", used], 1)
         with pytest.raises(ValueError, match=f"{used} for worker 1"):
             devices.strategy("multi_worker", batch_size=64)
 

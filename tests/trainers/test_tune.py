@@ -1,22 +1,21 @@
 """A tuning from its first trial to its table, killed and continued."""
 
 import json
-import pathlib
-import runpy
 import shutil
 import time
 import urllib.request
 
 import keras
 import pytest
-import tensorflow as tf
 from ml_collections import ConfigDict
 from tensorboard import program
 
-from keras_superweights.callbacks import inspector
+from tests.trainers import tuner_program
 from tests.trainers.files import assert_figure
 from tests.trainers.files import config_of
 from tests.trainers.files import contents
+from tests.trainers.tuner_program import NUM_TRIALS
+from tests.trainers.tuner_program import FakeTrain
 from trainers import tune
 from trainers.phases.training import train
 from trainers.tuning import hparams
@@ -24,9 +23,6 @@ from trainers.tuning import parallel
 from trainers.tuning import results
 from trainers.tuning import tuning
 from trainers.tuning.trials import SECTIONS
-
-FAKE = runpy.run_path(pathlib.Path(__file__).with_name("tuner_program.py"))
-NUM_TRIALS = FAKE["NUM_TRIALS"]
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore::DeprecationWarning:keras_tuner"
@@ -45,7 +41,7 @@ class Killed(BaseException):
     """Nobody catches it."""
 
 
-class KilledTrain(FAKE["FakeTrain"]):
+class KilledTrain(FakeTrain):
     """Is killed in its second call, and at the end of its fifth."""
 
     calls = 0
@@ -63,8 +59,10 @@ class KilledTrain(FAKE["FakeTrain"]):
 
 def tuned(path, data_dir, space=None, **kwargs):
     arguments = {"num_trials": NUM_TRIALS} | kwargs
-    config = FAKE["make_config"](data_dir)
-    return tune.tune(config, space or FAKE["make_space"](), path, **arguments)
+    config = tuner_program.make_config(data_dir)
+    return tune.tune(
+        config, space or tuner_program.make_space(), path, **arguments
+    )
 
 
 @pytest.fixture(scope="module")
@@ -95,7 +93,7 @@ def test_killed_twice_a_tuning_has_every_trial_once(killed_twice):
     assert calls == len(completed) + 2
     for row in completed:
         config = config_of(row["config"])
-        expected = FAKE["measure"](config)
+        expected = tuner_program.measure(config)
         for name in hparams.METRICS:
             assert row["metrics"][name] == expected[name]
         assert row["metrics"]["val_loss"] == expected["nll"] + 1
@@ -109,7 +107,7 @@ def test_every_trial_is_the_config_with_what_was_drawn(
     killed_twice, digits_dir
 ):
     _, rows, _ = killed_twice
-    base = FAKE["make_config"](digits_dir).to_dict()
+    base = tuner_program.make_config(digits_dir).to_dict()
     for row in rows:
         config, values = config_of(row["config"]), row["hyperparameters"]
         names = values["members"].split()
@@ -226,7 +224,7 @@ def test_with_more_trials_it_goes_on(
 ):
     found, rows, _ = killed_twice
     path = shutil.copytree(found.path, tmp_path / "copy")
-    monkeypatch.setattr(tuning, "train", FAKE["FakeTrain"]())
+    monkeypatch.setattr(tuning, "train", FakeTrain())
     _, more = tuned(path, digits_dir, num_trials=NUM_TRIALS + 1)
     assert len(more) == NUM_TRIALS + 1
     for before, after in zip(rows, more, strict=False):
@@ -236,7 +234,7 @@ def test_with_more_trials_it_goes_on(
 def test_another_tuning_is_refused_untouched(killed_twice, digits_dir):
     found, _, _ = killed_twice
     before = contents(found.path)
-    space = FAKE["make_space"]()
+    space = tuner_program.make_space()
     space.tau = (-0.5, 0.25)
     for other, told in (
         ({"space": space}, r"space.tau\[1\]: 0.5 -> 0.25"),
@@ -261,7 +259,7 @@ def test_a_directory_of_something_else_is_refused_untouched(
 def test_killed_before_it_began_a_tuning_begins(digits_dir, tmp_path):
     (tmp_path / "lock").write_text("")
     (tmp_path / "unfinished-search.json").write_text('{"algor')
-    config, space = FAKE["make_config"](digits_dir), {"tau": (0.0, 0.5)}
+    config, space = tuner_program.make_config(digits_dir), {"tau": (0.0, 0.5)}
     arguments = (tmp_path, "random", "nll", 1)
     tuning.Tuning(config, ConfigDict(space), *arguments).check()
 
@@ -274,7 +272,7 @@ def test_one_process_at_a_time_owns_a_tuning(digits_dir, tmp_path):
         tuned(tmp_path, digits_dir)
 
 
-class Failing(FAKE["FakeTrain"]):
+class Failing(FakeTrain):
     """Gives no number at first, then runs out of memory."""
 
     calls = 0
@@ -292,7 +290,7 @@ class Failing(FAKE["FakeTrain"]):
 def test_errors_are_told_and_three_in_a_row_end_a_tuning(
     digits_dir, tmp_path, monkeypatch
 ):
-    space = FAKE["make_space"]()
+    space = tuner_program.make_space()
     space.budget_params = (1.5, 2.0)
     monkeypatch.setattr(tuning, "train", Failing())
     told = "3 trials in a row.* the last of them in MemoryError: no more"
@@ -304,29 +302,23 @@ def test_errors_are_told_and_three_in_a_row_end_a_tuning(
     output = (tmp_path / "trials" / "3" / "output.txt").read_text()
     assert "Traceback" in output and "MemoryError" in output
     # The same command goes on.
-    monkeypatch.setattr(tuning, "train", FAKE["FakeTrain"]())
+    monkeypatch.setattr(tuning, "train", FakeTrain())
     _, rows = tuned(tmp_path, digits_dir, space, num_trials=5)
     statuses = [row["status"] for row in rows]
     assert statuses == ["failed"] * 4 + ["completed"]
 
 
 def test_the_file_of_the_best_trial_reproduces_what_was_reported(
-    digits_dir, tmp_path, monkeypatch
+    digits_dir, tmp_path, no_figures
 ):
-    """With nothing stubbed but the figures, which take half of the time."""
-    monkeypatch.setattr(inspector, "_write_images", lambda *_: None)
-    config = FAKE["make_config"](digits_dir)
+    """With nothing else stubbed."""
+    config = tuner_program.make_config(digits_dir)
     config.members = ({"model": "wide_resnet", "depth": 10, "width": 1},)
     config.epochs = 1
     space = ConfigDict({"budget_params": (0.9, 1.2), "tau": (0.0, 0.2)})
-    # Of a few steps, a graph costs mostly its tracing.
-    tf.config.run_functions_eagerly(True)
-    try:
-        found, rows = tune.tune(config, space, tmp_path / "one", num_trials=1)
-        (best,) = results.ranked(found, rows)
-        again = train(config_of(best["config"]), tmp_path / "again")
-    finally:
-        tf.config.run_functions_eagerly(False)
+    found, rows = tune.tune(config, space, tmp_path / "one", num_trials=1)
+    (best,) = results.ranked(found, rows)
+    again = train(config_of(best["config"]), tmp_path / "again")
     assert again["split"] == "validation"
     assert again["search"]["tau"] <= best["hyperparameters"]["tau"]
     for name in hparams.METRICS:

@@ -1,6 +1,10 @@
 """A tuning that cannot be is refused before its first trial."""
 
+import functools
+import operator
+
 import pytest
+from ml_collections import ConfigDict
 
 from configs import digits
 from configs import space
@@ -9,39 +13,43 @@ from trainers.tuning.tuning import OBJECTIVES
 from trainers.tuning.tuning import Tuning
 from trainers.tuning.tuning import direction
 
+ABSENT = "not there"
 WRN = {"model": "wide_resnet", "depth": 10, "width": 1}
+LENET = {"model": "lenet"}
+MIRRORED = {"config.strategy": "mirrored", "config.num_cpus": 2}
+INDEPENDENT = {
+    "config.sharing": {"rule": "Independent"},
+    "config.search.pretrain_epochs": 0,
+    "space.tau": ABSENT,
+}
 
 
 @pytest.fixture
 def define(digits_dir, tmp_path):
-    """Makes a `Tuning` of the quick demo, with changes."""
+    """Makes a `Tuning` of the quick demo, with changes by their place."""
 
-    def define_(
-        algorithm="random",
-        objective="nll",
-        num_trials=8,
-        of_space=(),
-        of_config=(),
-    ):
-        config = digits.get_config("quick").unlock()
-        config.data.data_dir = digits_dir
-        ranges = space.get_config().unlock()
-        for target, changes in ((config, of_config), (ranges, of_space)):
-            with target.ignore_type():
-                for key, value in dict(changes).items():
-                    *sections, name = key.split(".")
-                    section = target
-                    for each in sections:
-                        section = section[each]
-                    if value is None:
-                        del section[name]
-                    else:
-                        section[name] = value
+    def define_(changes=()):
+        told = {
+            "config": digits.get_config("quick").unlock(),
+            "space": space.get_config().unlock(),
+            "algorithm": "random",
+            "objective": "nll",
+            "num_trials": 8,
+        }
+        told["config"].data.data_dir = digits_dir
+        for place, value in dict(changes).items():
+            *sections, name = place.split(".")
+            section = functools.reduce(operator.getitem, sections, told)
+            if value is ABSENT:
+                del section[name]
+            elif isinstance(section, ConfigDict):
+                with section.ignore_type():
+                    section[name] = value
+            else:
+                section[name] = value
         path = tmp_path / "tuning"
         try:
-            return Tuning(
-                config, ranges, path, algorithm, objective, num_trials
-            )
+            return Tuning(path=path, **told)
         finally:
             assert not path.exists()
 
@@ -56,7 +64,7 @@ def test_the_space_of_the_repository_is_one_of_the_demo(define):
     assert set(tuning.members) == {f"wide_resnet_{size}" for size in sizes}
     assert set(tuning.varied) == {*SECTIONS, "members", "num_members"}
     # A validation part is kept if there is one.
-    tuning = define(of_config={"data.validation_fraction": 0.3})
+    tuning = define({"config.data.validation_fraction": 0.3})
     assert tuning.config.data.validation_fraction == 0.3
 
 
@@ -93,43 +101,22 @@ def test_what_not_every_trial_has_is_no_objective(objective, num_members, told):
         ({"num_trials": 0}, "`--trials`.*positive.*0"),
         ({"num_trials": None}, "`--trials`.*None"),
         ({"algorithm": "hyperband"}, "follows from `config.epochs`.*8"),
-        ({"of_space": {"budget": (0.1, 1.0)}}, "keys of.*unknown 'budget'"),
-        ({"of_space": {"tau": (0.3, 0.1)}}, "`tau`.*empty"),
-        ({"of_space": {"depth_bins": ()}}, "`depth_bins`.*at least one"),
-        ({"of_space": {"members": ()}}, "given together"),
-        ({"of_space": {"num_members": None}}, "given together"),
-        ({"of_space": {"members": (WRN, WRN)}}, "name of its own.*`name`"),
-        (
-            {"of_space": {"members": ({"model": "lenet"},)}},
-            r"members\[0\].model.*'lenet'",
-        ),
-        (
-            {"of_config": {"search.pretrain_epochs": 0}},
-            "`space.tau` has no effect.*pretrain_epochs",
-        ),
-        (
-            {"of_config": {"decouple.epoch": 0}},
-            "`space.beta` has no effect.*decouple.epoch",
-        ),
-        (
-            {
-                "of_config": {
-                    "sharing": {"rule": "Independent"},
-                    "search.pretrain_epochs": 0,
-                },
-                "of_space": {"tau": None},
-            },
-            "`space.depth_bins` has no effect.*'Independent'",
-        ),
-        (
-            {"of_config": {"strategy": "mirrored", "num_cpus": 2}},
-            "one device each.*'mirrored'",
-        ),
-        ({"of_config": {"data.name": "mnist"}}, "already prepared"),
-        ({"of_config": {"epochs": 0}}, "`config.epochs`"),
+        ({"space.budget": (0.1, 1.0)}, "keys of.*unknown 'budget'"),
+        ({"space.tau": (0.3, 0.1)}, "`tau`.*empty"),
+        ({"space.depth_bins": ()}, "`depth_bins`.*at least one"),
+        ({"space.members": ()}, "given together"),
+        ({"space.num_members": ABSENT}, "given together"),
+        ({"space.members": (WRN, WRN)}, "name of its own.*`name`"),
+        ({"space.members": (LENET,)}, r"members\[0\].model.*'lenet'"),
+        ({"config.search.pretrain_epochs": 0}, "tau` has no.*pretrain_epochs"),
+        ({"config.decouple.epoch": 0}, "beta` has no effect.*decouple.epoch"),
+        (INDEPENDENT, "`space.depth_bins` has no effect.*'Independent'"),
+        (MIRRORED, "one device each.*'mirrored'"),
+        ({"config.data.name": "mnist"}, "already prepared"),
+        ({"config.epochs": 0}, "`config.epochs`"),
     ],
     ids=str,
 )
 def test_what_cannot_be_tuned_is_refused(define, changes, told):
     with pytest.raises((TypeError, ValueError), match=f"(?s){told}"):
-        define(**changes)
+        define(changes)

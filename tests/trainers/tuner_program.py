@@ -1,12 +1,5 @@
-"""Searches with trials that take a moment; a program that tests run and kill.
+"""Searches with trials that take a moment."""
 
-    python tuner_program.py WORKDIR DATA_DIR SECONDS
-
-With KerasTuner's environment variables it is the chief or a worker.
-"""
-
-import pathlib
-import sys
 import time
 import types
 
@@ -104,20 +97,13 @@ class FakeTrain:
 
 
 def main(workdir, data_dir, seconds):
-    tuning.train = FakeTrain(float(seconds))
+    """A program: by KerasTuner's environment variables a chief or a worker."""
+    tuning.train = FakeTrain(seconds)
     # What takes its time, and is tested in one process.
     tuning.Tuning.allocation = lambda self, settings: None
     keras.utils.clear_session = lambda: None
     parallel.PATIENCE_SECONDS = 60
     # At its end, a chief looks only every twenty seconds for its workers.
     oracle_chief.time = types.SimpleNamespace(sleep=lambda _: time.sleep(0.1))
-    tune.tune(
-        make_config(data_dir),
-        make_space(),
-        pathlib.Path(workdir),
-        num_trials=NUM_TRIALS,
-    )
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])
+    config, space = make_config(data_dir), make_space()
+    tune.tune(config, space, workdir, num_trials=NUM_TRIALS)
