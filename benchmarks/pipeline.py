@@ -89,7 +89,6 @@ class Noise(tfds.core.GeneratorBasedBuilder):
 class Photos(Noise):
     """JPEG files as large as most of ImageNet, of about 100 KB."""
 
-    VERSION = tfds.core.Version("1.0.0")
     shape = (None, None, 3)
     encoding = "jpeg"
     num_examples = 256
