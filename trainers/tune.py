@@ -212,8 +212,7 @@ def main(options):
         print("no more trials; the chief has the results")
         return
     tuning, rows = found
-    print()
-    print(results.table(tuning, rows))
+    print(f"\n{results.table(tuning, rows)}")
     best = results.ranked(tuning, rows)
     if best:
         print(
