@@ -150,11 +150,8 @@ def run(task, seeds, epochs):
             schedule = keras.optimizers.schedules.CosineDecay(
                 task["learning_rate"], steps
             )
-            network.compile(
-                keras.optimizers.Adam(schedule),
-                task["loss"](),
-                jit_compile=False,
-            )
+            optimizer = keras.optimizers.Adam(schedule)
+            network.compile(optimizer, task["loss"](), jit_compile=False)
             network.fit(*train, epochs=num_epochs, verbose=0)
             results[way]["params"].append(network.allocation.num_params)
             for measure, value in task["measure"](network, *test).items():

@@ -30,7 +30,6 @@ from ml_collections import config_flags
 import keras_superweights as ksw
 from keras_superweights.files import write_text
 from keras_superweights.members.skeleton import skeletons
-from keras_superweights.metrics import count_flops
 from keras_superweights.planning import OPTIMIZERS
 from keras_superweights.planning import plan_training
 from trainers import run
@@ -103,7 +102,7 @@ def _cost(member):
     with warnings.catch_warnings(record=True) as uncounted:
         warnings.simplefilter("always")
         try:
-            flops = count_flops(member)
+            flops = ksw.metrics.count_flops(member)
         except ValueError:  # a size that is not known
             return ""
     return "" if uncounted else f", {flops / 1e6:,.1f} MFLOPs an example"
@@ -123,13 +122,9 @@ def main(options):
         kind = OPTIMIZERS[options.optimizer]
         optimizer = _with_arguments(kind, options, "optimizer")()
     print(allocation, end="\n\n")
-    for index, (spec, member) in enumerate(
-        zip(allocation.members, members, strict=True)
-    ):
-        print(
-            f"member {index}, {spec.name}: {spec.num_params:,} parameters "
-            f"on its own{_cost(member)}"
-        )
+    for index, spec in enumerate(allocation.members):
+        alone = f"{spec.num_params:,} parameters on its own"
+        print(f"member {index}, {spec.name}: {alone}{_cost(members[index])}")
     print()
     print(plan_training(members, allocation, optimizer, options.workers))
     if options.json:
