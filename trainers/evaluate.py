@@ -22,6 +22,7 @@ from absl import flags
 from ml_collections import ConfigDict
 
 import keras_superweights as ksw
+from keras_superweights.datasets.corruptions import CORRUPTIONS
 from keras_superweights.files import write_json
 from trainers import run
 from trainers.phases import experiment
@@ -66,9 +67,9 @@ def evaluate(path, split=None, data_dir=None, interpolation=0, corruptions=()):
     pairs = measuring.equal_pairs(network) if interpolation else []
     more = {}
     if corruptions:
-        more["corruptions"] = measuring.measure_corruptions(
-            network, images, corruptions
-        )
+        names = CORRUPTIONS if list(corruptions) == ["all"] else corruptions
+        found = ksw.metrics.evaluate_corrupted(network, images, names)
+        more["corruptions"] = {"split": images.test_split, **found}
     if pairs:
         more["interpolation"] = measuring.measure_interpolation(
             network, images, pairs, interpolation

@@ -94,11 +94,8 @@ def study(config, path, name, values=None):
             adopt(variant, workdir, measured, start)
         with trials.output_to(path / f"{workdir.path.name}.txt"):
             metrics = train(variant, workdir.path)
-        print(
-            f"{name} {value:g}: accuracy {metrics['accuracy']:.2%} "
-            f"NLL {metrics['nll']:.3f}",
-            flush=True,
-        )
+        accuracy, nll = report.cells(metrics, "accuracy", "nll")
+        print(f"{name} {value:g}: accuracy {accuracy} NLL {nll}", flush=True)
         label = _label(name, value, metrics)
         rows.append({"value": value, "label": label, "metrics": metrics})
         measured = measured or workdir

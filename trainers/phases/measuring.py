@@ -7,7 +7,6 @@ import numpy as np
 import keras_superweights as ksw
 from keras_superweights import figures
 from keras_superweights.anytime import measure_latency
-from keras_superweights.datasets.corruptions import CORRUPTIONS
 
 
 def measure(network, logits, labels):
@@ -78,17 +77,6 @@ def measure_interpolation(network, images, pairs, num_points):
         way = {"members": [i, j], "split": images.test_split}
         ways.append(way | {"points": points})
     return ways
-
-
-def measure_corruptions(network, images, names):
-    """Measures a network on corrupted copies of the test split.
-
-    Takes names of corruptions, or `["all"]` for all that need no download;
-    returns the dict of `metrics.evaluate_corrupted`, with `"split"`.
-    """
-    names = CORRUPTIONS if list(names) == ["all"] else names
-    measured = ksw.metrics.evaluate_corrupted(network, images, names)
-    return {"split": images.test_split, **measured}
 
 
 def extra_figures(metrics):

@@ -135,10 +135,8 @@ def _told_of_losses(strategy, workdir):
 
 
 def _kept(workdir):
-    for name, path in (
-        ("training", workdir.backup),
-        ("search", workdir.search / "backup"),
-    ):
+    backups = {"training": workdir.backup, "search": workdir.search / "backup"}
+    for name, path in backups.items():
         done = Backup(path).epochs_done
         if done:
             return f"The backup of epoch {done} of the {name} is kept."

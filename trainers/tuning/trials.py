@@ -174,10 +174,7 @@ class Trial:
                 hparams.write_trial(self.directory, shown, metrics)
 
     def value(self, objective):
-        """Returns the objective, one of the names that `measured` returns.
-
-        Fails the trial by an error of KerasTuner if it is not defined.
-        """
+        """Returns a number of `measured`; one that is undefined fails it."""
         value = self.measured().get(objective)
         if value is None or not math.isfinite(value):
             raise keras_tuner.errors.FailedTrialError(

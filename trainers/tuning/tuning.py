@@ -87,10 +87,7 @@ class Tuning(TrialSpace):
         }
 
     def check(self):
-        """Refuses a directory that belongs to something else; reads only.
-
-        The error names what differs from another tuning.
-        """
+        """Refuses a directory that belongs to something else; reads only."""
         if not workdir.belongs_to(self.definition, "tuning", known=("lock",)):
             return
         described = workdir.read_json(self.definition)
