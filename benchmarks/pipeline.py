@@ -104,9 +104,8 @@ def endless(images):
 def train(images, arguments):
     """Takes turns of steps on one batch and on those of the pipeline."""
     keras.utils.set_random_seed(0)
-    network = ksw.models.wide_resnet(
-        16, 4, images.num_classes, images.image_shape
-    )
+    sizes = images.num_classes, images.image_shape
+    network = ksw.models.wide_resnet(16, 4, *sizes)
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     if images.mixup or images.cutmix:
         loss = keras.losses.CategoricalCrossentropy(from_logits=True)
@@ -141,9 +140,8 @@ def measure(recipes, num_batches, arguments, steps=True, **options):
     """Yields a row for each recipe; `options` are those of the pipeline."""
     for recipe, given in recipes.items():
         images = ImagePipeline(test_split="train", **options, **given)
-        speed = images_per_second(
-            endless(images), num_batches, options["batch_size"]
-        )
+        batch_size = options["batch_size"]
+        speed = images_per_second(endless(images), num_batches, batch_size)
         trained = train(images, arguments) if steps else {}
         yield {"recipe": recipe, "pipeline": speed, **trained}
 

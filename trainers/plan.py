@@ -45,12 +45,12 @@ def plan(config):
 
 def _of_model(options):
     """Returns members and allocation of `--model`, from the flags."""
-    if options.budget_params is None or options.rule is None:
+    budget, name = options.budget_params, options.rule
+    if budget is None or name is None:
         raise ValueError(
             "`--model` needs `--budget_params`, a count or a fraction, and "
             f"`--rule`, one of {', '.join(sorted(experiment.RULES))}. "
-            f"Received: budget_params={options.budget_params}, "
-            f"rule={options.rule}."
+            f"Received: budget_params={budget}, rule={name}."
         )
     build = _with_arguments(_imported(options.model), options, "model")
 
@@ -63,12 +63,11 @@ def _of_model(options):
             )
         return model
 
-    rule = experiment.rule_class(options.rule, "--rule")
+    rule = experiment.rule_class(name, "--rule")
     rule = _with_arguments(rule, options, "rule")()
     with experiment.policy(options.precision):
         members = skeletons(member)
-    budget = experiment.as_budget(options.budget_params)
-    return members, ksw.allocate(members, budget, rule)
+    return members, ksw.allocate(members, experiment.as_budget(budget), rule)
 
 
 def _imported(name):

@@ -296,18 +296,15 @@ def schedule(config, steps_per_epoch):
             f"'cosine'. Received: schedule={options.schedule!r}, "
             f"drop_epochs={drops}, drop_factor={factor}."
         )
+    first, schedules = options.learning_rate, keras.optimizers.schedules
     if has_steps:
         # Keras uses a value up to and including its boundary; epoch `e` starts
         # with step `e * steps_per_epoch`.
         last_steps = [epoch * steps_per_epoch - 1 for epoch in drops]
-        factors = [factor**number for number in range(len(drops) + 1)]
-        rate = keras.optimizers.schedules.PiecewiseConstantDecay(
-            last_steps, [options.learning_rate * each for each in factors]
-        )
+        rates = [first * factor**number for number in range(len(drops) + 1)]
+        rate = schedules.PiecewiseConstantDecay(last_steps, rates)
     else:
-        rate = keras.optimizers.schedules.CosineDecay(
-            options.learning_rate, epochs * steps_per_epoch
-        )
+        rate = schedules.CosineDecay(first, epochs * steps_per_epoch)
     if options.warmup_epochs:
         steps = options.warmup_epochs * steps_per_epoch
         return ksw.schedules.LinearWarmup(rate, steps)
