@@ -188,10 +188,8 @@ def main():
         for row in itertools.chain(small, photos):
             line = f"{row['recipe']:<22}  {row['pipeline']:10,.0f}"
             if "step" in row:
-                line += (
-                    f"  {row['step']:6,.0f}  {row['both']:6,.0f}"
-                    f"  {row['waiting']:7.1%}"
-                )
+                trained = "  {step:6,.0f}  {both:6,.0f}  {waiting:7.1%}"
+                line += trained.format(**row)
             print(line, flush=True)
             rows.append(row)
     with open(arguments.json, "w") as file:
