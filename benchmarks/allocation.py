@@ -43,10 +43,8 @@ def main():
         f"WRN-76-12, {allocation.independent_params:,} parameters inside "
         f"21M: {seconds:.2f} s, {resident_mib() - memory:.1f} MiB"
     )
-    for name, sides in (
-        ("9 shapes", (64, 128, 256)),
-        ("576 shapes", range(8, 200, 8)),
-    ):
+    sides_of = {"9 shapes": (64, 128, 256), "576 shapes": range(8, 200, 8)}
+    for name, sides in sides_of.items():
         member = MemberSpec("net", kernels(sides), 0)
         for rule in (
             ksw.sharing.SuperWeights(),

@@ -76,9 +76,8 @@ def check(name, budget):
     network, raised = share(name, budget)
     scalars = sum(math.prod(v.shape) for v in network.trainable_variables)
     allocation = network.allocation
-    images = np.random.default_rng(0).uniform(
-        0, 255, (8, SIDES[name], SIDES[name], 3)
-    )
+    shape = (8, SIDES[name], SIDES[name], 3)
+    images = np.random.default_rng(0).uniform(0, 255, shape)
     network.compile(
         keras.optimizers.SGD(1e-3, momentum=0.9),
         keras.losses.SparseCategoricalCrossentropy(from_logits=True),
@@ -91,10 +90,8 @@ def check(name, budget):
         network.save(path)
         loaded = keras.models.load_model(path)(images, training=False)
     (plain,) = network.materialize()
-    apart = [
-        float(np.abs(np.array(other) - logits).max())
-        for other in (loaded, plain(images, training=False))
-    ]
+    others = loaded, plain(images, training=False)
+    apart = [float(np.abs(np.array(o) - logits).max()) for o in others]
     passed = (
         scalars == allocation.num_params <= allocation.budget_params
         and math.isfinite(loss)

@@ -52,9 +52,9 @@ TIMES = ("seconds", "milliseconds")
 
 def start(arguments, workdir):
     """Starts or continues the run."""
+    command = [sys.executable, "-m", "trainers.train", *arguments]
     return subprocess.Popen(
-        [sys.executable, "-m", "trainers.train", *arguments]
-        + [f"--workdir={workdir}"],
+        [*command, f"--workdir={workdir}"],
         cwd=ROOT,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
@@ -152,9 +152,7 @@ def measure(arguments, num_kills, seed, directory):
     finish(start(arguments, directory / "never"))
     duration = time.perf_counter() - began
     draw = random.Random(seed)
-    moments = [
-        (place + draw.random()) / num_kills for place in range(num_kills)
-    ]
+    moments = [(i + draw.random()) / num_kills for i in range(num_kills)]
     draw.shuffle(moments)
     phases, outcomes = kill_at(moments, duration, arguments, directory)
     expected = outcome(directory / "never")

@@ -29,6 +29,7 @@ import keras
 import numpy as np
 import sklearn.datasets
 from keras import layers
+from sklearn.metrics import jaccard_score
 
 import keras_superweights as ksw
 from benchmarks.comparing import table
@@ -49,18 +50,18 @@ def perceptron():
 def unet():
     """Goes down to 4x4 pixels and up again, with one skip connection."""
     inputs = keras.Input((8, 8, 1))
-    fine = convolution(convolution(inputs, 8), 8)
-    coarse = layers.MaxPooling2D()(fine)
-    coarse = convolution(convolution(coarse, 16), 16)
-    x = layers.UpSampling2D()(coarse)
-    x = layers.Concatenate()([x, fine])
-    x = convolution(convolution(x, 8), 8)
+    fine = convolutions(inputs, 8)
+    coarse = convolutions(layers.MaxPooling2D()(fine), 16)
+    x = layers.Concatenate()([layers.UpSampling2D()(coarse), fine])
+    x = convolutions(x, 8)
     return keras.Model(inputs, layers.Conv2D(LEVELS, 1)(x), name="unet")
 
 
-def convolution(x, filters):
-    x = layers.Conv2D(filters, 3, padding="same", use_bias=False)(x)
-    return layers.ReLU()(layers.BatchNormalization()(x))
+def convolutions(x, filters):
+    for _ in range(2):
+        x = layers.Conv2D(filters, 3, padding="same", use_bias=False)(x)
+        x = layers.ReLU()(layers.BatchNormalization()(x))
+    return x
 
 
 def held_out(x, y, seed):
@@ -73,14 +74,12 @@ def held_out(x, y, seed):
 def diabetes(seed):
     x, y = sklearn.datasets.load_diabetes(return_X_y=True)
     train, test = held_out(x, y[:, None], seed)
-    moments = [(part.mean(0), part.std(0)) for part in train]
-    return [
-        [
-            ((part - mean) / std).astype("float32")
-            for part, (mean, std) in zip(split, moments, strict=True)
-        ]
-        for split in (train, test)
-    ]
+
+    def standardised(split):
+        for part, known in zip(split, train, strict=True):
+            yield ((part - known.mean(0)) / known.std(0)).astype("float32")
+
+    return list(standardised(train)), list(standardised(test))
 
 
 def ink(seed):
@@ -101,11 +100,8 @@ def measure_values(network, x, y):
 
 def measure_pixels(network, x, y):
     found = network.predict(x, verbose=0).argmax(axis=-1)
-    ious = []
-    for level in range(LEVELS):
-        both = np.sum((found == level) & (y == level))
-        ious.append(both / np.sum((found == level) | (y == level)))
-    return {"accuracy": np.mean(found == y), "IoU": np.mean(ious)}
+    iou = jaccard_score(y.ravel(), found.ravel(), average="macro")
+    return {"accuracy": np.mean(found == y), "IoU": iou}
 
 
 TASKS = {
@@ -154,11 +150,8 @@ def run(task, seeds, epochs):
             schedule = keras.optimizers.schedules.CosineDecay(
                 task["learning_rate"], steps
             )
-            network.compile(
-                keras.optimizers.Adam(schedule),
-                task["loss"](),
-                jit_compile=False,
-            )
+            optimizer = keras.optimizers.Adam(schedule)
+            network.compile(optimizer, task["loss"](), jit_compile=False)
             network.fit(*train, epochs=num_epochs, verbose=0)
             results[way]["params"].append(network.allocation.num_params)
             for measure, value in task["measure"](network, *test).items():

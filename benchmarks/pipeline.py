@@ -51,53 +51,39 @@ OF_PHOTOS = {
 }
 
 
-class Noise(tfds.core.GeneratorBasedBuilder):
-    """10,000 images of noise as large as those of CIFAR."""
+def noise(rng):
+    """Returns an image as large as those of CIFAR."""
+    return rng.integers(0, 256, (32, 32, 3), dtype=np.uint8)
 
-    VERSION = tfds.core.Version("1.0.0")
-    shape = (32, 32, 3)
-    encoding = "png"
-    num_examples = 10_000
 
-    def _info(self):
-        return tfds.core.DatasetInfo(
-            builder=self,
-            features=tfds.features.FeaturesDict(
-                {
-                    "image": tfds.features.Image(
-                        shape=self.shape, encoding_format=self.encoding
-                    ),
-                    "label": tfds.features.ClassLabel(num_classes=100),
-                }
-            ),
-            disable_shuffling=True,
-        )
+def photo(rng):
+    """Returns an image as large as most of ImageNet, of 100 KB as JPEG."""
+    coarse = tf.image.resize(rng.integers(0, 256, (40, 40, 3)), (375, 500))
+    grain = rng.normal(0, 12, (375, 500, 3))
+    return np.clip(coarse + grain, 0, 255).astype(np.uint8)
 
-    def _split_generators(self, dl_manager):
-        return {"train": self._generate_examples()}
 
-    def _generate_examples(self):
+def store(name, image, count, data_dir, **encoding):
+    """Writes a tfds set of images that `image` draws."""
+
+    def examples():
         rng = np.random.default_rng(0)
-        for index in range(self.num_examples):
+        for index in range(count):
             label = int(rng.integers(100))
-            yield index, {"image": self._image(rng), "label": label}
+            yield index, {"image": image(rng), "label": label}
 
-    def _image(self, rng):
-        return rng.integers(0, 256, self.shape, dtype=np.uint8)
-
-
-class Photos(Noise):
-    """JPEG files as large as most of ImageNet, of about 100 KB."""
-
-    VERSION = tfds.core.Version("1.0.0")
-    shape = (None, None, 3)
-    encoding = "jpeg"
-    num_examples = 256
-
-    def _image(self, rng):
-        coarse = tf.image.resize(rng.integers(0, 256, (40, 40, 3)), (375, 500))
-        grain = rng.normal(0, 12, (375, 500, 3))
-        return np.clip(coarse + grain, 0, 255).astype(np.uint8)
+    features = {
+        "image": tfds.features.Image(**encoding),
+        "label": tfds.features.ClassLabel(num_classes=100),
+    }
+    tfds.dataset_builders.store_as_tfds_dataset(
+        name,
+        version="1.0.0",
+        features=tfds.features.FeaturesDict(features),
+        split_datasets={"train": examples()},
+        data_dir=data_dir,
+        disable_shuffling=True,
+    )
 
 
 def images_per_second(batches, num_batches, batch_size):
@@ -118,9 +104,8 @@ def endless(images):
 def train(images, arguments):
     """Takes turns of steps on one batch and on those of the pipeline."""
     keras.utils.set_random_seed(0)
-    network = ksw.models.wide_resnet(
-        16, 4, images.num_classes, images.image_shape
-    )
+    sizes = images.num_classes, images.image_shape
+    network = ksw.models.wide_resnet(16, 4, *sizes)
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     if images.mixup or images.cutmix:
         loss = keras.losses.CategoricalCrossentropy(from_logits=True)
@@ -155,9 +140,8 @@ def measure(recipes, num_batches, arguments, steps=True, **options):
     """Yields a row for each recipe; `options` are those of the pipeline."""
     for recipe, given in recipes.items():
         images = ImagePipeline(test_split="train", **options, **given)
-        speed = images_per_second(
-            endless(images), num_batches, options["batch_size"]
-        )
+        batch_size = options["batch_size"]
+        speed = images_per_second(endless(images), num_batches, batch_size)
         trained = train(images, arguments) if steps else {}
         yield {"recipe": recipe, "pipeline": speed, **trained}
 
@@ -179,8 +163,8 @@ def main():
     with tempfile.TemporaryDirectory() as directory:
         # tfds would announce downloads that do not happen.
         with contextlib.redirect_stdout(io.StringIO()):
-            for noise in (Photos, Noise):
-                noise(data_dir=directory).download_and_prepare()
+            store("photos", photo, 256, directory, encoding_format="jpeg")
+            store("noise", noise, 10_000, directory, shape=(32, 32, 3))
         rows = []
         print("recipe                  pipeline/s  step/s  both/s  waiting")
         small = measure(
@@ -204,10 +188,8 @@ def main():
         for row in itertools.chain(small, photos):
             line = f"{row['recipe']:<22}  {row['pipeline']:10,.0f}"
             if "step" in row:
-                line += (
-                    f"  {row['step']:6,.0f}  {row['both']:6,.0f}"
-                    f"  {row['waiting']:7.1%}"
-                )
+                trained = "  {step:6,.0f}  {both:6,.0f}  {waiting:7.1%}"
+                line += trained.format(**row)
             print(line, flush=True)
             rows.append(row)
     with open(arguments.json, "w") as file:

@@ -50,11 +50,10 @@ def main():
     data = tf.data.Dataset.from_tensors((images, labels)).repeat()
     network.fit(data, steps_per_epoch=1, verbose=0)
     functions = {"off": network.train_function}
-    network.record_gradients(
-        ksw.search.GradientRecorder(
-            network.generator, sketch_size=arguments.sketch_size
-        )
+    recorder = ksw.search.GradientRecorder(
+        network.generator, sketch_size=arguments.sketch_size
     )
+    network.record_gradients(recorder)
     functions["on"] = network.train_function
     batches = iter(data)
     clocks = {"seconds": time.perf_counter, "of CPU": time.process_time}

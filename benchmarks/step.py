@@ -16,6 +16,7 @@ import functools
 import json
 import multiprocessing
 import os
+import resource
 import statistics
 import time
 import types
@@ -23,11 +24,7 @@ import types
 
 def peak_mib():
     """Returns the peak resident memory of this process."""
-    with open("/proc/self/status") as status:
-        for line in status:
-            if line.startswith("VmHWM"):
-                return int(line.split()[1]) / 1024
-    raise RuntimeError("VmHWM is missing from /proc/self/status.")
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def build(kind, arguments):
@@ -40,8 +37,8 @@ def build(kind, arguments):
     keras.config.set_dtype_policy(arguments.precision)
     image_shape = (arguments.side, arguments.side, 3)
 
-    def member(index, architecture):
-        name = f"member_{index}"
+    def member(index):
+        name, architecture = f"member_{index}", arguments.members[index]
         if hasattr(keras.applications, architecture):
             return getattr(keras.applications, architecture)(
                 weights=None,
@@ -53,10 +50,8 @@ def build(kind, arguments):
         depth, width = map(int, architecture.split("-"))
         return ksw.models.wide_resnet(depth, width, 100, image_shape, name=name)
 
-    builders = [
-        functools.partial(member, *each)
-        for each in enumerate(arguments.members)
-    ]
+    indices = range(len(arguments.members))
+    builders = [functools.partial(member, index) for index in indices]
     losses = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     if kind == "shared":
         options = json.loads(arguments.rule_arguments)

@@ -77,6 +77,14 @@ def rule(name, **arguments):
     return ConfigDict({"rule": name, **arguments}).lock()
 
 
+def wide_resnets(*sizes):
+    """Members WRN-depth-width from `(depth, width)` pairs."""
+    return tuple(
+        {"model": "wide_resnet", "depth": depth, "width": width}
+        for depth, width in sizes
+    )
+
+
 def loaded(values):
     """Returns the config with these values; others are at their defaults."""
     config = get_base().unlock()

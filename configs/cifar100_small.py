@@ -28,7 +28,7 @@ def get_config(variant=""):
     config = cifar_recipe.get_base()
     config.data.train_split = "train[:2500]"
     config.data.batch_size = 32
-    config.members = cifar_recipe.wide_resnets((16, 2), (16, 2), (16, 2))
+    config.members = base.wide_resnets((16, 2), (16, 2), (16, 2))
     config.budget_params = 703284.0  # a WRN-16-2 for 100 classes
     config.sharing = base.rule("SuperWeights", clusters="depth")
     config.search.pretrain_epochs = 2
@@ -37,5 +37,5 @@ def get_config(variant=""):
     config.optimizer.drop_factor = None
     config.optimizer.schedule = "cosine"
     config.epochs = 20
-    quick = cifar_recipe.wide_resnets((16, 1), (10, 1))
+    quick = base.wide_resnets((16, 1), (10, 1))
     return cifar_recipe.finish(config, variant, quick, quick_budget_params=0.7)

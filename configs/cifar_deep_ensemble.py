@@ -16,8 +16,8 @@ from configs import cifar_recipe
 
 def get_config(variant=""):
     config = cifar_recipe.get_base()
-    config.members = 4 * cifar_recipe.wide_resnets((28, 10))
+    config.members = 4 * base.wide_resnets((28, 10))
     config.budget_params = 1.0
     config.sharing = base.rule("Independent")
-    quick = 2 * cifar_recipe.wide_resnets((10, 1))
+    quick = 2 * base.wide_resnets((10, 1))
     return cifar_recipe.finish(config, variant, quick, quick_budget_params=1.0)

@@ -1,8 +1,6 @@
 """Two families in one budget: MobileNetV2 and WRN-28-5.
 
-SWN, section 3.8: trained like the heterogeneous ensembles. Layers of a similar
-depth share; these clusters are refined by gradient similarity (tau 0.1) after
-20 epochs, and coefficients decoupled in training (beta 0.9) after 10.
+SWN, section 3.8: trained like the heterogeneous ensembles (`cifar_recipe`).
 
     python -m trainers.train --config configs/cifar_families.py \
         --workdir runs/families
@@ -26,6 +24,7 @@ Expected (Table 4), not measured here yet:
     deep ensemble       80.1 %   0.776  6.5 %
 """
 
+from configs import base
 from configs import cifar_recipe
 
 
@@ -33,11 +32,11 @@ def get_config(variant=""):
     config = cifar_recipe.get_heterogeneous_base()
     config.members = (
         {"model": "MobileNetV2"},
-        *cifar_recipe.wide_resnets((28, 5)),
+        *base.wide_resnets((28, 5)),
     )
     config.budget_params = 9.1e6
     quick = (
         {"model": "densenet_bc", "depth": 10, "growth": 8},
-        *cifar_recipe.wide_resnets((10, 1)),
+        *base.wide_resnets((10, 1)),
     )
     return cifar_recipe.finish(config, variant, quick, quick_budget_params=0.9)

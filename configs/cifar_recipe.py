@@ -36,9 +36,10 @@ def get_base():
 def get_heterogeneous_base():
     """The recipe of heterogeneous ensembles: Cutout and an earlier last drop.
 
-    Clusters are refined after 20 epochs of pretraining, coefficients decoupled
-    after 10 of training. The papers do not give the size of the square; 16
-    pixels is the value of DeVries and Taylor (2017) for CIFAR-10.
+    Layers of a similar depth share; these clusters are refined by gradient
+    similarity (tau 0.1) after 20 epochs of pretraining, coefficients decoupled
+    (beta 0.9) after 10 of training. The papers do not give the size of the
+    square; 16 pixels is the value of DeVries and Taylor (2017) for CIFAR-10.
     """
     config = get_base()
     config.sharing = base.rule("SuperWeights", clusters="depth", depth_bins=4)
@@ -47,14 +48,6 @@ def get_heterogeneous_base():
     config.data.cutout = 16
     config.optimizer.drop_epochs = (60, 120, 160)
     return config
-
-
-def wide_resnets(*sizes):
-    """Members WRN-depth-width from `(depth, width)` pairs."""
-    return tuple(
-        {"model": "wide_resnet", "depth": depth, "width": width}
-        for depth, width in sizes
-    )
 
 
 def finish(config, variant, quick_members, quick_budget_params):

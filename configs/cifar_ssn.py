@@ -19,9 +19,9 @@ from configs import cifar_recipe
 def get_config(variant=""):
     config = cifar_recipe.get_base()
     config.data.cutout = 16
-    config.members = cifar_recipe.wide_resnets((28, 10))
+    config.members = base.wide_resnets((28, 10))
     config.budget_params = 4e6
     config.sharing = base.rule("Shapeshifter", mixing="emb", num_stores=4)
     config.search.pretrain_epochs = 20
-    quick = cifar_recipe.wide_resnets((16, 1))
+    quick = base.wide_resnets((16, 1))
     return cifar_recipe.finish(config, variant, quick, quick_budget_params=0.3)

@@ -1,9 +1,8 @@
 """SWN-HE: WRN-34-8, 28-12, 28-10 and 28-8 in the size of one WRN-28-10.
 
-SWN, sections 1.1 and 3.6 of the appendix: layers of a similar depth
-share; these clusters are refined by gradient similarity (tau 0.1) after 20
-epochs, and coefficients decoupled in training after 10. The papers give no
-beta for this ensemble; 0.9 is theirs for the other ones on CIFAR-100.
+SWN, sections 1.1 and 3.6 of the appendix: the recipe of heterogeneous ensembles
+(`cifar_recipe`). The papers give no beta for this one; 0.9 is theirs for the
+others on CIFAR-100.
 
     python -m trainers.train --config configs/cifar_swn_he.py \
         --workdir runs/swn_he
@@ -28,14 +27,13 @@ Expected (appendix, Tables 3 and 5), not measured here yet:
     CIFAR-10     36.5M     96.5 %   0.115  0.8 %
 """
 
+from configs import base
 from configs import cifar_recipe
 
 
 def get_config(variant=""):
     config = cifar_recipe.get_heterogeneous_base()
-    config.members = cifar_recipe.wide_resnets(
-        (34, 8), (28, 12), (28, 10), (28, 8)
-    )
+    config.members = base.wide_resnets((34, 8), (28, 12), (28, 10), (28, 8))
     config.budget_params = 36.5e6
-    quick = cifar_recipe.wide_resnets((16, 1), (10, 3), (10, 2), (10, 1))
+    quick = base.wide_resnets((16, 1), (10, 3), (10, 2), (10, 1))
     return cifar_recipe.finish(config, variant, quick, quick_budget_params=0.5)

@@ -1,8 +1,7 @@
 """SWN-Multi-Depth/Width: WRN-28-7, 28-4, 16-7, 16-4 in the size of the first.
 
-SWN, section 1.1 of the appendix: layers of a similar depth share; these
-clusters are refined by gradient similarity (tau 0.1) after 20 epochs, and
-coefficients decoupled in training (beta 0.9, CIFAR-10 0.5) after 10.
+SWN, section 1.1 of the appendix: the recipe of heterogeneous ensembles
+(`cifar_recipe`), for CIFAR-10 with beta 0.5.
 
     python -m trainers.train --config configs/cifar_swn_multi_depth_width.py \
         --workdir runs/swn_multi_depth_width
@@ -12,16 +11,15 @@ without sharing. Its results are a curve over FLOPs, not a number; not measured
 here yet.
 """
 
+from configs import base
 from configs import cifar_recipe
 
 
 def get_config(variant=""):
     config = cifar_recipe.get_heterogeneous_base()
-    config.members = cifar_recipe.wide_resnets(
-        (28, 7), (28, 4), (16, 7), (16, 4)
-    )
+    config.members = base.wide_resnets((28, 7), (28, 4), (16, 7), (16, 4))
     config.budget_params = 17.9e6
     if variant == "cifar10":
         config.decouple.beta = 0.5
-    quick = cifar_recipe.wide_resnets((16, 2), (16, 1), (10, 2), (10, 1))
+    quick = base.wide_resnets((16, 2), (16, 1), (10, 2), (10, 1))
     return cifar_recipe.finish(config, variant, quick, quick_budget_params=0.5)

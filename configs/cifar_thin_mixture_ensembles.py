@@ -16,10 +16,10 @@ from configs import cifar_recipe
 
 def get_config(variant=""):
     config = cifar_recipe.get_base()
-    config.members = 4 * cifar_recipe.wide_resnets((28, 5))
+    config.members = 4 * base.wide_resnets((28, 5))
     config.budget_params = 36.5e6
     config.sharing = base.rule("MixtureEnsembles", mix_single_layers=True)
     config.optimizer.drop_epochs = (300, 600, 900)
     config.epochs = 1000
-    quick = 2 * cifar_recipe.wide_resnets((10, 1))
+    quick = 2 * base.wide_resnets((10, 1))
     return cifar_recipe.finish(config, variant, quick, quick_budget_params=0.9)

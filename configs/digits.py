@@ -23,11 +23,7 @@ def get_config(variant=""):
     config.data.pad = 1
     config.data.cutout = 2
 
-    config.members = (
-        {"model": "wide_resnet", "depth": 16, "width": 2},
-        {"model": "wide_resnet", "depth": 16, "width": 1},
-        {"model": "wide_resnet", "depth": 10, "width": 2},
-    )
+    config.members = base.wide_resnets((16, 2), (16, 1), (10, 2))
     config.budget_params = 0.3
     config.sharing = base.rule("SuperWeights", clusters="depth")
     config.search.pretrain_epochs = 4
@@ -38,11 +34,7 @@ def get_config(variant=""):
     config.deterministic = True
 
     if variant == "quick":
-        config.members = (
-            {"model": "wide_resnet", "depth": 16, "width": 1},
-            {"model": "wide_resnet", "depth": 10, "width": 2},
-            {"model": "wide_resnet", "depth": 10, "width": 1},
-        )
+        config.members = base.wide_resnets((16, 1), (10, 2), (10, 1))
         config.budget_params = 0.6
         config.epochs = 3
         config.search.pretrain_epochs = 1

@@ -33,16 +33,13 @@ one image is 0.2 %; at this size the differences say little:
 """
 
 from configs import base
-from configs import cifar_recipe
 from configs import digits
 
 
 def get_config(variant=""):
     """Returns the study, `"budgets"` for that study, or the `"quick"` one."""
     config = digits.get_config().unlock()
-    config.members = cifar_recipe.wide_resnets(
-        (28, 1), (22, 1), (16, 1), (10, 1)
-    )
+    config.members = base.wide_resnets((28, 1), (22, 1), (16, 1), (10, 1))
     config.budget_params = 738420.0  # two WRN-28-1
     config.epochs = 10
     config.search.pretrain_epochs = 2
@@ -50,5 +47,5 @@ def get_config(variant=""):
     if variant == "budgets":
         config.budget_params = 369210.0
         config.sharing.depth_bins = 1
-    quick = cifar_recipe.wide_resnets((16, 1), (10, 1))
+    quick = base.wide_resnets((16, 1), (10, 1))
     return base.finish(config, variant, quick, 0.8, ("budgets",))

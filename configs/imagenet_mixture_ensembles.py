@@ -32,5 +32,5 @@ def get_config(variant=""):
     config.members = 4 * ({"model": "ResNet50"},)
     config.budget_params = 25.6e6
     config.sharing = base.rule("MixtureEnsembles", disjoint=True)
-    quick = 2 * ({"model": "wide_resnet", "depth": 16, "width": 1},)
+    quick = 2 * base.wide_resnets((16, 1))
     return base.finish(config, variant, quick, quick_budget_params=0.6)

@@ -22,5 +22,5 @@ def get_config(variant=""):
     config.members = ({"model": "wide_resnet_50_2"},)
     config.budget_params = 0.275
     config.sharing = base.rule("Shapeshifter", mixing="emb")
-    quick = ({"model": "wide_resnet", "depth": 16, "width": 1},)
+    quick = base.wide_resnets((16, 1))
     return base.finish(config, variant, quick, quick_budget_params=0.3)

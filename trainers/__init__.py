@@ -1,8 +1,8 @@
 """Programs that train, evaluate and plan, one per file, and their rooms."""
 
-import contextlib
 import os
 import sys
+import traceback
 
 from absl import app
 from absl import flags
@@ -39,30 +39,19 @@ def run(main):
 
 def _raised_in(error):
     """Returns the package whose code raised an error."""
-    place = error.__traceback__
-    while place.tb_next:
-        place = place.tb_next
-    return place.tb_frame.f_globals["__name__"].partition(".")[0]
-
-
-@contextlib.contextmanager
-def _native_notices_dropped():
-    """Drops what native code writes to stderr; exceptions still show.
-
-    On import, TensorFlow 2.21 prints notices that no log level silences.
-    """
-    kept = os.dup(2)
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 2)
-    try:
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(nowhere)
+    *_, (frame, _) = traceback.walk_tb(error.__traceback__)
+    return frame.f_globals["__name__"].partition(".")[0]
 
 
 # Read by TensorFlow when it is imported: errors only.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-with _native_notices_dropped():
+# On import, TensorFlow 2.21 prints notices that no log level silences. What
+# native code writes to stderr is dropped; exceptions still show.
+_kept = os.dup(2)
+with open(os.devnull, "w") as _nowhere:
+    os.dup2(_nowhere.fileno(), 2)
+try:
     import tensorflow  # noqa: F401
+finally:
+    os.dup2(_kept, 2)
+    os.close(_kept)

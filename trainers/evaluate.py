@@ -21,9 +21,9 @@ import keras
 from absl import flags
 from ml_collections import ConfigDict
 
-from keras_superweights.callbacks import write_figures
+import keras_superweights as ksw
+from keras_superweights.datasets.corruptions import CORRUPTIONS
 from keras_superweights.files import write_json
-from keras_superweights.metrics import predict_members
 from trainers import run
 from trainers.phases import experiment
 from trainers.phases import measuring
@@ -59,32 +59,30 @@ def evaluate(path, split=None, data_dir=None, interpolation=0, corruptions=()):
     images = experiment.pipeline(config)
     network = keras.saving.load_model(workdir.model)
     # Errors come before measurements.
-    pairs = []
-    if interpolation:
-        if interpolation < 2:
-            raise ValueError(
-                "`--interpolation` must be 0, or at least 2 points. "
-                f"Received: {interpolation}."
-            )
-        pairs = measuring.equal_pairs(network)
+    if interpolation < 0 or interpolation == 1:
+        raise ValueError(
+            "`--interpolation` must be 0, or at least 2 points. "
+            f"Received: {interpolation}."
+        )
+    pairs = measuring.equal_pairs(network) if interpolation else []
     more = {}
     if corruptions:
-        more["corruptions"] = measuring.measure_corruptions(
-            network, images, list(corruptions)
-        )
+        names = CORRUPTIONS if list(corruptions) == ["all"] else corruptions
+        found = ksw.metrics.evaluate_corrupted(network, images, names)
+        more["corruptions"] = {"split": images.test_split, **found}
     if pairs:
         more["interpolation"] = measuring.measure_interpolation(
             network, images, pairs, interpolation
         )
     if more:
-        write_figures(
+        ksw.callbacks.write_figures(
             workdir.logs,
-            dict(measuring.extra_figures(more)),
+            measuring.extra_figures(more),
             step=config.epochs,
             figures_dir=workdir.figures,
         )
         write_json(workdir.metrics, {**read_json(workdir.metrics), **more})
-    logits, labels = predict_members(network, images.test())
+    logits, labels = ksw.metrics.predict_members(network, images.test())
     measured = measuring.measure(network, logits, labels)
     return {"split": images.test_split, **measured, **more}
 

@@ -30,7 +30,6 @@ from ml_collections import config_flags
 import keras_superweights as ksw
 from keras_superweights.files import write_text
 from keras_superweights.members.skeleton import skeletons
-from keras_superweights.metrics import count_flops
 from keras_superweights.planning import OPTIMIZERS
 from keras_superweights.planning import plan_training
 from trainers import run
@@ -46,12 +45,12 @@ def plan(config):
 
 def _of_model(options):
     """Returns members and allocation of `--model`, from the flags."""
-    if options.budget_params is None or options.rule is None:
+    budget, name = options.budget_params, options.rule
+    if budget is None or name is None:
         raise ValueError(
             "`--model` needs `--budget_params`, a count or a fraction, and "
             f"`--rule`, one of {', '.join(sorted(experiment.RULES))}. "
-            f"Received: budget_params={options.budget_params}, "
-            f"rule={options.rule}."
+            f"Received: budget_params={budget}, rule={name}."
         )
     build = _with_arguments(_imported(options.model), options, "model")
 
@@ -64,12 +63,11 @@ def _of_model(options):
             )
         return model
 
-    rule = experiment.rule_class(options.rule, "--rule")
+    rule = experiment.rule_class(name, "--rule")
     rule = _with_arguments(rule, options, "rule")()
     with experiment.policy(options.precision):
         members = skeletons(member)
-    budget = experiment.as_budget(options.budget_params)
-    return members, ksw.allocate(members, budget, rule)
+    return members, ksw.allocate(members, experiment.as_budget(budget), rule)
 
 
 def _imported(name):
@@ -103,7 +101,7 @@ def _cost(member):
     with warnings.catch_warnings(record=True) as uncounted:
         warnings.simplefilter("always")
         try:
-            flops = count_flops(member)
+            flops = ksw.metrics.count_flops(member)
         except ValueError:  # a size that is not known
             return ""
     return "" if uncounted else f", {flops / 1e6:,.1f} MFLOPs an example"
@@ -123,13 +121,9 @@ def main(options):
         kind = OPTIMIZERS[options.optimizer]
         optimizer = _with_arguments(kind, options, "optimizer")()
     print(allocation, end="\n\n")
-    for index, (spec, member) in enumerate(
-        zip(allocation.members, members, strict=True)
-    ):
-        print(
-            f"member {index}, {spec.name}: {spec.num_params:,} parameters "
-            f"on its own{_cost(member)}"
-        )
+    for index, spec in enumerate(allocation.members):
+        alone = f"{spec.num_params:,} parameters on its own"
+        print(f"member {index}, {spec.name}: {alone}{_cost(members[index])}")
     print()
     print(plan_training(members, allocation, optimizer, options.workers))
     if options.json:

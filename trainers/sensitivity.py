@@ -21,11 +21,8 @@ interrupted study. A budget that cannot be met is reported and left out.
     figures/, logs/  accuracy over the values, and all anytime curves in one
 """
 
-import contextlib
-import copy
 import pathlib
 
-import keras
 from absl import flags
 from ml_collections import config_flags
 
@@ -36,14 +33,11 @@ from keras_superweights.figures.pareto import shortened_number
 from keras_superweights.files import write_json
 from trainers import run
 from trainers.phases import experiment
-from trainers.phases.report import aligned
-from trainers.phases.report import cells
+from trainers.phases import report
 from trainers.phases.search import adopt
 from trainers.phases.training import train
 from trainers.runs.workdir import Workdir
-from trainers.tuning.parallel import only_process
-from trainers.tuning.trials import check_varied
-from trainers.tuning.trials import section_of
+from trainers.tuning import trials
 
 THRESHOLDS = {
     "tau": (-1.0, 0.0, 0.1, 0.5, 1.0),
@@ -52,8 +46,6 @@ THRESHOLDS = {
 # Parts of the config's budget.
 BUDGETS = (7 / 36.5, 15 / 36.5, 1.0)
 
-# Keys of the config that are not named like the study.
-_KEYS = {"budget": "budget_params"}
 
 # The paper's names of the ends of the range of beta.
 _ENDS = {-1.0: "shared", 1.0: "not shared"}
@@ -78,18 +70,18 @@ def study(config, path, name, values=None):
             f"`--study` must be one of {[*THRESHOLDS, 'budget']}. "
             f"Received: {name!r}."
         )
-    check_varied(config, [_KEYS.get(name, name)])
+    key = "budget_params" if name == "budget" else name
+    trials.check_varied(config, [key])
     path = pathlib.Path(path)
     variants = {}
     for value in values or _values(config, name):
+        variant = trials.trial_config(config, {key: value})
         workdir = Workdir(path / f"{name}_{value:g}")
-        variants[value] = _variant(config, name, value), workdir
-    for variant, workdir in variants.values():
         experiment.check(variant)
         workdir.check(variant)
+        variants[value] = variant, workdir
     path.mkdir(parents=True, exist_ok=True)
-    rows = []
-    measured = None
+    rows, measured = [], None
     for value, (variant, workdir) in variants.items():
         try:
             start = experiment.allocate(variant, experiment.members(variant))
@@ -100,12 +92,10 @@ def study(config, path, name, values=None):
         if measured and name in THRESHOLDS:
             workdir.open(variant)
             adopt(variant, workdir, measured, start)
-        metrics = _train(variant, workdir)
-        print(
-            f"{name} {value:g}: accuracy {metrics['accuracy']:.2%} "
-            f"NLL {metrics['nll']:.3f}",
-            flush=True,
-        )
+        with trials.output_to(path / f"{workdir.path.name}.txt"):
+            metrics = train(variant, workdir.path)
+        accuracy, nll = report.cells(metrics, "accuracy", "nll")
+        print(f"{name} {value:g}: accuracy {accuracy} NLL {nll}", flush=True)
         label = _label(name, value, metrics)
         rows.append({"value": value, "label": label, "metrics": metrics})
         measured = measured or workdir
@@ -118,24 +108,6 @@ def _values(config, name):
         return THRESHOLDS[name]
     digits = 4 if is_fraction(config.budget_params) else 0
     return [round(part * config.budget_params, digits) for part in BUDGETS]
-
-
-def _variant(config, name, value):
-    variant = copy.deepcopy(config)
-    key = _KEYS.get(name, name)
-    with variant.unlocked(), variant.ignore_type():
-        section_of(variant, key)[key] = value
-    return variant
-
-
-def _train(config, workdir):
-    log = workdir.path.with_name(workdir.path.name + ".txt")
-    try:
-        with only_process(log) as output, contextlib.redirect_stdout(output):
-            return train(config, workdir.path)
-    finally:
-        # The next run needs the memory.
-        keras.utils.clear_session()
 
 
 def _label(name, value, metrics):
@@ -169,27 +141,24 @@ def _write(path, name, rows):
 
 def table(name, rows):
     """Returns the runs as text."""
-    lines = [
-        (name, "accuracy", "NLL", "ECE", "best member", "diversity", "clusters")
-    ]
-    text = []
+    head = ("accuracy", "NLL", "ECE", "best member", "diversity", "clusters")
+    lines, text = [(name, *head)], []
     for row in rows:
         if "infeasible" in row:
             text.append(f"{name} {row['value']:g}: {row['infeasible']}")
             continue
         metrics = row["metrics"]
-        diversity = metrics["diversity"]
-        search = metrics["search"]
-        lines.append(
-            (
-                row["label"].replace("\n", ", "),
-                *cells(metrics, "accuracy", "nll", "ece"),
-                f"{max(m['accuracy'] for m in metrics['members']):.2%}",
-                "" if diversity is None else f"{diversity:.2f}",
-                str(search["num_clusters"]) if search else "",
-            )
-        )
-    return "\n".join([*aligned(lines), *text])
+        diversity, search = metrics["diversity"], metrics["search"]
+        best = max(metrics["members"], key=lambda member: member["accuracy"])
+        line = [
+            row["label"].replace("\n", ", "),
+            *report.cells(metrics, "accuracy", "nll", "ece"),
+            *report.cells(best, "accuracy"),
+            "" if diversity is None else f"{diversity:.2f}",
+            str(search["num_clusters"]) if search else "",
+        ]
+        lines.append(line)
+    return "\n".join([*report.aligned(lines), *text])
 
 
 def main(options):
@@ -201,10 +170,9 @@ def main(options):
         ) from error
     rows = study(options.config, options.workdir, options.study, values)
     path = pathlib.Path(options.workdir)
-    print()
-    print(table(options.study, rows))
     print(
-        f"\nfigure   {path}/figures/sensitivity-{options.study}.png\n"
+        f"\n{table(options.study, rows)}\n\n"
+        f"figure   {path}/figures/sensitivity-{options.study}.png\n"
         f"results  {path}/results.json\n"
         f"logs     tensorboard --logdir {path}"
     )

@@ -24,17 +24,15 @@ from trainers.runs.workdir import Workdir
 def main(options):
     metrics = train(options.config, options.workdir, options.start_over)
     workdir = Workdir(options.workdir)
-    print()
-    print(report.table(metrics))
+    print(f"\n{report.table(metrics)}")
     search_too = ""
     if metrics["search"]:
         search_too = ", search included"
-        print(
+        told = (
             "search      {num_start_clusters} clusters by depth, "
-            "{num_clusters} by similarity (tau {tau:g})".format(
-                **metrics["search"]
-            )
+            "{num_clusters} by similarity (tau {tau:g})"
         )
+        print(told.format(**metrics["search"]))
     print(
         f"training    {metrics['epochs']} epochs in "
         f"{metrics['seconds']:.0f} seconds{search_too}, "

@@ -98,23 +98,20 @@ class Tuner(keras_tuner.Tuner):
         began = time.monotonic()
         tuning, values = self._tuning, trial.hyperparameters.values
         one = tuning.trial(trial.trial_id, values)
-        shown = " ".join(
-            f"{name}={value}" for name, value in one.hyperparameters().items()
-        )
-        self._tell(f"trial {trial.trial_id}: {shown}")
+        varied = one.hyperparameters().items()
+        shown = " ".join(f"{name}={value}" for name, value in varied)
+        self._tell(trial, shown)
         try:
             value = tuning.run(trial.trial_id, values)
         except Exception:
-            reason = "{status}: {reason}".format(**one.outcome())
-            self._tell(f"trial {trial.trial_id}: {reason}")
+            self._tell(trial, "{status}: {reason}".format(**one.outcome()))
             raise
-        self._tell(
-            f"trial {trial.trial_id}: {tuning.objective} {value:.4g}, "
-            f"{time.monotonic() - began:.0f} seconds"
-        )
+        seconds = f"{time.monotonic() - began:.0f} seconds"
+        self._tell(trial, f"{tuning.objective} {value:.4g}, {seconds}")
         return {tuning.objective: value}
 
-    def _tell(self, line):
+    def _tell(self, trial, told):
+        line = f"trial {trial.trial_id}: {told}"
         print(line, file=self._console, flush=True)
 
 
@@ -212,8 +209,7 @@ def main(options):
         print("no more trials; the chief has the results")
         return
     tuning, rows = found
-    print()
-    print(results.table(tuning, rows))
+    print(f"\n{results.table(tuning, rows)}")
     best = results.ranked(tuning, rows)
     if best:
         print(

@@ -71,24 +71,17 @@ def read_machines(text) -> Machines:
                 f"{address!r} among {addresses}",
             )
     task = config.get("task")
-    task = task if isinstance(task, dict) else {}
-    job, index = task.get("type"), task.get("index")
-    if (
-        job not in jobs
-        or not isinstance(index, int)
-        or not 0 <= index < len(jobs[job])
-    ):
+    named = task if isinstance(task, dict) else {}
+    this = named.get("type"), named.get("index")
+    workers = [(job, i) for job in _JOBS for i in range(len(jobs.get(job, [])))]
+    if this not in workers or not isinstance(this[1], int):
+        there = [f"{len(jobs[job])} {job}" for job in _JOBS if job in jobs]
         raise _refusal(
             "say in `task` which worker of the cluster this is, by type "
-            "(of "
-            + " and ".join(
-                f"{len(jobs[job])} {job}" for job in _JOBS if job in jobs
-            )
-            + ") and index from 0",
-            f"task={json.dumps(config.get('task'))}",
+            f"(of {' and '.join(there)}) and index from 0",
+            f"task={json.dumps(task)}",
         )
-    before = len(jobs.get("chief", [])) if job == "worker" else 0
-    return Machines(tuple(addresses), before + index)
+    return Machines(tuple(addresses), workers.index(this))
 
 
 def check_port(machines):

@@ -79,28 +79,22 @@ def _mirrored(num_cpus):
 
 def _check_workers(batch_size):
     """Refuses early what would otherwise show once all workers wait."""
-    machines = read_machines(os.environ.get("TF_CONFIG"))
-    replicas = len(machines.addresses) * max(
-        1, len(tf.config.list_physical_devices("GPU"))
-    )
+    count = len(read_machines(os.environ.get("TF_CONFIG")).addresses)
+    replicas = count * max(1, len(tf.config.list_physical_devices("GPU")))
     if batch_size % replicas:
         raise ValueError(
             "`config.data.batch_size` must be a multiple of the replicas that "
-            f"share a batch, {replicas}: `TF_CONFIG` lists "
-            f"{len(machines.addresses)} workers. Received: {batch_size}."
+            f"share a batch, {replicas}: `TF_CONFIG` lists {count} workers. "
+            f"Received: {batch_size}."
         )
 
 
 def _multi_worker():
     machines = read_machines(os.environ["TF_CONFIG"])
     check_port(machines)
-    others = list(machines.addresses)
-    del others[machines.index]
-    print(
-        f"worker {machines.index} of {len(machines.addresses)} waits for "
-        f"{', '.join(others) or 'none'}",
-        flush=True,
-    )
+    this, addresses = machines.index, machines.addresses
+    others = ", ".join(addresses[:this] + addresses[this + 1 :]) or "none"
+    print(f"worker {this} of {len(addresses)} waits for {others}", flush=True)
     try:
         with _killable():
             return tf.distribute.MultiWorkerMirroredStrategy()
@@ -133,10 +127,9 @@ def _killable():
 
 def _tpu():
     name = os.environ.get("TPU_NAME", "local")
+    resolvers = tf.distribute.cluster_resolver
     try:
-        resolver = tf.distribute.cluster_resolver.TPUClusterResolver.connect(
-            name
-        )
+        resolver = resolvers.TPUClusterResolver.connect(name)
     except (ValueError, OSError, ImportError, tf.errors.OpError) as error:
         raise ValueError(
             "`config.strategy` 'tpu' needs a TPU, of this machine or named by "

@@ -13,15 +13,12 @@ import keras
 
 import keras_superweights as ksw
 from keras_superweights.allocation import Transform
-from keras_superweights.allocation.specs import is_fraction
-from keras_superweights.allocation.specs import resolve_budget
+from keras_superweights.allocation import specs
 from keras_superweights.datasets import ImagePipeline
 from keras_superweights.members.allocating import describe
 from keras_superweights.members.skeleton import skeletons
-from keras_superweights.schedules import LinearWarmup
+from keras_superweights.search import learning
 from keras_superweights.search.grouping import check_threshold
-from keras_superweights.search.learning import learnable
-from keras_superweights.search.learning import pretraining_allocation
 from keras_superweights.search.recording import check_sketch_size
 from keras_superweights.search.refinement import refinable
 from trainers.devices.strategy import check_strategy
@@ -29,13 +26,10 @@ from trainers.phases import schema
 
 APPLICATIONS = dict(inspect.getmembers(keras.applications, inspect.isfunction))
 MODELS = APPLICATIONS | {
-    build.__name__: build
-    for build in (
-        ksw.models.densenet_bc,
-        ksw.models.vgg11,
-        ksw.models.wide_resnet,
-        ksw.models.wide_resnet_50_2,
-    )
+    "densenet_bc": ksw.models.densenet_bc,
+    "vgg11": ksw.models.vgg11,
+    "wide_resnet": ksw.models.wide_resnet,
+    "wide_resnet_50_2": ksw.models.wide_resnet_50_2,
 }
 # Arguments of a model that a config does not set: they follow from the data,
 # or from members starting anew and returning logits.
@@ -50,15 +44,9 @@ _NOT_SAID = {
     "classifier_activation",
 }
 RULES = {
-    rule.__name__: rule
-    for rule in (
-        ksw.sharing.HardSharing,
-        ksw.sharing.Independent,
-        ksw.sharing.MixtureEnsembles,
-        ksw.sharing.Shapeshifter,
-        ksw.sharing.SoftSharing,
-        ksw.sharing.SuperWeights,
-    )
+    name: rule
+    for name, rule in inspect.getmembers(ksw.sharing, inspect.isclass)
+    if issubclass(rule, ksw.sharing.Rule) and rule is not ksw.sharing.Rule
 }
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 
@@ -172,13 +160,12 @@ def policy(name):
 def _images(config):
     """Returns `(image_shape, num_classes)` of the config's data."""
     data = config.data
-    image_shape, num_classes = _IMAGES.get(
-        (data.name, data.label), (None, None)
-    )
-    if image_shape and data.size:
-        image_shape = (data.size, data.size, image_shape[-1])
-    if image_shape and None not in image_shape:
-        return image_shape, num_classes
+    if (data.name, data.label) in _IMAGES:
+        image_shape, num_classes = _IMAGES[data.name, data.label]
+        if data.size:
+            image_shape = (data.size, data.size, image_shape[-1])
+        if None not in image_shape:
+            return image_shape, num_classes
     images = pipeline(config)
     return images.image_shape, images.num_classes
 
@@ -192,9 +179,9 @@ def allocate(config, members):
     budget = as_budget(config.budget_params)
     rule = sharing(config)
     if learns_stores(config):
-        specs = describe(members)
-        budget = resolve_budget(budget, specs)
-        return pretraining_allocation(rule, specs, budget)
+        described = describe(members)
+        budget = specs.resolve_budget(budget, described)
+        return learning.pretraining_allocation(rule, described, budget)
     allocation = ksw.allocate(members, budget, rule)
     if config.search.pretrain_epochs:
         check_sketch_size(allocation, config.search.sketch_size or None)
@@ -206,16 +193,15 @@ def as_budget(value):
 
     A flag has the type of its default, a float: 36.5e6 is a count all the same.
     """
-    is_count = isinstance(value, float) and not is_fraction(value)
+    is_count = isinstance(value, float) and not specs.is_fraction(value)
     return int(value) if is_count and value.is_integer() else value
 
 
 def learns_stores(config):
     """Whether the search of a config learns the stores of Shapeshifter."""
     rule = rule_class(config.sharing.rule)
-    return config.search.pretrain_epochs > 0 and issubclass(
-        rule, ksw.sharing.Shapeshifter
-    )
+    has_stores = issubclass(rule, ksw.sharing.Shapeshifter)
+    return has_stores and config.search.pretrain_epochs > 0
 
 
 def rule_class(name, argument="config.sharing.rule"):
@@ -249,16 +235,15 @@ def sharing(config):
     schema.check_keys("config.sharing", config.sharing, keys, {"rule"})
     with _section("sharing"):
         if "transforms" in arguments:
-            arguments["transforms"] = tuple(
-                Transform.from_data(dict(each))
-                for each in arguments["transforms"]
-            )
+            data = map(dict, arguments["transforms"])
+            arguments["transforms"] = tuple(map(Transform.from_data, data))
         rule = found(**arguments)
     _check_number("search.pretrain_epochs", config.search.pretrain_epochs)
     if not config.search.pretrain_epochs:
         return rule
     try:
-        return learnable(rule) if learns_stores(config) else refinable(rule)
+        searched = learning.learnable if learns_stores(config) else refinable
+        return searched(rule)
     except TypeError as error:
         raise ValueError(
             f"`config.sharing` is a rule that cannot be searched: {error} To "
@@ -311,22 +296,18 @@ def schedule(config, steps_per_epoch):
             f"'cosine'. Received: schedule={options.schedule!r}, "
             f"drop_epochs={drops}, drop_factor={factor}."
         )
+    first, schedules = options.learning_rate, keras.optimizers.schedules
     if has_steps:
         # Keras uses a value up to and including its boundary; epoch `e` starts
         # with step `e * steps_per_epoch`.
-        rate = keras.optimizers.schedules.PiecewiseConstantDecay(
-            [epoch * steps_per_epoch - 1 for epoch in drops],
-            [
-                options.learning_rate * factor**number
-                for number in range(len(drops) + 1)
-            ],
-        )
+        last_steps = [epoch * steps_per_epoch - 1 for epoch in drops]
+        rates = [first * factor**number for number in range(len(drops) + 1)]
+        rate = schedules.PiecewiseConstantDecay(last_steps, rates)
     else:
-        rate = keras.optimizers.schedules.CosineDecay(
-            options.learning_rate, epochs * steps_per_epoch
-        )
+        rate = schedules.CosineDecay(first, epochs * steps_per_epoch)
     if options.warmup_epochs:
-        return LinearWarmup(rate, options.warmup_epochs * steps_per_epoch)
+        steps = options.warmup_epochs * steps_per_epoch
+        return ksw.schedules.LinearWarmup(rate, steps)
     return rate
 
 

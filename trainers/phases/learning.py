@@ -10,11 +10,10 @@ notices when the file was edited or damaged.
 """
 
 from keras_superweights.files import write_json
-from keras_superweights.search import learn_stores
-from keras_superweights.search.learning import with_stores
+from keras_superweights.search import learning
 from trainers.phases import experiment
 from trainers.phases.pretraining import begin
-from trainers.phases.pretraining import check_measured
+from trainers.phases.pretraining import is_measured
 from trainers.runs.workdir import check_unchanged
 from trainers.runs.workdir import read_json
 
@@ -27,34 +26,27 @@ def learn(config, workdir, images, start):
     the pretraining's epochs took.
     """
     learned = workdir.search / "stores.json"
-    if not learned.exists():
-        check_measured(learned, workdir)
-        _learn(config, workdir.search, images, start.budget_params)
+    rule = experiment.sharing(config)
+    if not is_measured(learned, workdir):
+        arguments, backup = begin(config, workdir.search, images, "stores")
+        found = learning.learn_stores(
+            experiment.members(config),
+            start.budget_params,
+            sharing=rule,
+            seed=config.seed,
+            **arguments,
+        )
+        notes = {
+            "stores": list(found.sharing.stores),
+            "coefficients": found.coefficients.tolist(),
+            "history": backup.history,
+        }
+        workdir.search.mkdir(exist_ok=True)
+        write_json(learned, notes)
     notes = read_json(learned)
     coefficients = notes.get("coefficients") or [[0.0]]
-    rule = with_stores(experiment.sharing(config), coefficients, config.seed)
+    rule = learning.with_stores(rule, coefficients, config.seed)
     told = {name: notes.get(name, {}) for name in ("coefficients", "history")}
     check_unchanged(learned, {"stores": list(rule.stores), **told})
     allocation = rule.allocate(start.members, start.budget_params)
     return allocation, sum(notes["history"]["seconds"])
-
-
-def _learn(config, directory, images, budget_params):
-    """Pretrains, or resumes it, and writes what was learned."""
-    arguments, backup = begin(config, directory, images, "stores")
-    found = learn_stores(
-        experiment.members(config),
-        budget_params,
-        sharing=experiment.sharing(config),
-        seed=config.seed,
-        **arguments,
-    )
-    directory.mkdir(exist_ok=True)
-    write_json(
-        directory / "stores.json",
-        {
-            "stores": list(found.sharing.stores),
-            "coefficients": found.coefficients.tolist(),
-            "history": backup.history,
-        },
-    )

@@ -23,16 +23,12 @@ class EpochLine(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         seconds = time.perf_counter() - self._began
         epochs = self.params["epochs"]
-        line = (
-            f"{self._name} {epoch + 1:{len(str(epochs))}}/{epochs}"
-            f"  {seconds:5.1f} s"
-        )
+        done = f"{self._name} {epoch + 1:{len(str(epochs))}}/{epochs}"
+        told = f"loss {logs['loss']:.4f}"
         if "val_loss" in logs:
-            line += (
-                f"  accuracy {logs['accuracy']:7.2%}"
+            told = (
+                f"accuracy {logs['accuracy']:7.2%}"
                 f"  {self._part}: accuracy {logs['val_accuracy']:7.2%}"
                 f"  loss {logs['val_loss']:.4f}"
             )
-        else:
-            line += f"  loss {logs['loss']:.4f}"
-        print(line, flush=True)
+        print(f"{done}  {seconds:5.1f} s  {told}", flush=True)

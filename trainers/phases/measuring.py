@@ -4,14 +4,9 @@ import itertools
 
 import numpy as np
 
+import keras_superweights as ksw
 from keras_superweights import figures
 from keras_superweights.anytime import measure_latency
-from keras_superweights.datasets.corruptions import CORRUPTIONS
-from keras_superweights.metrics import count_flops
-from keras_superweights.metrics import evaluate_corrupted
-from keras_superweights.metrics import evaluate_members
-from keras_superweights.metrics import interpolate_members
-from keras_superweights.metrics import same_architecture
 
 
 def measure(network, logits, labels):
@@ -25,8 +20,8 @@ def measure(network, logits, labels):
     `"parameters_generated"` (of its kernels that come from banks), `"flops"`.
     """
     allocation = network.allocation
-    flops = [count_flops(member) for member in network.members]
-    metrics = evaluate_members(
+    flops = list(map(ksw.metrics.count_flops, network.members))
+    metrics = ksw.metrics.evaluate_members(
         logits, labels, flops, milliseconds=measure_latency(network)
     )
     generated = [0] * len(flops)
@@ -34,18 +29,14 @@ def measure(network, logits, labels):
         allocation.kernels, allocation.composition, strict=True
     ):
         generated[kernel.member] += kernel.size if parts else 0
-    metrics["members"] = [
-        {
+    for index, member in enumerate(allocation.members):
+        metrics["members"][index] = {
             "name": member.name,
-            **measured,
+            **metrics["members"][index],
             "parameters": member.num_params,
             "parameters_generated": generated[index],
             "flops": flops[index],
         }
-        for index, (member, measured) in enumerate(
-            zip(allocation.members, metrics["members"], strict=True)
-        )
-    ]
     trainable = sum(int(np.prod(v.shape)) for v in network.trainable_variables)
     return {
         **metrics,
@@ -61,7 +52,7 @@ def equal_pairs(network):
     pairs = [
         (i, j)
         for i, j in itertools.combinations(range(len(members)), 2)
-        if same_architecture(members[i], members[j])
+        if ksw.metrics.same_architecture(members[i], members[j])
     ]
     if not pairs:
         raise ValueError(
@@ -78,43 +69,27 @@ def measure_interpolation(network, images, pairs, num_points):
     returns a list of `{"members": [i, j], "split", "points"}`.
     """
     members = network.materialize()
-    return [
-        {
-            "members": [i, j],
-            "split": images.test_split,
-            "points": interpolate_members(
-                members[i], members[j], images.test(), num_points
-            ),
-        }
-        for i, j in pairs
-    ]
-
-
-def measure_corruptions(network, images, names):
-    """Measures a network on corrupted copies of the test split.
-
-    Takes names of corruptions, or `["all"]` for all that need no download;
-    returns the dict of `metrics.evaluate_corrupted`, with `"split"`.
-    """
-    names = CORRUPTIONS if names == ["all"] else names
-    return {
-        "split": images.test_split,
-        **evaluate_corrupted(network, images, names),
-    }
+    ways = []
+    for i, j in pairs:
+        points = ksw.metrics.interpolate_members(
+            members[i], members[j], images.test(), num_points
+        )
+        way = {"members": [i, j], "split": images.test_split}
+        ways.append(way | {"points": points})
+    return ways
 
 
 def extra_figures(metrics):
-    """Yields `(tag, figure)` of the measurements on demand."""
+    """Returns a dict from tag to figure of the measurements on demand."""
+    found = {}
     for way in metrics.get("interpolation", ()):
         i, j = way["members"]
-        yield (
-            f"evaluation/interpolation_{i}_{j}",
+        found[f"evaluation/interpolation_{i}_{j}"] = (
             figures.interpolation_curve(
                 way["points"], f"member {i}", f"member {j}"
-            ),
+            )
         )
     if "corruptions" in metrics:
-        yield (
-            "evaluation/corruptions",
-            figures.corruption_curves(metrics["corruptions"]),
-        )
+        curves = figures.corruption_curves(metrics["corruptions"])
+        found["evaluation/corruptions"] = curves
+    return found

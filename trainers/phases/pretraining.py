@@ -10,14 +10,18 @@ from trainers.phases.logs import EpochLine
 from trainers.runs.backup import Backup
 
 
-def check_measured(measured, workdir):
-    """Refuses to measure again what the allocation of a run follows from."""
-    if workdir.allocation.exists():
+def is_measured(measured, workdir):
+    """Whether a run has the file from which its allocation follows.
+
+    Refuses to measure it again once there is an allocation.
+    """
+    if workdir.allocation.exists() and not measured.exists():
         raise ValueError(
             f"A run that has {workdir.allocation} must also have "
             f"{measured}, from which it follows. Received: none. Put the "
             "file back, or discard the run with `--start_over`."
         )
+    return measured.exists()
 
 
 def begin(config, directory, images, name):

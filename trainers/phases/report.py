@@ -49,18 +49,10 @@ def cells(measured, *names):
 
 def aligned(rows):
     """Aligns rows of cells as lines, the first one underlined."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = [
-        "  ".join(
-            cell.rjust(width) if column else cell.ljust(width)
-            for column, (cell, width) in enumerate(
-                zip(row, widths, strict=True)
-            )
-        )
-        for row in rows
-    ]
-    lines.insert(1, "-" * len(lines[0]))
-    return lines
+    first, *others = (max(map(len, each)) for each in zip(*rows, strict=True))
+    line = "  ".join([f"{{:<{first}}}", *(f"{{:>{w}}}" for w in others)])
+    head, *below = (line.format(*row) for row in rows)
+    return [head, "-" * len(head), *below]
 
 
 def _anytime(points):
@@ -107,21 +99,19 @@ def _corruptions(report):
 
 def _interpolation(ways):
     """Yields the lowest points on the straight lines between members."""
-    rows = [
-        ("from member to member", "accuracy", "lowest", "at", "highest NLL")
-    ]
+    head = ("accuracy", "lowest", "at", "highest NLL")
+    rows = [("from member to member", *head)]
     for way in ways:
         points = way["points"]
         lowest = min(points, key=lambda point: point["accuracy"])
-        rows.append(
-            (
-                "{} to {}".format(*way["members"]),
-                f"{points[0]['accuracy']:.2%}, {points[-1]['accuracy']:.2%}",
-                f"{lowest['accuracy']:.2%}",
-                f"{lowest['position']:.2f}",
-                f"{max(point['nll'] for point in points):.3f}",
-            )
-        )
+        row = [
+            "{} to {}".format(*way["members"]),
+            f"{points[0]['accuracy']:.2%}, {points[-1]['accuracy']:.2%}",
+            f"{lowest['accuracy']:.2%}",
+            f"{lowest['position']:.2f}",
+            f"{max(point['nll'] for point in points):.3f}",
+        ]
+        rows.append(row)
     yield from aligned(rows)
     yield "weights in a straight line, batch norm by the statistics of batches"
 

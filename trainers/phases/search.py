@@ -17,14 +17,11 @@ import zipfile
 
 import numpy as np
 
-from keras_superweights.files import replacing
-from keras_superweights.files import write_json
-from keras_superweights.search import Measurement
-from keras_superweights.search import measure_similarity
-from keras_superweights.search import refine
+import keras_superweights as ksw
+from keras_superweights import files
 from trainers.phases import experiment
 from trainers.phases.pretraining import begin
-from trainers.phases.pretraining import check_measured
+from trainers.phases.pretraining import is_measured
 from trainers.runs.workdir import check_unchanged
 from trainers.runs.workdir import read_json
 
@@ -43,14 +40,19 @@ def search(config, workdir, images, start):
             does not fit; nothing is changed then.
     """
     directory = workdir.search
-    file = directory / _SIMILARITIES
-    if file.exists():
+    if is_measured(directory / _SIMILARITIES, workdir):
         measured, history = _read(config, directory, start)
     else:
-        check_measured(file, workdir)
-        measured, history = _measure(config, directory, images, start)
-    found = refine(measured, experiment.sharing(config), config.search.tau)
-    _keep(config, directory, found, history)
+        arguments, backup = begin(config, directory, images, "search")
+        measured = ksw.search.measure_similarity(
+            experiment.members(config),
+            start.budget_params,
+            sharing=experiment.sharing(config),
+            sketch_size=config.search.sketch_size or None,
+            **arguments,
+        )
+        history = backup.history
+    found = _refine(config, directory, measured, history)
     return found, sum(history["seconds"])
 
 
@@ -61,42 +63,19 @@ def adopt(config, workdir, other, start):
     only in these have the same similarities. `other` is the `Workdir` of the
     measured run; both start from the `Allocation` `start`.
     """
-    if (workdir.search / _SIMILARITIES).exists():
-        return
-    measured, history = _read(config, other.search, start)
-    found = refine(measured, experiment.sharing(config), config.search.tau)
-    _keep(config, workdir.search, found, history)
+    if not (workdir.search / _SIMILARITIES).exists():
+        _refine(config, workdir.search, *_read(config, other.search, start))
 
 
-def _measure(config, directory, images, start):
-    """Pretrains, or resumes it; returns `(Measurement, history)`."""
-    arguments, backup = begin(config, directory, images, "search")
-    measured = measure_similarity(
-        experiment.members(config),
-        start.budget_params,
-        sharing=experiment.sharing(config),
-        sketch_size=config.search.sketch_size or None,
-        **arguments,
-    )
-    return measured, backup.history
+def _refine(config, directory, measured, history):
+    """Refines the clusters; writes what was found, or compares it with files.
 
-
-def _read(config, directory, start):
-    """Reads an earlier `(Measurement, history)`."""
-    similarities = _read_similarities(config, directory / _SIMILARITIES, start)
-    notes = read_json(directory / "search.json")
-    unused = tuple(
-        index
-        for index, kernel in enumerate(start.kernels)
-        if _name(kernel) in notes.get("unused", ())
-    )
-    return Measurement(start, similarities, unused), notes.get("history", {})
-
-
-def _keep(config, directory, found, history):
-    """Writes what was found, or refuses files that say something else."""
+    Refuses files that say something else.
+    """
+    rule = experiment.sharing(config)
+    found = ksw.search.refine(measured, rule, config.search.tau)
     start = found.start
-    files = {
+    contents = {
         "allocation-start.json": json.loads(start.to_json()),
         "search.json": {
             "tries": [dataclasses.asdict(each) for each in found.tries],
@@ -104,26 +83,27 @@ def _keep(config, directory, found, history):
             "history": history,
         },
     }
-    is_kept = (directory / _SIMILARITIES).exists()
-    for name, content in files.items():
-        if is_kept:
+    if (directory / _SIMILARITIES).exists():
+        for name, content in contents.items():
             check_unchanged(directory / name, content)
-        else:
-            directory.mkdir(exist_ok=True)
-            write_json(directory / name, content)
-    if not is_kept:
-        names = [cluster.name for cluster in _start_clusters(config, start)]
-        matrices = dict(zip(names, found.similarities, strict=True))
-        with replacing(directory / _SIMILARITIES) as unfinished:
-            np.savez(unfinished, **matrices)
+        return found
+    directory.mkdir(exist_ok=True)
+    for name, content in contents.items():
+        files.write_json(directory / name, content)
+    names = [cluster.name for cluster in rule.start_clusters(start.members)]
+    matrices = dict(zip(names, found.similarities, strict=True))
+    with files.replacing(directory / _SIMILARITIES) as unfinished:
+        np.savez(unfinished, **matrices)
+    return found
 
 
-def _read_similarities(config, path, start):
-    """Reads the matrix of each starting cluster and checks its shape."""
-    clusters = _start_clusters(config, start)
+def _read(config, directory, start):
+    """Reads an earlier `(Measurement, history)`; checks what is measured."""
+    path = directory / _SIMILARITIES
+    clusters = experiment.sharing(config).start_clusters(start.members)
     try:
         with np.load(path) as stored:
-            matrices = {name: stored[name] for name in stored.files}
+            matrices = dict(stored)
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise ValueError(
             f"{path} must hold the similarities that the run has measured. "
@@ -132,20 +112,20 @@ def _read_similarities(config, path, start):
         ) from error
     expected = {c.name: (len(c.kernels),) * 2 for c in clusters}
     shapes = {name: matrix.shape for name, matrix in matrices.items()}
-    if shapes != expected or not all(
-        (np.abs(matrix) <= 1).all() for matrix in matrices.values()
-    ):
+    are_cosines = ((np.abs(m) <= 1).all() for m in matrices.values())
+    if shapes != expected or not all(are_cosines):
         raise ValueError(
             f"{path} must hold a matrix of cosines for every starting cluster, "
             f"of the shapes {expected}. Received: {shapes}, or values outside "
             "[-1, 1]. Put the file back, or discard the run with "
             "`--start_over`."
         )
-    return tuple(matrices[cluster.name] for cluster in clusters)
-
-
-def _start_clusters(config, start):
-    return experiment.sharing(config).start_clusters(start.members)
+    similarities = tuple(matrices[cluster.name] for cluster in clusters)
+    notes = read_json(directory / "search.json")
+    unused = notes.get("unused", ())
+    indices = [i for i, k in enumerate(start.kernels) if _name(k) in unused]
+    measured = ksw.search.Measurement(start, similarities, tuple(indices))
+    return measured, notes.get("history", {})
 
 
 def _name(kernel):

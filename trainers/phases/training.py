@@ -7,8 +7,7 @@ import tensorflow as tf
 
 import keras_superweights as ksw
 from keras_superweights import figures
-from keras_superweights.files import replacing
-from keras_superweights.files import write_json
+from keras_superweights import files
 from trainers.devices.strategy import shared
 from trainers.devices.strategy import strategy
 from trainers.phases import experiment
@@ -74,7 +73,7 @@ def train(config, path, start_over=False):
             )
             backup = Backup(own.backup)
             _fit(config, own, images, network, allocation, found, backup)
-            with replacing(own.model) as unfinished:
+            with files.replacing(own.model) as unfinished:
                 network.save(unfinished)
             own.write_allocation(network.allocation)
 
@@ -93,20 +92,18 @@ def train(config, path, start_over=False):
                 "num_start_clusters": len(found.similarities),
             },
         }
-        probabilities = ksw.metrics.ensemble_probabilities(logits)
+        answers = ksw.metrics.ensemble_probabilities(logits), labels
         ksw.callbacks.write_figures(
             own.logs,
             {
                 "training/curves": figures.training_curves(backup.history),
-                "evaluation/reliability": figures.reliability(
-                    probabilities, labels
-                ),
+                "evaluation/reliability": figures.reliability(*answers),
                 "evaluation/anytime": figures.anytime_curve(metrics["anytime"]),
             },
             step=config.epochs,
             figures_dir=own.figures,
         )
-        write_json(own.metrics, metrics)
+        files.write_json(own.metrics, metrics)
         return metrics
 
 

@@ -15,15 +15,14 @@
 killed.
 """
 
+import itertools
 import json
 import pathlib
 import shutil
 
 from configs import base
 from keras_superweights.allocation.allocation import check_format
-from keras_superweights.files import UNFINISHED
-from keras_superweights.files import write_json
-from keras_superweights.files import write_text
+from keras_superweights import files
 
 # Format of a run's files. A version that changes it reads all lower ones.
 FORMAT = 1
@@ -57,15 +56,13 @@ class Workdir:
         """
         if not belongs_to(self.config, "run") or config is None:
             return
-        changes = differences(
-            self.read_config(), base.completed(config.to_dict())
-        )
+        expected = base.completed(config.to_dict())
+        changes = differences(self.read_config(), expected)
         if changes:
             raise ValueError(
                 f"`--workdir` {self.path} belongs to a run with another "
-                "config:\n" + "\n".join(changes) + "\n"
-                "Choose another directory, or discard that run with "
-                "`--start_over`."
+                f"config:\n{changes}\nChoose another directory, or discard "
+                "that run with `--start_over`."
             )
 
     def open(self, config, start_over=False):
@@ -79,7 +76,8 @@ class Workdir:
             self._discard()
         self.path.mkdir(parents=True, exist_ok=True)
         if not self.config.exists():
-            write_json(self.config, {"format": FORMAT, **config.to_dict()})
+            values = {"format": FORMAT, **config.to_dict()}
+            files.write_json(self.config, values)
 
     def read_config(self):
         """Returns the values of the run's config, as a dict.
@@ -111,12 +109,11 @@ class Workdir:
         if not self.allocation.exists():
             self.write_allocation(allocation)
         elif read_json(self.allocation) != json.loads(in_force.to_json()):
-            expected = json.loads(allocation.to_json())
-            check_unchanged(self.allocation, expected)
+            check_unchanged(self.allocation, json.loads(allocation.to_json()))
 
     def write_allocation(self, allocation):
         """Writes allocation.json."""
-        write_text(self.allocation, allocation.to_json())
+        files.write_text(self.allocation, allocation.to_json())
 
     def _discard(self):
         for path in (
@@ -144,12 +141,12 @@ def belongs_to(file, kind, known=()):
     path = file.parent
     if path.exists() and not path.is_dir():
         raise ValueError(
-            "`--workdir` must be a directory. "
-            f"Received: {path}, which is a file."
+            f"`--workdir` must be a directory. Received: {path}, which is a "
+            "file."
         )
     names = sorted(entry.name for entry in path.glob("*"))
     # Leftovers of a killed process do not count.
-    names = [name for name in names if not name.startswith(UNFINISHED)]
+    names = [name for name in names if not name.startswith(files.UNFINISHED)]
     if file.name not in names and set(names) - set(known):
         raise ValueError(
             f"`--workdir` must be new, empty, or the directory of a {kind}. "
@@ -173,22 +170,20 @@ def read_json(path):
 
 def check_unchanged(path, expected):
     """Refuses a file whose JSON is not what the run has come to."""
-    changes = differences(read_json(path), expected)
+    changes = differences(read_json(path), expected, most=10)
     if changes:
         raise ValueError(
             f"{path} does not fit its run; it, or what it follows from, was "
-            "edited or damaged (what it holds -> what follows):\n"
-            + "\n".join(changes[:10])
-            + "\n"
+            f"edited or damaged (what it holds -> what follows):\n{changes}\n"
             "Put the file back, or discard the run with `--start_over`."
         )
 
 
-def differences(old, new):
-    """Returns lines `place: old -> new` of plain data that differs."""
+def differences(old, new, most=None):
+    """Returns lines `place: old -> new` of plain data that differs, as text."""
     # As JSON returns them: lists for tuples.
     old, new = (json.loads(json.dumps(data)) for data in (old, new))
-    return list(_changes(old, new))
+    return "\n".join(itertools.islice(_changes(old, new), most))
 
 
 def _changes(old, new, place=""):

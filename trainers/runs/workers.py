@@ -50,11 +50,8 @@ def own_workdir(strategy, workdir, config, start_over=False):
         if is_chief:
             workdir.open(config, start_over)
         _of_all_workers(strategy, 0)
-        with contextlib.ExitStack() as stack:
-            own = workdir
-            if not is_chief:
-                directory = stack.enter_context(tempfile.TemporaryDirectory())
-                own = _copy(workdir, config, pathlib.Path(directory))
+        with tempfile.TemporaryDirectory() as other:
+            own = workdir if is_chief else _copy(workdir, config, other)
             seen = _of_all_workers(strategy, _digest(own))
             different = [i for i, each in enumerate(seen) if each != seen[0]]
             if different:
@@ -91,13 +88,13 @@ def _copy(workdir, config, directory):
 
 def _digest(workdir):
     """Returns a number that identifies the files to resume from."""
-    files = []
-    for name in _COPIED:
-        path = getattr(workdir, name)
-        for file in [path, *path.rglob("*")]:
-            if file.is_file():
-                place = file.relative_to(workdir.path)
-                files.append((str(place), file.stat().st_size))
+    found = [getattr(workdir, name) for name in _COPIED]
+    found += [file for path in found for file in path.rglob("*")]
+    files = [
+        (str(file.relative_to(workdir.path)), file.stat().st_size)
+        for file in found
+        if file.is_file()
+    ]
     # Exact as float32, which the collectives of all devices take.
     return zlib.crc32(repr(sorted(files)).encode()) % 2**24
 
@@ -138,10 +135,8 @@ def _told_of_losses(strategy, workdir):
 
 
 def _kept(workdir):
-    for name, path in (
-        ("training", workdir.backup),
-        ("search", workdir.search / "backup"),
-    ):
+    backups = {"training": workdir.backup, "search": workdir.search / "backup"}
+    for name, path in backups.items():
         done = Backup(path).epochs_done
         if done:
             return f"The backup of epoch {done} of the {name} is kept."

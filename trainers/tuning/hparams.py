@@ -33,27 +33,27 @@ def write_columns(directory, values, varied):
         )
         for name, value in values.items()
     ]
+    tags = {name: api_pb2.MetricName(tag=name) for name in METRICS}
     metrics = [
-        api_pb2.MetricInfo(
-            name=api_pb2.MetricName(tag=name), display_name=shown
-        )
+        api_pb2.MetricInfo(name=tags[name], display_name=shown)
         for name, shown in METRICS.items()
     ]
     with _writer(directory):
         _write(summary.experiment_pb(columns, metrics))
 
 
-def write_trial(directory, name, values, metrics):
+def write_trial(directory, values, metrics):
     """Adds or replaces a trial, in its directory inside the tuning's.
 
-    `values` are its hyperparameters, numbers or text; `metrics` those of
-    `METRICS`, or none for a trial that failed.
+    `values` are its hyperparameters, numbers or text; of `metrics`, those of
+    `METRICS` are shown; a trial that failed has none.
     """
     status = api_pb2.STATUS_SUCCESS if metrics else api_pb2.STATUS_FAILURE
     with _writer(directory):
-        api.hparams(values, trial_id=name)
-        for metric, value in metrics.items():
-            tf.summary.scalar(metric, value, step=0)
+        api.hparams(values, trial_id=directory.name)
+        for name in METRICS:
+            if name in metrics:
+                tf.summary.scalar(name, metrics[name], step=0)
         _write(summary.session_end_pb(status))
 
 

@@ -46,7 +46,15 @@ def role():
     # As KerasTuner decides.
     if "chief" not in values[_ID]:
         return "worker"
-    _check_free(_address())
+    try:
+        # gRPC would share a port in use, and lose some calls.
+        socket.create_server(_address()).close()
+    except OSError as error:
+        raise ValueError(
+            f"The chief must be able to listen at {_shown()}: {_IP} must be an "
+            f"address of this machine, and {_PORT} a port that nobody uses. "
+            f"Received: {error}."
+        ) from error
     return "chief"
 
 
@@ -95,15 +103,3 @@ def _address():
 
 def _shown():
     return "{}:{}".format(*_address())
-
-
-def _check_free(address):
-    """Refuses a port in use: gRPC would share it and lose some calls."""
-    try:
-        socket.create_server(address).close()
-    except OSError as error:
-        raise ValueError(
-            f"The chief must be able to listen at {_shown()}: {_IP} must be an "
-            f"address of this machine, and {_PORT} a port that nobody uses. "
-            f"Received: {error}."
-        ) from error

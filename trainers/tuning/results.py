@@ -3,15 +3,22 @@
 import textwrap
 
 from keras_superweights import figures
+from keras_superweights import files
 from keras_superweights.callbacks import write_figures
-from keras_superweights.files import write_json
-from keras_superweights.files import write_text
 from keras_superweights.metrics import best_within
 from trainers.phases.report import aligned
 from trainers.runs.workdir import read_json
+from trainers.tuning.hparams import METRICS
 
 # Longest line about a failed trial, in characters.
 _WIDTH = 160
+
+_FORMATS = {
+    "accuracy": "{:.2%}",
+    "nll": "{:.4f}",
+    "ece": "{:.2%}",
+    "trainable_parameters": "{:,}",
+}
 
 
 def collect(tuning):
@@ -25,14 +32,12 @@ def collect(tuning):
     for state in sorted(states, key=lambda state: int(state["trial_id"])):
         values = state["hyperparameters"]["values"]
         trial = tuning.trial(state["trial_id"], values)
-        rows.append(
-            {
-                "trial": state["trial_id"],
-                "config": str(trial.config_file),
-                "hyperparameters": trial.hyperparameters(),
-                **trial.outcome(),
-            }
-        )
+        row = {
+            "trial": state["trial_id"],
+            "config": str(trial.config_file),
+            "hyperparameters": trial.hyperparameters(),
+        }
+        rows.append(row | trial.outcome())
     return rows
 
 
@@ -47,8 +52,8 @@ def ranked(tuning, rows):
 
 def write(tuning, rows):
     """Writes results.json, results.txt and the Pareto fronts."""
-    write_json(tuning.path / "results.json", rows)
-    write_text(tuning.path / "results.txt", table(tuning, rows) + "\n")
+    files.write_json(tuning.path / "results.json", rows)
+    files.write_text(tuning.path / "results.txt", table(tuning, rows) + "\n")
     points = _points(rows)
     if points:
         write_figures(
@@ -69,35 +74,21 @@ def table(tuning, rows):
     }
     # The names of the members say how many they are.
     varied = [name for name in tuning.varied if name != "num_members"]
-    measured = ["accuracy", "NLL", "ECE", "parameters"]
-    common = ("accuracy", "nll", "ece", "trainable_parameters")
-    extra = tuning.objective not in common
-    if extra:
-        measured.append(tuning.objective)
-    lines = [("trial", *varied, *measured)]
+    formats = dict(_FORMATS)
+    formats.setdefault(tuning.objective, "{:.4g}")
+    heads = [METRICS.get(name, name) for name in formats]
+    lines = [("trial", *varied, *heads)]
     for row in best:
-        metrics = row["metrics"]
+        values, metrics = row["hyperparameters"], row["metrics"]
         marks = "".join(m for m, on in fronts.items() if row["trial"] in on)
-        cells = [
-            f"{metrics['accuracy']:.2%}",
-            f"{metrics['nll']:.4f}",
-            f"{metrics['ece']:.2%}",
-            f"{metrics['trainable_parameters']:,}",
-        ]
-        if extra:
-            cells.append(f"{metrics[tuning.objective]:.4g}")
-        lines.append(
-            (
-                f"{row['trial']} {marks}",
-                *(_shown(row["hyperparameters"], name) for name in varied),
-                *cells,
-            )
-        )
+        line = [f"{row['trial']} {marks}"]
+        line += [_shown(values, name) for name in varied]
+        line += [form.format(metrics[name]) for name, form in formats.items()]
+        lines.append(line)
     text = aligned(lines) if best else []
     for row in rows:
         if row["status"] != "completed":
-            reason = row.get("reason", "")
-            line = f"{row['trial']} {row['status']}: {reason}"
+            line = "{trial} {status}: {reason}".format(**{"reason": "", **row})
             text.append(textwrap.shorten(line, _WIDTH, placeholder=" ..."))
     if best:
         text += [

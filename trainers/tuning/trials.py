@@ -20,8 +20,7 @@ import traceback
 
 import keras
 
-from keras_superweights.files import write_json
-from keras_superweights.files import write_text
+from keras_superweights import files
 from keras_superweights.tuning.extra import keras_tuner
 from keras_superweights.tuning.trial_space import Infeasible
 from trainers.phases import experiment
@@ -56,7 +55,7 @@ def get_config():
 '''
 
 
-def trial_config(base, settings, members, epochs=None):
+def trial_config(base, settings, members=(), epochs=None):
     """Returns the config of a trial: the tuning's, with a trial's `settings`.
 
     `members` maps candidates' names to entries of `config.members`; it is
@@ -110,6 +109,17 @@ def check_varied(config, names, prefix=""):
         )
 
 
+@contextlib.contextmanager
+def output_to(file):
+    """Keeps what is printed in a file, that one process at a time writes."""
+    with only_process(file) as output, contextlib.redirect_stdout(output):
+        try:
+            yield output
+        finally:
+            # The next run needs the memory.
+            keras.utils.clear_session()
+
+
 def _shorten(config, epochs):
     ratio = epochs / config.epochs
     config.epochs = epochs
@@ -122,9 +132,8 @@ def _shorten(config, epochs):
             section[key] = max(1, round(section[key] * ratio))
     optimizer = config.optimizer
     optimizer.warmup_epochs = round(optimizer.warmup_epochs * ratio)
-    optimizer.drop_epochs = tuple(
-        round(epoch * ratio) for epoch in optimizer.drop_epochs
-    )
+    drops = [round(epoch * ratio) for epoch in optimizer.drop_epochs]
+    optimizer.drop_epochs = tuple(drops)
 
 
 class Trial:
@@ -150,10 +159,7 @@ class Trial:
         one after the other.
         """
         self.directory.mkdir(parents=True, exist_ok=True)
-        with (
-            only_process(self.directory / "output.txt") as output,
-            contextlib.redirect_stdout(output),
-        ):
+        with output_to(self.directory / "output.txt") as output:
             self.failure.unlink(missing_ok=True)
             self._write_config()
             try:
@@ -163,15 +169,12 @@ class Trial:
                 self._note(error)
                 raise
             finally:
-                self._write_hparams()
-                # The next trial needs the memory.
-                keras.utils.clear_session()
+                metrics = self.outcome().get("metrics", {})
+                shown = self.hyperparameters()
+                hparams.write_trial(self.directory, shown, metrics)
 
     def value(self, objective):
-        """Returns the objective, one of the names that `measured` returns.
-
-        Fails the trial by an error of KerasTuner if it is not defined.
-        """
+        """Returns a number of `measured`; one that is undefined fails it."""
         value = self.measured().get(objective)
         if value is None or not math.isfinite(value):
             raise keras_tuner.errors.FailedTrialError(
@@ -183,42 +186,26 @@ class Trial:
         status, reason = "failed", f"{type(error).__name__}: {error}"
         if isinstance(error, Infeasible):
             status, reason = "infeasible", str(error)
-        write_json(self.failure, {"status": status, "reason": reason})
-
-    def _write_hparams(self):
-        metrics = self.outcome().get("metrics", {})
-        hparams.write_trial(
-            self.directory,
-            self.directory.name,
-            self.hyperparameters(),
-            {k: metrics[k] for k in hparams.METRICS if k in metrics},
-        )
+        files.write_json(self.failure, {"status": status, "reason": reason})
 
     def measured(self):
         """Returns the numbers of metrics.json and the last `val_*` values."""
-        metrics = {
-            name: value
-            for name, value in read_json(self.workdir.metrics).items()
-            if isinstance(value, numbers.Real)
-        }
+        metrics = read_json(self.workdir.metrics).items()
         newest = max(self.workdir.backup.glob("epoch-*"))
-        history = read_json(newest / "history.json")
-        return metrics | {
-            name: series[-1]
-            for name, series in history.items()
-            if name.startswith("val_")
+        history = read_json(newest / "history.json").items()
+        return {
+            **{k: v for k, v in metrics if isinstance(v, numbers.Real)},
+            **{k: v[-1] for k, v in history if k.startswith("val_")},
         }
 
     def hyperparameters(self):
         """Returns what can be varied, whether it is or not: numbers, text."""
         config = self.config
         values = {name: section_of(config, name).get(name) for name in SECTIONS}
-        found = {k: v for k, v in values.items() if v is not None}
-        return found | {
-            "num_members": len(self.members),
-            "members": " ".join(self.members),
-            "epochs": config.epochs,
-        }
+        values["num_members"] = len(self.members)
+        values["members"] = " ".join(self.members)
+        values["epochs"] = config.epochs
+        return {k: v for k, v in values.items() if v is not None}
 
     def outcome(self):
         """Returns the result, a JSON-ready dict with `"status"`.
@@ -235,12 +222,10 @@ class Trial:
     def _write_config(self):
         values = self.config.to_dict()
         values = pprint.pformat(values, width=72, sort_dicts=False)
-        write_text(
-            self.config_file,
-            _CONFIG_FILE.format(
-                name=self.directory.name,
-                tuning=self.directory.parent.parent,
-                file=self.config_file,
-                values=textwrap.indent(values, "        "),
-            ),
+        text = _CONFIG_FILE.format(
+            name=self.directory.name,
+            tuning=self.directory.parent.parent,
+            file=self.config_file,
+            values=textwrap.indent(values, "        "),
         )
+        files.write_text(self.config_file, text)

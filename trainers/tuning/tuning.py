@@ -10,13 +10,9 @@ from keras_superweights.tuning.extra import keras_tuner
 from keras_superweights.tuning.trial_space import TrialSpace
 from trainers.phases import experiment
 from trainers.phases.training import train
-from trainers.runs.workdir import belongs_to
-from trainers.runs.workdir import differences
-from trainers.runs.workdir import read_json
+from trainers.runs import workdir
 from trainers.tuning import hparams
-from trainers.tuning.trials import Trial
-from trainers.tuning.trials import check_varied
-from trainers.tuning.trials import trial_config
+from trainers.tuning import trials
 
 ALGORITHMS = ("random", "hyperband", "bayesian")
 VALIDATION_FRACTION = 0.1
@@ -54,7 +50,7 @@ class Tuning(TrialSpace):
         # Of every trial, unless members are varied.
         names = tuple(each.name for each in experiment.members(config))
         super().__init__(space, self.members, defaults={"members": names})
-        check_varied(config, space.names, "space.")
+        trials.check_varied(config, space.names, "space.")
         fewest = min(space.num_members or (len(config.members),))
         self.direction = direction(objective, fewest)
         self.objective = objective
@@ -91,20 +87,18 @@ class Tuning(TrialSpace):
         }
 
     def check(self):
-        """Refuses a directory that belongs to something else; reads only.
-
-        The error names what differs from another tuning.
-        """
-        if not belongs_to(self.definition, "tuning", known=("lock",)):
+        """Refuses a directory that belongs to something else; reads only."""
+        if not workdir.belongs_to(self.definition, "tuning", known=("lock",)):
             return
-        changes = differences(
-            _completed(read_json(self.definition)), self.describe()
-        )
+        described = workdir.read_json(self.definition)
+        if isinstance(described.get("config"), dict):
+            # That of an older version lacks today's keys.
+            described["config"] = base.completed(described["config"])
+        changes = workdir.differences(described, self.describe())
         if changes:
             raise ValueError(
                 f"`--workdir` {self.path} belongs to another tuning:\n"
-                + "\n".join(changes)
-                + "\nChoose another directory, or delete that one."
+                f"{changes}\nChoose another directory, or delete that one."
             )
 
     def write_columns(self):
@@ -116,7 +110,7 @@ class Tuning(TrialSpace):
 
     def trial(self, trial_id, values):
         """Returns the `Trial` of that number."""
-        return Trial(
+        return trials.Trial(
             self.trials / trial_id,
             self._config(values),
             self.settings(values)["members"],
@@ -138,15 +132,13 @@ class Tuning(TrialSpace):
 
     def allocate(self, settings):
         """Returns the allocation that a trial starts from."""
-        config = self._of_settings(settings)
+        config = trials.trial_config(self.config, settings, self.members)
         return experiment.allocate(config, experiment.members(config))
 
     def _config(self, values):
+        epochs = values.get("tuner/epochs")
         settings = self.settings(values)
-        return self._of_settings(settings, values.get("tuner/epochs"))
-
-    def _of_settings(self, settings, epochs=None):
-        return trial_config(self.config, settings, self.members, epochs)
+        return trials.trial_config(self.config, settings, self.members, epochs)
 
     def _named(self, candidates):
         """Returns the candidates by the names of their models."""
@@ -190,21 +182,13 @@ def _split(space):
     """Returns the `Space` and the entries that config.members may have."""
     members = space.pop("members", ())
     known = {field.name for field in dataclasses.fields(Space)}
-    unknown = sorted(set(space) - known)
+    unknown = ", ".join(map(repr, sorted(set(space) - known)))
     if unknown:
         raise ValueError(
             f"`space` must have keys of {sorted(known | {'members'})}. "
-            f"Received: unknown {', '.join(map(repr, unknown))}."
+            f"Received: unknown {unknown}."
         )
     return Space(**space), members
-
-
-def _completed(described):
-    """Adds today's keys of configs to the description of an older version."""
-    config = described.get("config")
-    if not isinstance(config, dict):
-        return described
-    return {**described, "config": base.completed(config)}
 
 
 def _check_algorithm(algorithm, num_trials):
