@@ -1,11 +1,5 @@
 """Recorded gradients against gradients of plain Keras models."""
 
-import json
-import os
-import pathlib
-import subprocess
-import sys
-
 import keras
 import numpy as np
 import pytest
@@ -58,32 +52,6 @@ def test_sums_are_those_of_plain_models(name):
     expected = np.where(same_window, cropped_products(gradients), 0.0)
     assert same_window.diagonal().all()
     assert_same_products(recorded_products(allocation, grams), expected)
-
-
-def test_two_replicas_find_what_one_finds():
-    program = pathlib.Path(__file__).with_name("two_replicas.py")
-    root = pathlib.Path(__file__).parents[2]
-    run = subprocess.run(
-        [sys.executable, str(program)],
-        cwd=root,
-        env={**os.environ, "PYTHONPATH": str(root)},
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert run.returncode == 0, run.stderr[-3000:]
-    result = json.loads(run.stdout.strip().splitlines()[-1])
-    assert result["replicas"] == 2
-    # One a replica, or every step would communicate.
-    assert (result["copies False"], result["copies True"]) == (1, 2)
-    for what in ("grams", "similarities", "coefficients", "search"):
-        assert result[what] < 1e-4, what
-    assert result["ties"][0] == result["ties"][1]
-    assert any(set(ties) != {0} for ties in result["ties"][0])
-    assert result["clusters"][0] == result["clusters"][1]
-    np.testing.assert_allclose(
-        result["weights True"], result["weights False"], rtol=1e-4
-    )
 
 
 def test_coefficient_gradients_of_tied_kernels_are_those_of_an_untied_copy():
@@ -239,21 +207,6 @@ def test_loss_scaling_is_divided_out():
     for a, b in zip(one.grams(), other.grams(), strict=True):
         for box in a:
             np.testing.assert_allclose(a[box], b[box], rtol=1e-4, atol=1e-9)
-
-
-def test_half_precision_finds_the_similarities_of_single_precision():
-    data = batches((5,))
-    single = network_of([dense_net(4), dense_net(6)])
-    keras.config.set_dtype_policy("mixed_float16")
-    try:
-        half = network_of([dense_net(4), dense_net(6)])
-    finally:
-        keras.config.set_dtype_policy("float32")
-    half.set_weights(single.get_weights())
-    assert half.members[0].get_layer("two").compute_dtype == "float16"
-    expected = cropped_products(plain_gradients(single, data))
-    products = recorded_products(half.allocation, record(half, data).grams())
-    assert_same_products(products, expected, tolerance=0.02)
 
 
 def test_a_step_that_overflows_is_left_out():
