@@ -7,6 +7,7 @@ import pytest
 
 from keras_superweights.search.grouping import group_above
 from keras_superweights.search.grouping import group_into
+from tests.search.planted import random_similarity
 
 
 def algorithm_1(similarity, threshold, draw):
@@ -44,21 +45,19 @@ def algorithm_1(similarity, threshold, draw):
     return sorted(tuple(sorted(group)) for group in groups)
 
 
-def random_similarity(draw):
-    """Symmetric, of 2 to 9 kernels; in every second one values repeat."""
-    count = draw.integers(2, 10)
-    values = draw.uniform(-1, 1, (count, count))
+def coarse_similarity(draw):
+    """Of 2 to 9 kernels; in every second one values repeat."""
+    similarity = random_similarity(draw, draw.integers(2, 10))
     if draw.random() < 0.5:
-        values = np.round(values * draw.integers(1, 6)) / 5
-    values = np.triu(np.clip(values, -1, 1), 1)
-    return values + values.T + np.eye(count)
+        similarity = np.round(similarity * 3) / 3
+    return similarity
 
 
 def test_union_find_is_algorithm_1():
     draw = np.random.default_rng(0)
     seen = set()
     for _ in range(1000):
-        similarity = random_similarity(draw)
+        similarity = coarse_similarity(draw)
         # Often a value that occurs: what equals the threshold is not above.
         threshold = (
             draw.choice(similarity.ravel())
@@ -92,10 +91,9 @@ def test_a_number_of_groups_is_what_some_threshold_gives():
     draw = np.random.default_rng(3)
     for _ in range(100):
         count = draw.integers(2, 9)
-        values = np.triu(draw.uniform(-1, 1, (count, count)), 1)
-        similarity = values + values.T + np.eye(count)
+        similarity = random_similarity(draw, count)
         by_number = {}
-        for threshold in [-1, *np.unique(values), 1]:
+        for threshold in [-1, *np.unique(similarity), 1]:
             groups = group_above(similarity, threshold)
             by_number[len(groups)] = groups
         assert sorted(by_number) == list(range(1, count + 1))

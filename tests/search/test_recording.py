@@ -14,16 +14,16 @@ from keras_superweights.search.similarity import weight_similarity
 from keras_superweights.sharing import MixtureEnsembles
 from keras_superweights.sharing import Shapeshifter
 from keras_superweights.sharing import SuperWeights
-from tests.search.recorded import assert_same_products
-from tests.search.recorded import batches
-from tests.search.recorded import conv_net
-from tests.search.recorded import cropped_products
-from tests.search.recorded import crossentropy
-from tests.search.recorded import dense_net
-from tests.search.recorded import network_of
-from tests.search.recorded import plain_gradients
-from tests.search.recorded import record
-from tests.search.recorded import recorded_products
+from tests.search.networks import assert_same_products
+from tests.search.networks import batches
+from tests.search.networks import conv_net
+from tests.search.networks import cropped_products
+from tests.search.networks import crossentropy
+from tests.search.networks import dense_net
+from tests.search.networks import network_of
+from tests.search.networks import plain_gradients
+from tests.search.networks import record
+from tests.search.networks import recorded_products
 
 CASES = {
     "dense": ([dense_net, dense_net], (4, 6), (5,), {}),
@@ -178,18 +178,6 @@ def test_flat_vectors_are_compared_whole(sharing, budget, sketch_size):
         similarity = weight_similarity(allocation, superweight.kernels, grams)
         assert np.abs(similarity).max() <= 1
         np.testing.assert_allclose(similarity, exact, atol=tolerance)
-
-
-def test_an_unused_layer_is_reported():
-    network = network_of([dense_net(4), dense_net(4, unused=True)])
-    names = [(k.member, k.layer) for k in network.allocation.kernels]
-    grams = record(network, batches((5,))).grams()
-    unused = unused_kernels(network.allocation, grams)
-    assert [names[k] for k in unused] == [(1, "unused")]
-    similarity = weight_similarity(network.allocation, range(5), grams)
-    assert np.isfinite(similarity).all()
-    place = names.index((1, "unused"))
-    np.testing.assert_array_equal(similarity[place], np.eye(5)[place])
 
 
 def test_loss_scaling_is_divided_out():

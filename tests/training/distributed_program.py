@@ -20,6 +20,7 @@ import tensorflow as tf
 
 import keras_superweights as ksw
 from tests.builders import perceptron
+from tests.contracts import cases
 
 
 def batches(rows, size, weighted=False):
@@ -96,8 +97,8 @@ def trained(strategy, train, test):
     results["apart"] = 0.0
     for variable in network.weights:
         copies = strategy.experimental_local_results(variable.value)
-        difference = np.abs(np.array(copies[0]) - np.array(copies[-1])).max()
-        results["apart"] = max(results["apart"], difference)
+        difference = np.array(copies[0]) - np.array(copies[-1])
+        results["apart"] += np.abs(difference).sum()
     return network, results
 
 
@@ -155,6 +156,25 @@ def normalized(strategy):
     }
 
 
+def contracts(strategy):
+    """How far each case is after one step from the same without a strategy."""
+    apart = {}
+    for name in cases.CASES:
+        one = cases.build(name)
+        x, y = cases.batch(one)
+        one.train_on_batch(x, y)
+        with strategy.scope():
+            other = cases.build(name)
+        data = tf.data.Dataset.from_tensors((x, y))
+        other.fit(data, verbose=0)
+        differences = [
+            np.abs(a - b).max()
+            for a, b in zip(one.get_weights(), other.get_weights(), strict=True)
+        ]
+        apart[f"case {name}"] = np.max(differences)  # also where one is NaN
+    return apart
+
+
 def measure(strategy, train=None, data=None):
     """Returns a network, and all that is measured but batch norm."""
     train = train or batches(22, 8, weighted=True).repeat(2)
@@ -191,10 +211,12 @@ def main(directory):
     index = json.loads(config)["task"]["index"] if config else 0
     keras.utils.set_random_seed(index)
     network, results = measure(strategy, train, data)
+    results |= normalized(strategy)
     if not config:
         network.save(directory / "network.keras")
+        results |= contracts(strategy)
     name = index if config else "replicas"
-    np.savez(directory / f"{name}.npz", **results, **normalized(strategy))
+    np.savez(directory / f"{name}.npz", **results)
 
 
 if __name__ == "__main__":

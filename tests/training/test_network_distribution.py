@@ -12,6 +12,7 @@ import tensorflow as tf
 
 import keras_superweights as ksw
 from keras_superweights.training import distribution
+from tests.contracts import cases
 from tests.training import distributed_program
 from tests.training.networks import ROOT
 
@@ -84,6 +85,12 @@ def test_what_replicas_save_predicts_the_same(directory, measured):
     found = loaded.predict(distributed_program.batches(17, 8), verbose=0)
     expected = measured["replicas"]["predictions"]
     np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", cases.CASES)
+def test_two_replicas_end_as_one(name, measured):
+    """Whatever the layers, parts, rule and kind of ensemble."""
+    assert measured["replicas"][f"case {name}"] < 1e-5
 
 
 def test_several_steps_per_execution_are_refused_of_workers(monkeypatch):
