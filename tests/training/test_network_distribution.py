@@ -34,7 +34,7 @@ def directory(two_workers, tmp_path_factory):
         for config in [{}, *({"TF_CONFIG": c} for c in two_workers())]
     ]
     for process in processes:
-        output, _ = process.communicate(timeout=300)
+        output, _ = process.communicate(timeout=600)
         assert process.returncode == 0, output[-3000:]
     return directory
 
