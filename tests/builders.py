@@ -36,6 +36,16 @@ def members(*shapes_of_members, other_params=0):
     ]
 
 
+def perceptron(width=4, depth=2, num_inputs=5, outputs=3, name=None, **kwargs):
+    """A Keras model of dense layers "d0", "d1", ... and a head."""
+    x = inputs = keras.Input((num_inputs,))
+    kwargs = {"activation": "tanh"} | kwargs
+    for index in range(depth):
+        x = keras.layers.Dense(width, name=f"d{index}", **kwargs)(x)
+    x = keras.layers.Dense(outputs, name="head")(x)
+    return keras.Model(inputs, x, name=name)
+
+
 def wide_resnet(index, depth, width, classes=10, channels=3):
     """The kernels of WRN-depth-width, written down from the paper."""
     shapes = [(3, 3, channels, 16)]

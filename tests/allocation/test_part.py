@@ -22,6 +22,7 @@ from keras_superweights.parts import Embedded
 from keras_superweights.parts import Flat
 from keras_superweights.parts import Mask
 from keras_superweights.parts import Plain
+from keras_superweights.parts import RankOne
 from keras_superweights.parts import Region
 from keras_superweights.parts import Repeat
 from keras_superweights.parts import WeightedSum
@@ -102,6 +103,7 @@ PARTS = [
     (Transform, Mask(5, kernels=(3, 1))),
     (Transform, Repeat(5, kernels=(0,))),
     (Transform, Bilinear(5, kernels=(0,))),
+    (Transform, RankOne("ones", kernels=(2, 0))),
 ]
 
 

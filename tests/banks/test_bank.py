@@ -54,10 +54,3 @@ def test_the_gradient_of_all_readers_is_what_each_scalar_is_given():
         found = tape.gradient(views, bank.store.value, given)
         np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
     assert untouched  # some scalars that nobody has read
-
-
-@pytest.mark.parametrize("variance", [0.01, 1.0, 4.0])
-def test_the_variance_at_the_start_is_the_one_asked_for(variance):
-    draws = np.array(Bank(size=200_000, variance=variance).store)
-    assert draws.var() == pytest.approx(variance, rel=0.02)
-    assert abs(draws.mean()) < 0.02 * variance**0.5

@@ -7,17 +7,11 @@ import keras
 import numpy as np
 import pytest
 
+from keras_superweights import parts
 from keras_superweights.allocation import Allocation
 from keras_superweights.allocation import BankSpec
 from keras_superweights.allocation import SuperWeight
 from keras_superweights.banks import KernelGenerator
-from keras_superweights.parts import Bilinear
-from keras_superweights.parts import Flat
-from keras_superweights.parts import Mask
-from keras_superweights.parts import Plain
-from keras_superweights.parts import Region
-from keras_superweights.parts import Repeat
-from keras_superweights.parts import WeightedSum
 from keras_superweights.sharing import MixtureEnsembles
 from keras_superweights.sharing import SuperWeights
 from tests import builders
@@ -69,27 +63,23 @@ CASES = {
 }
 
 
-def by_hand(size_of_bank, superweight, *others, **kwargs):
+def by_hand(size_of_bank, *superweights, **kwargs):
     """Allocations that no rule makes today but the format allows."""
-    members = builders.members([(2, 3, 4)] * 3)
-    banks = [
-        BankSpec("store", size_of_bank),
-        *[BankSpec("other", 24)] * len(others),
-    ]
+    others = [BankSpec("other", 24)] * (len(superweights) - 1)
     return Allocation(
-        tuple(members),
-        tuple(banks),
-        (superweight, *others),
+        tuple(builders.members([(2, 3, 4)] * 3)),
+        (BankSpec("store", size_of_bank), *others),
+        superweights,
         budget_params=1000,
         **kwargs,
     )
 
 
-WHOLE = Region((2,), ((0, 3, 0, 4),))
-SIDES = Region((2,), ((0, 3, 0, 1), (0, 3, 3, 4)))  # that do not touch
-MIDDLE = Region((2,), ((0, 3, 1, 3),))
-UNTIED = WeightedSum((0, 1, 2))
-CHOICES = WeightedSum((0, 1, 0), ((3, 1), (0, 2), (1, 0)))
+WHOLE = parts.Region((2,), ((0, 3, 0, 4),))
+SIDES = parts.Region((2,), ((0, 3, 0, 1), (0, 3, 3, 4)))  # that do not touch
+MIDDLE = parts.Region((2,), ((0, 3, 1, 3),))
+UNTIED = parts.WeightedSum((0, 1, 2))
+CHOICES = parts.WeightedSum((0, 1, 0), ((3, 1), (0, 2), (1, 0)))
 ALL = (0, 1, 2)
 BY_HAND = {
     "wraps": by_hand(50, SuperWeight(0, ALL, WHOLE, UNTIED, 2, first=1)),
@@ -97,21 +87,21 @@ BY_HAND = {
     "tied choices": by_hand(96, SuperWeight(0, (2, 0, 1), WHOLE, CHOICES, 4)),
     "regions apart": by_hand(
         24,
-        SuperWeight(0, ALL, SIDES, WeightedSum((0, 1, 1)), 2),
-        SuperWeight(1, (2, 0, 1), MIDDLE, Plain(), 1),
+        SuperWeight(0, ALL, SIDES, parts.WeightedSum((0, 1, 1)), 2),
+        SuperWeight(1, (2, 0, 1), MIDDLE, parts.Plain(), 1),
     ),
     "masked sums": by_hand(
         28,
-        SuperWeight(0, (2, 0, 1), Flat(7), CHOICES, 4),
-        transforms=(Mask(7, kernels=(1, 0, 2)),),
+        SuperWeight(0, (2, 0, 1), parts.Flat(7), CHOICES, 4),
+        transforms=(parts.Mask(7, kernels=(1, 0, 2)),),
     ),
     "transforms of some": by_hand(
         60,
-        SuperWeight(0, (2, 0), Flat(10), WeightedSum((0, 0)), 6),
-        SuperWeight(1, (1,), WHOLE, Plain(), 1),
+        SuperWeight(0, (2, 0), parts.Flat(10), parts.WeightedSum((0, 0)), 6),
+        SuperWeight(1, (1,), WHOLE, parts.Plain(), 1),
         transforms=(
-            Bilinear(10, kernels=(0,)),
-            Repeat(10, kernels=(2,)),
+            parts.Bilinear(10, kernels=(0,)),
+            parts.Repeat(10, kernels=(2,)),
         ),
     ),
 }
@@ -236,13 +226,3 @@ def test_untied_kernels_start_apart():
             for other in flat[:i]:
                 assert not np.allclose(one, other)
                 assert not np.allclose(one, -other)
-
-
-def test_the_same_seed_gives_the_same_start():
-    allocation = ONE_BIN.allocate(NESTED, 4000)
-    starts = []
-    for _ in range(2):
-        keras.utils.set_random_seed(5)
-        starts.append(KernelGenerator(allocation).get_weights())
-    for one, other in zip(*starts, strict=True):
-        np.testing.assert_array_equal(one, other)

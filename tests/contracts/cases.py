@@ -5,13 +5,8 @@ import numpy as np
 
 import keras_superweights as ksw
 from keras_superweights import ensembles
+from keras_superweights import sharing
 from keras_superweights.parts import RankOne
-from keras_superweights.sharing import HardSharing
-from keras_superweights.sharing import Independent
-from keras_superweights.sharing import MixtureEnsembles
-from keras_superweights.sharing import Shapeshifter
-from keras_superweights.sharing import SoftSharing
-from keras_superweights.sharing import SuperWeights
 from tests.ensembles.cases import mlp
 from tests.ensembles.cases import per_pixel
 
@@ -62,53 +57,39 @@ def convolutions(width=4):
     return keras.Model(inputs, layers.Dense(3)(x))
 
 
+ONE_BIN = sharing.SuperWeights(depth_bins=1)
+PAIR = [convolutions] * 2
 # By name: the rule, the budget, and what makes the members.
 CASES = {
-    "image layers": (Shapeshifter(), 0.6, images),
-    "word layers": (Shapeshifter(max_templates=2), 0.6, words),
-    "nested": (
-        SuperWeights(depth_bins=1),
-        0.9,
-        convolutions,
-        lambda: convolutions(6),
-    ),
-    "tied": (
-        SuperWeights(clusters="position", tied=True),
-        0.9,
-        convolutions,
-        convolutions,
-    ),
-    "mixtures": (
-        MixtureEnsembles(max_templates=2),
-        1.2,
-        convolutions,
-        convolutions,
-    ),
-    "one store": (MixtureEnsembles(), 0.55, convolutions, convolutions),
+    "image layers": (sharing.Shapeshifter(), 0.6, images),
+    "word layers": (sharing.Shapeshifter(max_templates=2), 0.6, words),
+    "nested": (ONE_BIN, 0.9, convolutions, lambda: convolutions(6)),
+    "tied": (sharing.SuperWeights("position", tied=True), 0.9, *PAIR),
+    "mixtures": (sharing.MixtureEnsembles(max_templates=2), 1.2, *PAIR),
+    "one store": (sharing.MixtureEnsembles(), 0.55, *PAIR),
     "embeddings": (
-        Shapeshifter("emb", max_templates=2, upsampling="repeat"),
+        sharing.Shapeshifter("emb", max_templates=2, upsampling="repeat"),
         0.8,
         convolutions,
     ),
     "interpolated": (
-        Shapeshifter("avg", upsampling="bilinear"),
+        sharing.Shapeshifter("avg", upsampling="bilinear"),
         0.3,
         convolutions,
     ),
     "rank one": (
-        HardSharing(scope="both", transforms=RankOne()),
+        sharing.HardSharing(scope="both", transforms=RankOne()),
         0.9,
-        convolutions,
-        convolutions,
+        *PAIR,
     ),
-    "masked": (Shapeshifter(), 0.4, convolutions),
-    "repeated": (Shapeshifter(upsampling="repeat"), 0.3, convolutions),
-    "soft": (SoftSharing(), 1.2, convolutions),
-    "independent": (Independent(), 1.0, convolutions, convolutions),
-    "pixels": (SuperWeights(depth_bins=1), 0.9, *[lambda: per_pixel(3)] * 2),
-    "labels": (MixtureEnsembles(), 0.9, *[lambda: mlp(2)] * 2),
-    "values": (MixtureEnsembles(), 0.9, *[lambda: mlp(1)] * 2),
-    "variances": (MixtureEnsembles(), 0.9, *[lambda: mlp(2)] * 2),
+    "masked": (sharing.Shapeshifter(), 0.4, convolutions),
+    "repeated": (sharing.Shapeshifter(upsampling="repeat"), 0.3, convolutions),
+    "soft": (sharing.SoftSharing(), 1.2, convolutions),
+    "independent": (sharing.Independent(), 1.0, *PAIR),
+    "pixels": (ONE_BIN, 0.9, *[lambda: per_pixel(3)] * 2),
+    "labels": (sharing.MixtureEnsembles(), 0.9, *[lambda: mlp(2)] * 2),
+    "values": (sharing.MixtureEnsembles(), 0.9, *[lambda: mlp(1)] * 2),
+    "variances": (sharing.MixtureEnsembles(), 0.9, *[lambda: mlp(2)] * 2),
 }
 KINDS = {
     "pixels": ensembles.Classifier(),
@@ -124,7 +105,7 @@ def allocate(name):
     return ksw.allocate(members, budget, rule)
 
 
-def build(name, run_eagerly=True):
+def build(name, **kwargs):
     """Builds and compiles the network of a case, always equal."""
     keras.utils.set_random_seed(0)
     rule, budget, *members = CASES[name]
@@ -134,16 +115,15 @@ def build(name, run_eagerly=True):
         rule,
         ensemble=KINDS.get(name),
     )
-    return compiled(network, run_eagerly)
+    return compiled(network, **kwargs)
 
 
-def compiled(network, run_eagerly=True):
-    """Compiles a network as all cases are compiled."""
+def compiled(network, **kwargs):
+    """Compiles a network, to run eagerly unless told otherwise."""
     network.compile(
         keras.optimizers.SGD(0.1, momentum=0.9),
         loss(network.ensemble),
-        run_eagerly=run_eagerly,
-        jit_compile=False,
+        **(kwargs or {"run_eagerly": True}),
     )
     return network
 

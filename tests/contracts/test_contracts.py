@@ -5,8 +5,6 @@ A new one without a case here fails the first test.
 
 import functools
 import math
-import subprocess
-import sys
 import types
 
 import keras
@@ -16,14 +14,15 @@ import pytest
 from keras_superweights import ensembles
 from keras_superweights import parts
 from keras_superweights import sharing
-from keras_superweights.allocation import Allocation
 from keras_superweights.allocation.part import Part
 from keras_superweights.layers import GENERATED
 from keras_superweights.layers import GeneratedKernel
 from keras_superweights.layers import walk
 from tests.contracts import cases
-from tests.training.networks import ROOT
 from tests.training.networks import policy
+
+# Those that XLA compiles, too: together all that mix and upsample.
+COMPILED = ("embeddings", "interpolated", "masked")
 
 every_case = pytest.mark.parametrize("name", cases.CASES)
 
@@ -93,14 +92,6 @@ def test_the_budget_is_kept_and_the_table_adds_up(name, trained):
 
 
 @every_case
-def test_it_is_written_as_json_and_read_again(name):
-    allocation = cases.allocate(name)
-    text = allocation.to_json()
-    assert Allocation.from_json(text) == allocation
-    assert Allocation.from_json(text).to_json() == text
-
-
-@every_case
 def test_it_is_saved_and_loaded_and_trains_on_alike(name, trained):
     case = trained(name)
     loaded = keras.models.load_model(case.path)
@@ -148,7 +139,7 @@ def test_a_frozen_layer_keeps_its_own_weights_and_teaches_nothing(name):
 @every_case
 def test_a_traced_step_equals_an_eager_one(name, trained):
     case = trained(name)
-    network = cases.build(name, run_eagerly=False)
+    network = cases.build(name, jit_compile=name in COMPILED)
     network.train_on_batch(case.x, case.y)
     for eager, traced in zip(
         case.weights[0], network.get_weights(), strict=True
@@ -183,27 +174,3 @@ def test_members_of_float16_with_a_scaled_loss_stay_finite(name):
     for _ in range(3):
         network.train_on_batch(x, y)
     assert all(np.isfinite(np.array(v)).all() for v in network.weights)
-
-
-@pytest.fixture(scope="module")
-def replicas(tmp_path_factory):
-    """The weights of each case after a step on two replicas."""
-    path = tmp_path_factory.mktemp("replicas") / "weights.npz"
-    program = "tests.contracts.replicas_program"
-    ran = subprocess.run(
-        [sys.executable, "-m", program, path],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-    )
-    assert ran.returncode == 0, ran.stderr[-2000:]
-    with np.load(path) as weights:
-        return dict(weights)
-
-
-@every_case
-def test_two_replicas_end_as_one(name, replicas, trained):
-    for index, value in enumerate(trained(name).weights[0]):
-        np.testing.assert_allclose(
-            replicas[f"{name}/{index}"], value, rtol=0, atol=1e-5
-        )

@@ -163,12 +163,6 @@ CASES = {
         binary_crossentropy,
         metrics=lambda: ["accuracy", keras.metrics.AUC(name="auc")],
     ),
-    "labels of pixels": Case(
-        ksw.ensembles.MultiLabel(),
-        lambda: per_pixel(2),
-        binary(3, 2, 2),
-        binary_crossentropy,
-    ),
     "multi-label": Case(
         ksw.ensembles.MultiLabel(),
         lambda: mlp(3),

@@ -9,9 +9,7 @@ from keras import layers
 
 import keras_superweights as ksw
 from keras_superweights.ensembles import Classifier
-from tests.ensembles.cases import CASES
-from tests.ensembles.cases import softmax
-from tests.ensembles.cases import sparse_crossentropy
+from tests.ensembles import cases
 
 KIND = Classifier()
 
@@ -24,11 +22,11 @@ def test_probabilities_are_averaged(members, scale):
         (scale * draw.normal(size=(7, 4))).astype("float32")
         for _ in range(members)
     ]
-    expected = np.mean([softmax(each) for each in logits], axis=0)
+    expected = np.mean([cases.softmax(each) for each in logits], axis=0)
     found = np.array(KIND.prediction(logits))
     np.testing.assert_allclose(np.exp(found), expected, atol=1e-5)
     # Log-probabilities: their softmax is the average itself.
-    np.testing.assert_allclose(softmax(found), expected, atol=1e-5)
+    np.testing.assert_allclose(cases.softmax(found), expected, atol=1e-5)
 
 
 def test_extreme_logits_stay_finite():
@@ -110,8 +108,8 @@ def test_f1_counts_a_class_that_is_certain():
 
 
 def test_segmentation_is_evaluated_pixel_by_pixel():
-    plain, x, y, logs = CASES["classifier of pixels"].evaluated()
-    members = [softmax(np.array(member(x))) for member in plain]
+    plain, x, y, logs = cases.CASES["classifier of pixels"].evaluated()
+    members = [cases.softmax(np.array(member(x))) for member in plain]
     mean = np.mean(members, axis=0)
     found = mean.argmax(-1)
     losses = [-np.log(mean[place][y[place]]) for place in np.ndindex(y.shape)]
@@ -128,10 +126,10 @@ def test_segmentation_is_evaluated_pixel_by_pixel():
 
 
 def test_a_mask_is_left_out_of_losses_and_diversity():
-    plain, x, y, logs = CASES["classifier of tokens"].evaluated(8)
+    plain, x, y, logs = cases.CASES["classifier of tokens"].evaluated(8)
     counted = x != 0
     assert 0 < np.mean(counted) < 1
-    members = [softmax(np.array(member(x))) for member in plain]
+    members = [cases.softmax(np.array(member(x))) for member in plain]
 
     def loss(probabilities):
         chosen = np.take_along_axis(probabilities, y[..., None], axis=-1)
@@ -160,11 +158,11 @@ def test_a_position_counts_if_it_does_for_every_member():
 
 
 def test_inside_a_model_the_mask_reaches_its_loss():
-    case = CASES["classifier of tokens"]
+    case = cases.CASES["classifier of tokens"]
     network = case.network()
     inputs = keras.Input((5,), dtype="int32")
     outer = keras.Model(inputs, network(inputs))
-    outer.compile(loss=sparse_crossentropy(), run_eagerly=True)
+    outer.compile(loss=cases.sparse_crossentropy(), run_eagerly=True)
     x, y = case.batch()
     expected = case.compiled(network).evaluate(x, y, verbose=0)[0]
     assert outer.evaluate(x, y, verbose=0) == pytest.approx(expected, abs=1e-5)

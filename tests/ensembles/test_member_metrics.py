@@ -17,33 +17,24 @@ def test_every_member_has_a_loss_and_a_copy_of_every_metric():
         2,
         ["accuracy", keras.metrics.SparseTopKCategoricalAccuracy(2, name="k")],
     )
-    assert [metric.name for metric in metrics.all] == [
-        "member_0_loss",
-        "member_0_accuracy",
-        "member_0_k",
-        "member_1_loss",
-        "member_1_accuracy",
-        "member_1_k",
-        "diversity",
-    ]
     y = np.array([0, 1, 2, 2])
     right = 5.0 * np.eye(3, dtype="float32")[y]
     wrong = 5.0 * np.eye(3, dtype="float32")[(y + 1) % 3] + 0.4 * right
     metrics.update(y, [right, wrong], [1.0, 3.0])
     metrics.update(y[:1], [right[:1], right[:1]], [2.0, 8.0])
-    values = {m.name: float(m.result()) for m in metrics.all}
-    assert values == pytest.approx(
-        {
-            "member_0_loss": (4 * 1.0 + 2.0) / 5,
-            "member_0_accuracy": 1.0,
-            "member_0_k": 1.0,
-            "member_1_loss": (4 * 3.0 + 8.0) / 5,
-            "member_1_accuracy": 0.2,
-            "member_1_k": 1.0,
-            # Of 5 examples, they differ on the 4 that only the second misses.
-            "diversity": 1.0,
-        }
-    )
+    found = {m.name: float(m.result()) for m in metrics.all}
+    expected = {
+        "member_0_loss": (4 * 1.0 + 2.0) / 5,
+        "member_0_accuracy": 1.0,
+        "member_0_k": 1.0,
+        "member_1_loss": (4 * 3.0 + 8.0) / 5,
+        "member_1_accuracy": 0.2,
+        "member_1_k": 1.0,
+        # Of 5 examples, they differ on the 4 that only the second misses.
+        "diversity": 1.0,
+    }
+    assert found == pytest.approx(expected)
+    assert list(found) == list(expected)
 
 
 @pytest.mark.parametrize(

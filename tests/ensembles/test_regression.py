@@ -1,10 +1,8 @@
 """Regression of values, and of means and variances."""
 
-import keras
 import numpy as np
 import pytest
 
-import keras_superweights as ksw
 from keras_superweights.ensembles import GaussianNLL
 from keras_superweights.ensembles import Regression
 from keras_superweights.ensembles.choosing import choose_kind
@@ -99,37 +97,6 @@ def test_evaluation_equals_numpy():
     assert logs["ambiguity"] == pytest.approx(ambiguity, abs=1e-5)
     r2 = 1 - np.sum((y - mean) ** 2, 0) / np.sum((y - y.mean(0)) ** 2, 0)
     assert logs["r2_score"] == pytest.approx(r2.mean(), abs=1e-4)
-
-
-def test_ambiguity_is_what_averaging_gains():
-    """Krogh and Vedelsby: members' average error minus the ensemble's."""
-    case = CASES["values"]
-    network = case.compiled(case.network())
-    x, y = case.batch(11)
-    logs = network.evaluate(x, y, batch_size=4, verbose=0, return_dict=True)
-    members = [logs["member_0_loss"], logs["member_1_loss"]]
-    gain = np.mean(members) - logs["loss"]
-    assert logs["ambiguity"] == pytest.approx(gain, rel=1e-4)
-    assert gain > 1e-3
-
-
-def test_mean_and_variance_are_learned():
-    """A line with noise of two sizes."""
-    draw = np.random.default_rng(0)
-    x = draw.uniform(-1, 1, (256, 4)).astype("float32")
-    spread = np.where(x[:, :1] > 0, 1.0, 0.1)
-    y = (x[:, 1:2] + spread * draw.normal(size=(256, 1))).astype("float32")
-    network = ksw.SuperWeightNetwork(
-        [mlp(2), mlp(2)], ensemble=Regression(variance=True)
-    )
-    network.compile(
-        keras.optimizers.Adam(0.03), GaussianNLL(), jit_compile=False
-    )
-    network.fit(x, y, epochs=25, verbose=0)
-    mean, variance = np.split(network.predict(x, verbose=0), 2, axis=-1)
-    assert np.mean(variance[x[:, 0] > 0.2]) > 0.4
-    assert np.mean(variance[x[:, 0] < -0.2]) < 0.2
-    assert np.corrcoef(mean[:, 0], x[:, 1])[0, 1] > 0.8
 
 
 @pytest.mark.parametrize(

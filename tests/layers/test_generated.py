@@ -12,68 +12,55 @@ from keras_superweights.layers import generate
 
 layers = keras.layers
 
-# Name: (function that makes the layer, shape of its input).
+
+def case(kind, shape, *args, **kwargs):
+    """A function that makes the layer, and the shape of its input."""
+    return partial(getattr(layers, kind), *args, **kwargs), shape
+
+
+SEQUENCE = (2, 5, 4)
 CASES = {
-    "Dense": (partial(layers.Dense, 5), (2, 4)),
-    "Dense without bias": (partial(layers.Dense, 5, "relu", False), (2, 3, 4)),
-    "EinsumDense": (
-        partial(layers.EinsumDense, "abc,cde->abde", (None, 2, 3)),
-        (2, 5, 4),
+    "Dense": case("Dense", (2, 4), 5),
+    "Dense without bias": case("Dense", (2, 3, 4), 5, "relu", False),
+    "EinsumDense": case("EinsumDense", SEQUENCE, "abc,cde->abde", (None, 2, 3)),
+    "EinsumDense with bias": case(
+        "EinsumDense", SEQUENCE, "...x,xy->...y", 7, bias_axes="y"
     ),
-    "EinsumDense with bias": (
-        partial(layers.EinsumDense, "...x,xy->...y", 7, bias_axes="y"),
-        (2, 5, 4),
+    "Conv1D": case("Conv1D", (2, 7, 4), 5, 3, padding="causal"),
+    "Conv2D": case("Conv2D", (2, 7, 6, 4), 6, (3, 2), 2, "same"),
+    "Conv2D grouped": case(
+        "Conv2D", (2, 7, 6, 4), 6, 3, groups=2, activation="tanh"
     ),
-    "Conv1D": (partial(layers.Conv1D, 5, 3, padding="causal"), (2, 7, 4)),
-    "Conv2D": (partial(layers.Conv2D, 6, (3, 2), 2, "same"), (2, 7, 6, 4)),
-    "Conv2D grouped": (
-        partial(layers.Conv2D, 6, 3, groups=2, activation="tanh"),
-        (2, 7, 6, 4),
+    "Conv2D dilated": case("Conv2D", (2, 9, 9, 2), 3, 3, dilation_rate=2),
+    "Conv3D": case("Conv3D", (2, 4, 4, 4, 2), 3, 2),
+    "Conv2DTranspose": case("Conv2DTranspose", (2, 4, 5, 2), 3, 3, 2, "same"),
+    "DepthwiseConv1D": case(
+        "DepthwiseConv1D", (2, 7, 3), 3, depth_multiplier=2
     ),
-    "Conv2D dilated": (
-        partial(layers.Conv2D, 3, 3, dilation_rate=2),
-        (2, 9, 9, 2),
+    "DepthwiseConv2D": case(
+        "DepthwiseConv2D", (2, 5, 6, 3), 3, padding="same", activation="relu"
     ),
-    "Conv3D": (partial(layers.Conv3D, 3, 2), (2, 4, 4, 4, 2)),
-    "Conv2DTranspose": (
-        partial(layers.Conv2DTranspose, 3, 3, 2, "same"),
-        (2, 4, 5, 2),
+    "SeparableConv1D": case("SeparableConv1D", (2, 7, 3), 5, 3),
+    "SeparableConv2D": case(
+        "SeparableConv2D", (2, 5, 6, 3), 5, 3, depth_multiplier=2
     ),
-    "DepthwiseConv1D": (
-        partial(layers.DepthwiseConv1D, 3, depth_multiplier=2),
-        (2, 7, 3),
+    "Embedding": case("Embedding", (2, 5), 9, 4, mask_zero=True),
+    "ReversibleEmbedding": case(
+        "ReversibleEmbedding", (2, 5), 9, 4, tie_weights=False
     ),
-    "DepthwiseConv2D": (
-        partial(layers.DepthwiseConv2D, 3, padding="same", activation="relu"),
-        (2, 5, 6, 3),
+    "LSTM": case("LSTM", SEQUENCE, 3),
+    "LSTM backwards, sequences": case(
+        "LSTM", SEQUENCE, 3, return_sequences=True, go_backwards=True
     ),
-    "SeparableConv1D": (partial(layers.SeparableConv1D, 5, 3), (2, 7, 3)),
-    "SeparableConv2D": (
-        partial(layers.SeparableConv2D, 5, 3, depth_multiplier=2),
-        (2, 5, 6, 3),
+    "LSTM unrolled, states": case(
+        "LSTM", SEQUENCE, 3, return_state=True, unroll=True, use_bias=False
     ),
-    "Embedding": (partial(layers.Embedding, 9, 4, mask_zero=True), (2, 5)),
-    "ReversibleEmbedding": (
-        partial(layers.ReversibleEmbedding, 9, 4, tie_weights=False),
-        (2, 5),
+    "LSTM with recurrent dropout": case(
+        "LSTM", SEQUENCE, 3, dropout=0.5, recurrent_dropout=0.5
     ),
-    "LSTM": (partial(layers.LSTM, 3), (2, 5, 4)),
-    "LSTM backwards, sequences": (
-        partial(layers.LSTM, 3, return_sequences=True, go_backwards=True),
-        (2, 5, 4),
-    ),
-    "LSTM unrolled, states": (
-        partial(layers.LSTM, 3, return_state=True, unroll=True, use_bias=False),
-        (2, 5, 4),
-    ),
-    "LSTM with recurrent dropout": (
-        partial(layers.LSTM, 3, dropout=0.5, recurrent_dropout=0.5),
-        (2, 5, 4),
-    ),
-    "GRU": (partial(layers.GRU, 3, return_sequences=True), (2, 5, 4)),
-    "GRU, reset before": (
-        partial(layers.GRU, 3, reset_after=False, go_backwards=True),
-        (2, 5, 4),
+    "GRU": case("GRU", SEQUENCE, 3, return_sequences=True),
+    "GRU, reset before": case(
+        "GRU", SEQUENCE, 3, reset_after=False, go_backwards=True
     ),
 }
 

@@ -83,18 +83,6 @@ def test_a_registered_layer_is_shared_saved_and_made_plain(tmp_path):
         np.testing.assert_allclose(each(x), network(x), atol=1e-6)
 
 
-@pytest.mark.parametrize("weight", ["down", "up"])
-def test_a_kernel_without_a_source_stays_the_layers_own(weight):
-    register(LowRank, {"down": "dense", "up": "dense"})
-    layer = LowRank(6)
-    layer.build((None, 6))
-    x = np.ones((2, 6), "float32")
-    expected, kernel = layer(x), np.array(getattr(layer, weight))
-    ksw.layers.generate(layer, {weight: lambda: keras.ops.array(kernel)})
-    np.testing.assert_allclose(layer(x), expected, atol=1e-6)
-    assert len(layer.weights) == 2
-
-
 def test_the_fan_in_of_a_kernel_is_what_the_user_says():
     register(LowRank, {"down": "dense"}, fan_in=lambda layer: layer.units * 7)
     (spec,) = describe([stack(LowRank(6))])

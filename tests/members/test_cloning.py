@@ -106,9 +106,3 @@ def test_what_the_user_froze_stays_frozen(part, tmp_path):
         each.train_on_batch(x, y)
     for one, other in zip(network.weights, loaded.weights, strict=True):
         np.testing.assert_array_equal(one, other)
-
-
-def test_the_plain_models_of_a_network_can_be_exported(tmp_path):
-    network = SuperWeightNetwork(unnamed(4))
-    network.materialize()[0].export(tmp_path / "model", verbose=False)
-    assert (tmp_path / "model" / "saved_model.pb").exists()

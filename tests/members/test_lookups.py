@@ -9,9 +9,17 @@ import keras_superweights as ksw
 from keras_superweights.sharing import Independent
 
 layers = keras.layers
-SENTENCES = [["the cat sat"], ["a dog ran far"], ["the dog sat"], ["birds"]]
-WORDS = [["cat"], ["dog"], ["cat"], ["bird"]]
-NUMBERS = [[5], [7], [9], [1]]
+TEXTS = ["the cat sat", "a dog ran far", "the dog sat", "birds"]
+SENTENCES = np.array(TEXTS)[:, None]
+WORDS = np.array(["cat", "dog", "cat", "bird"])[:, None]
+NUMBERS = np.array([5, 7, 9, 1])[:, None]
+
+
+FEATURES = {
+    "word": WORDS,
+    "value": np.array([[1.0], [2], [3], [4]]),
+    "number": NUMBERS,
+}
 
 
 def body(inputs, x, table=False):
@@ -21,39 +29,15 @@ def body(inputs, x, table=False):
     return keras.Model(inputs, layers.Dense(2)(x))
 
 
-def looked_up(layer, data, dtype, table=True):
-    layer.adapt(np.array(data[:3]))
+def looked_up(name):
+    """A model that begins with the lookup of a case, adapted."""
+    make, data = CASES[name]
+    layer = make()
+    if name != "given":
+        layer.adapt(data[:3])
+    dtype = "int64" if data is NUMBERS else "string"
     inputs = keras.Input((1,), dtype=dtype)
-    return body(inputs, layer(inputs), table)
-
-
-def vectorized():
-    layer = layers.TextVectorization(output_sequence_length=4)
-    return looked_up(layer, SENTENCES, "string")
-
-
-def weighed():
-    layer = layers.TextVectorization(output_mode="tf_idf")
-    return looked_up(layer, SENTENCES, "string", table=False)
-
-
-def counted():
-    layer = layers.StringLookup(output_mode="multi_hot", num_oov_indices=2)
-    return looked_up(layer, WORDS, "string", table=False)
-
-
-def strings():
-    return looked_up(layers.StringLookup(mask_token=""), WORDS, "string")
-
-
-def integers():
-    return looked_up(layers.IntegerLookup(), NUMBERS, "int64")
-
-
-def given():
-    layer = layers.StringLookup(vocabulary=["cat", "dog"])
-    inputs = keras.Input((1,), dtype="string")
-    return body(inputs, layer(inputs), True)
+    return body(inputs, layer(inputs), name not in ("weighed", "counted"))
 
 
 def features():
@@ -71,26 +55,28 @@ def features():
     return body(space.get_inputs(), space.get_encoded_features())
 
 
-FEATURES = {
-    "word": np.array(WORDS),
-    "value": np.array([[1.0], [2], [3], [4]]),
-    "number": np.array(NUMBERS),
-}
+def lookup(kind, **kwargs):
+    return lambda: getattr(layers, kind)(**kwargs)
+
+
 CASES = {
-    vectorized: tf.constant(SENTENCES),
-    weighed: tf.constant(SENTENCES),
-    counted: tf.constant(WORDS),
-    strings: tf.constant(WORDS),
-    integers: tf.constant(NUMBERS),
-    given: tf.constant(WORDS),
-    features: keras.tree.map_structure(tf.constant, FEATURES),
+    "texts": (lookup("TextVectorization", output_sequence_length=4), SENTENCES),
+    "weighed": (lookup("TextVectorization", output_mode="tf_idf"), SENTENCES),
+    "counted": (
+        lookup("StringLookup", output_mode="multi_hot", num_oov_indices=2),
+        WORDS,
+    ),
+    "strings": (lookup("StringLookup", mask_token=""), WORDS),
+    "integers": (lookup("IntegerLookup"), NUMBERS),
+    "given": (lookup("StringLookup", vocabulary=["cat", "dog"]), WORDS),
+    "features": (None, FEATURES),
 }
 
 
-@pytest.mark.parametrize("build", CASES)
-def test_every_copy_has_the_vocabulary(build, tmp_path):
-    x = CASES[build]
-    model = build()
+@pytest.mark.parametrize("name", CASES)
+def test_every_copy_has_the_vocabulary(name, tmp_path):
+    model = features() if name == "features" else looked_up(name)
+    x = keras.tree.map_structure(tf.constant, CASES[name][1])
     network = ksw.share(model, 1.0, Independent(), initialize="weights")
     np.testing.assert_allclose(network(x), model(x), atol=1e-6)
     network.compile("sgd", "mse", run_eagerly=True)
@@ -106,7 +92,7 @@ def test_every_copy_has_the_vocabulary(build, tmp_path):
 
 
 def test_a_function_may_adapt_its_model():
-    network = ksw.share(vectorized, 0.9)
+    network = ksw.share(lambda: looked_up("texts"), 0.9)
     found = network(tf.constant(SENTENCES))
     np.testing.assert_allclose(
         network.materialize()[0](tf.constant(SENTENCES)), found, atol=1e-6
@@ -114,7 +100,7 @@ def test_a_function_may_adapt_its_model():
 
 
 def test_the_model_given_is_left_as_it_was():
-    model = strings()
+    model = looked_up("strings")
     (lookup,) = (each for each in model.layers if "lookup" in each.name)
     ksw.share(model, 0.9)
     assert lookup.get_config()["vocabulary"] is None

@@ -13,27 +13,19 @@ from keras_superweights.members.skeleton import skeletons
 from keras_superweights.sharing import Independent
 from keras_superweights.sharing import SuperWeights
 from keras_superweights.training.network import SuperWeightNetwork
-
-
-def small_net(classes=3, activation=None, name=None):
-    inputs = keras.Input((6, 6, 2))
-    x = keras.layers.Conv2D(4, 3, name="conv0")(inputs)
-    x = keras.layers.BatchNormalization()(x)
-    x = keras.layers.Conv2D(4, 3, name="conv1")(x)
-    x = keras.layers.GlobalAveragePooling2D()(x)
-    outputs = keras.layers.Dense(classes, activation, name="head")(x)
-    return keras.Model(inputs, outputs, name=name)
+from tests.training.networks import small_net
 
 
 def test_a_member_is_described_by_its_kernels_and_the_rest():
-    (spec,) = describe([small_net(name="net")])
+    (spec,) = describe([small_net(depth=2, name="net")])
     assert spec.name == "net"
     assert spec.kernels == (
         KernelSpec(0, "conv0", (3, 3, 2, 4)),
         KernelSpec(0, "conv1", (3, 3, 4, 4)),
+        KernelSpec(0, "hidden", (4, 6)),
     )
-    # Two biases, gamma and beta, and the head.
-    assert spec.other_params == 4 + 4 + 2 * 4 + (4 * 3 + 3)
+    # One bias, gamma and beta twice, a bias, and the head.
+    assert spec.other_params == 4 + 2 * 2 * 4 + 6 + (6 * 3 + 3)
 
 
 def test_a_network_too_large_for_any_machine_can_be_planned():
@@ -54,7 +46,7 @@ def test_a_network_too_large_for_any_machine_can_be_planned():
 
 
 def test_a_single_model_is_an_ensemble_of_one():
-    model = small_net(activation="softmax")
+    model = small_net()
     assert skeletons(model) == skeletons([model]) == [model]
     assert len(skeletons(small_net)) == 1
 

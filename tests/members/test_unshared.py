@@ -63,33 +63,32 @@ def obstacles():
     )
 
 
+UNKNOWN = "{} is not a layer that can be shared"
+SIMPLE = UNKNOWN.format("SimpleRNNCell")
+DERIVED = "{} derives from {} and overrides `{}`"
+CELL = DERIVED.format("OwnCell", "GRUCell", "build")
+REASONS = [
+    ("simple/cell", "kernel", (4, 4), SIMPLE),
+    (
+        "simple/cell",
+        "recurrent_kernel",
+        (4, 4),
+        UNKNOWN.format("SimpleRNNCell"),
+    ),
+    ("derived", "kernel", (4, 4), DERIVED.format("OwnDense", "Dense", "call")),
+    ("own", "matrix", (4, 4), UNKNOWN.format("OwnWeight")),
+    ("lstm/cell", "recurrent_kernel", (4, 16), "its constraint, NonNeg"),
+    ("normed", "kernel", (4, 4), "'normed' and 'normed/layer' both hold it"),
+    ("inner/up", "kernel", (1, 4, 4), UNKNOWN.format("Conv1DTranspose")),
+    ("cells/cell", "kernel", (4, 12), CELL),
+    ("cells/cell", "recurrent_kernel", (4, 12), CELL),
+]
+
+
 def test_what_cannot_be_shared_is_listed_with_the_reason():
-    model = obstacles()
-    found = unshared_kernels(model)
-    assert [(k.layer, k.weight, k.shape) for k in found] == [
-        ("simple/cell", "kernel", (4, 4)),
-        ("simple/cell", "recurrent_kernel", (4, 4)),
-        ("derived", "kernel", (4, 4)),
-        ("own", "matrix", (4, 4)),
-        ("lstm/cell", "recurrent_kernel", (4, 16)),
-        ("normed", "kernel", (4, 4)),
-        ("inner/up", "kernel", (1, 4, 4)),
-        ("cells/cell", "kernel", (4, 12)),
-        ("cells/cell", "recurrent_kernel", (4, 12)),
-    ]
-    for kernel, reason in zip(
-        found,
-        [
-            *["SimpleRNNCell is not a layer that can be shared"] * 2,
-            "OwnDense derives from Dense and overrides `call`",
-            "OwnWeight is not a layer that can be shared",
-            "its constraint, NonNeg",
-            "'normed' and 'normed/layer' both hold it",
-            "Conv1DTranspose is not a layer that can be shared",
-            *["OwnCell derives from GRUCell and overrides `build`"] * 2,
-        ],
-        strict=True,
-    ):
+    found = unshared_kernels(obstacles())
+    for kernel, (*names, reason) in zip(found, REASONS, strict=True):
+        assert [kernel.layer, kernel.weight, kernel.shape] == names
         assert kernel.reason.startswith(reason)
 
 

@@ -2,27 +2,15 @@
 
 import itertools
 
-import keras
 import numpy as np
 import pytest
 
 import keras_superweights as ksw
+from keras_superweights import sharing
 from keras_superweights.allocation import KernelSpec
 from keras_superweights.parts import RankOne
 from keras_superweights.parts.rank_one import RankOneLayer
-from keras_superweights.sharing import HardSharing
-from keras_superweights.sharing import Independent
-from keras_superweights.sharing import MixtureEnsembles
-
-
-def member(width=4):
-    inputs = keras.Input((6, 6, 2))
-    x = keras.layers.Conv2D(width, 3, padding="same", name="one")(inputs)
-    x = keras.layers.Conv2D(width, 3, padding="same", name="two")(x)
-    x = keras.layers.Conv2D(width, 3, activation="tanh", name="three")(x)
-    x = keras.layers.GlobalAveragePooling2D()(x)
-    x = keras.layers.Dense(5, activation="tanh", name="hidden")(x)
-    return keras.Model(inputs, keras.layers.Dense(3, name="head")(x))
+from tests.training.networks import small_net
 
 
 @pytest.mark.parametrize("shape", [(3, 3, 4, 5), (4, 5), (2, 3, 4, 5, 6)])
@@ -56,10 +44,10 @@ def test_signs_are_random_and_ones_are_ones():
 )
 def test_members_of_one_kernel_differ_by_their_signs_alone(start, differ):
     """BatchEnsemble as hard sharing: kernels of members are `W * outer`."""
-    rule = HardSharing(scope="members", transforms=RankOne(start))
-    network = ksw.SuperWeightNetwork([member(), member()], 1.0, rule)
+    rule = sharing.HardSharing(scope="members", transforms=RankOne(start))
+    network = ksw.SuperWeightNetwork([small_net(), small_net()], 1.0, rule)
     first, second = (
-        np.array(each.get_layer("two").kernel) for each in network.members
+        np.array(each.get_layer("conv1").kernel) for each in network.members
     )
     np.testing.assert_allclose(np.abs(first), np.abs(second))
     assert (np.abs(first - second).max() > 0) == differ
@@ -69,6 +57,8 @@ def test_bad_input_is_refused():
     with pytest.raises(ValueError, match="`start` must be one of.*'zeros'"):
         RankOne("zeros")
     with pytest.raises(TypeError, match="`transforms`.*'rank'"):
-        MixtureEnsembles(transforms="rank")
+        sharing.MixtureEnsembles(transforms="rank")
     with pytest.raises(ValueError, match="smallest budget that works is"):
-        ksw.allocate(member(), 0.9, Independent(transforms=RankOne()))
+        ksw.allocate(
+            small_net(), 0.9, sharing.Independent(transforms=RankOne())
+        )

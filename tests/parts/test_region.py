@@ -83,14 +83,6 @@ def test_what_two_kernels_have_in_common_is_what_lies_in_both():
             assert region.boxes(users) == sorted(found)
 
 
-def test_a_vector_is_split_into_its_rectangles():
-    region = Region((2,), ((0, 3, 0, 1), (0, 3, 2, 4)))
-    assert region.size == 2 * 3 * (1 + 2)
-    first, second = region.split(np.arange(18.0))
-    np.testing.assert_array_equal(np.ravel(first), np.arange(6))
-    np.testing.assert_array_equal(second, 6 + np.arange(12).reshape(2, 3, 2))
-
-
 def test_only_what_tiles_the_box_covers_a_kernel():
     assert Region.of(KERNEL) == Region((2,), ((0, 3, 0, 4),))
     assert Region.of(KERNEL).covers(KERNEL, [Region.of(KERNEL)], 24)

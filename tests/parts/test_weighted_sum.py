@@ -1,6 +1,5 @@
 import numpy as np
 import pytest
-import tensorflow as tf
 
 from keras_superweights.parts import WeightedSum
 from keras_superweights.parts.weighted_sum import WeightedSumLayer
@@ -35,17 +34,6 @@ def test_a_row_is_zero_where_its_kernel_does_not_choose():
         for place, template in enumerate(chosen):
             expected[row, template] = rows[row, place]
     np.testing.assert_allclose(layer.matrix(), expected)
-
-
-def test_gradients_of_tied_rows_add_up_and_unused_rows_get_none():
-    layer = WeightedSumLayer(norms=[1.0] * 3, num_templates=2, ties=[0, 0, 2])
-    templates = tf.constant([[1.0, 2.0], [3.0, 5.0]])
-    weights = tf.constant([[1.0, 0.0], [0.0, 1.0], [2.0, 2.0]])
-    with tf.GradientTape() as tape:
-        loss = tf.reduce_sum(weights * layer.mix(templates))
-    gradient = tape.gradient(loss, layer.coefficients.value)
-    # Row 0 serves kernels 0 and 1: (1, 3) + (2, 5); row 2 its own: 2 (3, 8).
-    np.testing.assert_allclose(gradient, [[3, 8], [0, 0], [6, 16]])
 
 
 @pytest.mark.parametrize("num_templates", [1, 2, 3, 4, 6])

@@ -49,3 +49,9 @@ def search(members, data=None, budget_params=2.0, **kwargs):
     return ksw.search.find_clusters(
         members, budget_params, data or dataset(), **settings | kwargs
     )
+
+
+def random_similarity(draw, count):
+    """A symmetric matrix of `count` kernels, with ones on its diagonal."""
+    values = np.triu(draw.uniform(-1, 1, (count, count)), 1)
+    return values + values.T + np.eye(count)

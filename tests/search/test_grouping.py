@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from keras_superweights.search.grouping import group_above
+from tests.search.planted import random_similarity
 
 
 def algorithm_1(similarity, threshold, draw):
@@ -43,21 +44,19 @@ def algorithm_1(similarity, threshold, draw):
     return sorted(tuple(sorted(group)) for group in groups)
 
 
-def random_similarity(draw):
-    """Symmetric, of 2 to 9 kernels; in every second one values repeat."""
-    count = draw.integers(2, 10)
-    values = draw.uniform(-1, 1, (count, count))
+def coarse_similarity(draw):
+    """Of 2 to 9 kernels; in every second one values repeat."""
+    similarity = random_similarity(draw, draw.integers(2, 10))
     if draw.random() < 0.5:
-        values = np.round(values * draw.integers(1, 6)) / 5
-    values = np.triu(np.clip(values, -1, 1), 1)
-    return values + values.T + np.eye(count)
+        similarity = np.round(similarity * 3) / 3
+    return similarity
 
 
 def test_groups_are_those_of_algorithm_1():
     draw = np.random.default_rng(0)
     seen = set()
     for _ in range(1000):
-        similarity = random_similarity(draw)
+        similarity = coarse_similarity(draw)
         # Often a value that occurs: what equals the threshold is not above.
         threshold = (
             draw.choice(similarity.ravel())

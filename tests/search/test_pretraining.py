@@ -9,10 +9,10 @@ import tensorflow as tf
 
 from keras_superweights.search import find_clusters
 from keras_superweights.search.pretraining import pretrain
+from tests.search.networks import dense_net
 from tests.search.planted import dataset
 from tests.search.planted import members_of
 from tests.search.planted import search
-from tests.search.recorded import dense_net
 
 # `eager` does not reach into `tf.data`, and need not.
 pytestmark = pytest.mark.filterwarnings("ignore:Even though the `tf.config")

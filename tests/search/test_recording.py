@@ -1,11 +1,5 @@
 """Recorded gradients against gradients of plain Keras models."""
 
-import json
-import os
-import pathlib
-import subprocess
-import sys
-
 import keras
 import numpy as np
 import pytest
@@ -20,16 +14,16 @@ from keras_superweights.search.similarity import weight_similarity
 from keras_superweights.sharing import MixtureEnsembles
 from keras_superweights.sharing import Shapeshifter
 from keras_superweights.sharing import SuperWeights
-from tests.search.recorded import assert_same_products
-from tests.search.recorded import batches
-from tests.search.recorded import conv_net
-from tests.search.recorded import cropped_products
-from tests.search.recorded import crossentropy
-from tests.search.recorded import dense_net
-from tests.search.recorded import network_of
-from tests.search.recorded import plain_gradients
-from tests.search.recorded import record
-from tests.search.recorded import recorded_products
+from tests.search.networks import assert_same_products
+from tests.search.networks import batches
+from tests.search.networks import conv_net
+from tests.search.networks import cropped_products
+from tests.search.networks import crossentropy
+from tests.search.networks import dense_net
+from tests.search.networks import network_of
+from tests.search.networks import plain_gradients
+from tests.search.networks import record
+from tests.search.networks import recorded_products
 
 CASES = {
     "dense": ([dense_net, dense_net], (4, 6), (5,), {}),
@@ -58,32 +52,6 @@ def test_sums_are_those_of_plain_models(name):
     expected = np.where(same_window, cropped_products(gradients), 0.0)
     assert same_window.diagonal().all()
     assert_same_products(recorded_products(allocation, grams), expected)
-
-
-def test_two_replicas_find_what_one_finds():
-    program = pathlib.Path(__file__).with_name("two_replicas.py")
-    root = pathlib.Path(__file__).parents[2]
-    run = subprocess.run(
-        [sys.executable, str(program)],
-        cwd=root,
-        env={**os.environ, "PYTHONPATH": str(root)},
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert run.returncode == 0, run.stderr[-3000:]
-    result = json.loads(run.stdout.strip().splitlines()[-1])
-    assert result["replicas"] == 2
-    # One a replica, or every step would communicate.
-    assert (result["copies False"], result["copies True"]) == (1, 2)
-    for what in ("grams", "similarities", "coefficients", "search"):
-        assert result[what] < 1e-4, what
-    assert result["ties"][0] == result["ties"][1]
-    assert any(set(ties) != {0} for ties in result["ties"][0])
-    assert result["clusters"][0] == result["clusters"][1]
-    np.testing.assert_allclose(
-        result["weights True"], result["weights False"], rtol=1e-4
-    )
 
 
 def test_coefficient_gradients_of_tied_kernels_are_those_of_an_untied_copy():
@@ -212,18 +180,6 @@ def test_flat_vectors_are_compared_whole(sharing, budget, sketch_size):
         np.testing.assert_allclose(similarity, exact, atol=tolerance)
 
 
-def test_an_unused_layer_is_reported():
-    network = network_of([dense_net(4), dense_net(4, unused=True)])
-    names = [(k.member, k.layer) for k in network.allocation.kernels]
-    grams = record(network, batches((5,))).grams()
-    unused = unused_kernels(network.allocation, grams)
-    assert [names[k] for k in unused] == [(1, "unused")]
-    similarity = weight_similarity(network.allocation, range(5), grams)
-    assert np.isfinite(similarity).all()
-    place = names.index((1, "unused"))
-    np.testing.assert_array_equal(similarity[place], np.eye(5)[place])
-
-
 def test_loss_scaling_is_divided_out():
     data = batches((5,))
     members = [dense_net(4), dense_net(6)]
@@ -239,21 +195,6 @@ def test_loss_scaling_is_divided_out():
     for a, b in zip(one.grams(), other.grams(), strict=True):
         for box in a:
             np.testing.assert_allclose(a[box], b[box], rtol=1e-4, atol=1e-9)
-
-
-def test_half_precision_finds_the_similarities_of_single_precision():
-    data = batches((5,))
-    single = network_of([dense_net(4), dense_net(6)])
-    keras.config.set_dtype_policy("mixed_float16")
-    try:
-        half = network_of([dense_net(4), dense_net(6)])
-    finally:
-        keras.config.set_dtype_policy("float32")
-    half.set_weights(single.get_weights())
-    assert half.members[0].get_layer("two").compute_dtype == "float16"
-    expected = cropped_products(plain_gradients(single, data))
-    products = recorded_products(half.allocation, record(half, data).grams())
-    assert_same_products(products, expected, tolerance=0.02)
 
 
 def test_a_step_that_overflows_is_left_out():

@@ -1,7 +1,5 @@
 """From similarities to allocations, on matrices written for the test."""
 
-import re
-
 import numpy as np
 import pytest
 
@@ -11,6 +9,7 @@ from keras_superweights.search.refinement import refine_clusters
 from keras_superweights.sharing import SuperWeights
 from keras_superweights.sharing.clusters import Cluster
 from tests import builders
+from tests.search.planted import random_similarity
 
 AGREE = np.array([[1.0, 0.5, -0.5], [0.5, 1.0, 0.0], [-0.5, 0.0, 1.0]])
 
@@ -27,12 +26,9 @@ def members_of(draw, num_members=3):
 
 
 def random_similarities(draw, clusters):
-    similarities = []
-    for cluster in clusters:
-        count = len(cluster.kernels)
-        values = np.triu(draw.uniform(-1, 1, (count, count)), 1)
-        similarities.append(values + values.T + np.eye(count))
-    return similarities
+    return [
+        random_similarity(draw, len(cluster.kernels)) for cluster in clusters
+    ]
 
 
 def kernels_of(clusters):
@@ -104,23 +100,3 @@ def test_tau_falls_until_the_budget_can_be_met():
         assert Allocation.from_json(allocation.to_json()) == allocation
         lengths.add(len(tries))
     assert 1 in lengths and max(lengths) > 10
-
-
-def test_a_budget_below_the_start_names_the_smallest_that_works():
-    draw = np.random.default_rng(2)
-    for _ in range(20):
-        members = members_of(draw)
-        rule = SuperWeights(depth_bins=2, tied=True)
-        start = rule.start_clusters(members)
-        similarities = random_similarities(draw, start)
-        with pytest.raises(ValueError, match="smallest budget") as error:
-            fit_clusters(members, rule, similarities, 0.1, 20)
-        smallest = int(re.search(r"works is (\d+)", str(error.value))[1])
-        allocation, tries = fit_clusters(
-            members, rule, similarities, 0.1, smallest
-        )
-        assert allocation.num_params == smallest
-        assert sorted(allocation.clusters) == kernels_of(start)
-        assert min(t.tau for t in tries) >= -1
-        with pytest.raises(ValueError, match=f"works is {smallest}"):
-            fit_clusters(members, rule, similarities, 0.1, smallest - 1)

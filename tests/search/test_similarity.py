@@ -5,6 +5,8 @@ force crops two of them to their common box and takes the cosine. The code
 under test sees only what a recorder would give it.
 """
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -13,7 +15,7 @@ from keras_superweights.search.similarity import unused_kernels
 from keras_superweights.search.similarity import weight_similarity
 from keras_superweights.sharing import SuperWeights
 from tests import builders
-from tests.search.recorded import rows_of
+from tests.search.networks import rows_of
 
 BOXES = {
     "equal": [(3, 4)] * 4,
@@ -58,17 +60,13 @@ def cosine(one, other):
 
 
 def brute_force(gradients):
-    count = len(gradients)
-    similarity = np.eye(count)
-    for i in range(count):
-        for j in range(count):
-            if i != j:
-                one, other = gradients[i], gradients[j]
-                height = min(one.shape[-2], other.shape[-2])
-                width = min(one.shape[-1], other.shape[-1])
-                similarity[i, j] = cosine(
-                    one[..., :height, :width], other[..., :height, :width]
-                )
+    similarity = np.eye(len(gradients))
+    for i, j in itertools.permutations(range(len(gradients)), 2):
+        one, other = gradients[i], gradients[j]
+        height, width = np.minimum(one.shape[-2:], other.shape[-2:])
+        similarity[i, j] = cosine(
+            one[..., :height, :width], other[..., :height, :width]
+        )
     return similarity
 
 
@@ -112,19 +110,19 @@ def test_coefficient_similarity_is_the_cosine_over_the_common_banks():
         ]
         kernels = tuple(range(len(allocation.kernels)))
         similarity = coefficient_similarity(allocation, kernels, gradients)
-        for i in kernels:
-            for j in kernels[:i]:
-                ofs = [[], []]
+        for i, j in itertools.combinations(kernels, 2):
+            common = [
+                (superweight.kernels, gradient)
                 for superweight, gradient in zip(
                     allocation.superweights, gradients, strict=True
-                ):
-                    if i in superweight.kernels and j in superweight.kernels:
-                        for of, kernel in zip(ofs, (i, j), strict=True):
-                            of.append(
-                                gradient[superweight.kernels.index(kernel)]
-                            )
-                expected = cosine(*map(np.concatenate, ofs))
-                np.testing.assert_allclose(similarity[i, j], expected)
+                )
+                if {i, j} <= set(superweight.kernels)
+            ]
+            one, other = (
+                np.concatenate([rows[users.index(k)] for users, rows in common])
+                for k in (i, j)
+            )
+            np.testing.assert_allclose(similarity[i, j], cosine(one, other))
 
 
 def test_similarities_are_symmetric_and_cosines():
@@ -182,17 +180,3 @@ def test_a_gradient_of_zero_agrees_and_conflicts_with_nothing():
     np.testing.assert_array_equal(
         coefficient_similarity(allocation, range(5), coefficients), np.eye(5)
     )
-
-
-def test_common_boxes_are_those_of_pairs_that_meet_the_region():
-    allocation = allocation_of([(1, 7), (7, 1), (3, 5)])
-    served = {
-        each.kernels: each.geometry.boxes(
-            [allocation.kernels[k] for k in each.kernels]
-        )
-        for each in allocation.superweights
-    }
-    # The smallest two have area 7: (1, 7) lies along the outputs.
-    assert served[0, 1, 2] == [(1, 1), (1, 5), (1, 7), (3, 1), (3, 5), (7, 1)]
-    assert served[1, 2] == [(3, 1), (3, 5), (7, 1)]
-    assert served[2,] == [(3, 5)]

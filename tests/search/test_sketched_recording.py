@@ -9,22 +9,19 @@ from keras_superweights.banks import KernelGenerator
 from keras_superweights.search import GradientRecorder
 from keras_superweights.search.similarity import weight_similarity
 from tests import builders
-from tests.search.recorded import TIED
-from tests.search.recorded import cropped_products
-from tests.search.recorded import recorded_products
-from tests.search.recorded import rows_of
+from tests.search import networks
 
 
 def generator_of(*shapes):
     member = builders.member(*shapes)
     budget = 2 * sum(kernel.size for kernel in member.kernels)
-    return KernelGenerator(TIED.allocate([member], budget))
+    return KernelGenerator(networks.TIED.allocate([member], budget))
 
 
 def vectors_of(allocation, gradients):
     """`dS` of each superweight, of gradients in the kernels' own shapes."""
     return [
-        tf.constant(rows_of(allocation, each, gradients), "float32")
+        tf.constant(networks.rows_of(allocation, each, gradients), "float32")
         for each in allocation.superweights
     ]
 
@@ -37,32 +34,15 @@ def recorded(generator, *steps, **settings):
     return recorder
 
 
-def spread(draw, shape):
-    return draw.normal(size=shape)
-
-
-def concentrated(draw, shape):
-    """Four scalars, of which one is most of the gradient."""
-    gradient = np.zeros(shape)
-    places = np.random.default_rng(7).choice(gradient.size, 4, replace=False)
-    gradient.flat[places] = draw.normal(size=4) * (10, 1, 1, 1)
-    return gradient
-
-
-def one_sided(draw, shape):
-    """Without random signs, products of such would only grow."""
-    return draw.uniform(1, 2, shape)
-
-
-@pytest.mark.parametrize("kind", [spread, concentrated, one_sided])
-def test_sketches_are_unbiased_and_within_their_bound(kind):
+def test_sketches_are_unbiased_and_within_their_bound():
     draw = np.random.default_rng(0)
     shapes = [(9, 30), (9, 30), (12, 30), (12, 20)]  # nested and overlapping
     generator = generator_of(*shapes)
     allocation = generator.allocation
-    base = kind(draw, (12, 30))
+    base = draw.normal(size=(12, 30))
     gradients = [
-        (base + 0.7 * kind(draw, (12, 30)))[: s[0], : s[1]] for s in shapes
+        (base + 0.7 * draw.normal(size=(12, 30)))[: s[0], : s[1]]
+        for s in shapes
     ]
     vectors = vectors_of(allocation, gradients)
     size = 17
@@ -71,12 +51,12 @@ def test_sketches_are_unbiased_and_within_their_bound(kind):
     for seed in range(seeds):
         recorder = recorded(generator, vectors, sketch_size=size, seed=seed)
         grams = recorder.grams()
-        products.append(recorded_products(allocation, grams))
+        products.append(networks.recorded_products(allocation, grams))
         cosines.append(weight_similarity(allocation, range(4), grams))
     whole = recorded(generator, vectors)
-    exact = cropped_products(gradients)
+    exact = networks.cropped_products(gradients)
     np.testing.assert_allclose(
-        recorded_products(allocation, whole.grams()), exact, rtol=1e-4
+        networks.recorded_products(allocation, whole.grams()), exact, rtol=1e-4
     )
     # Products of norms on the common box, which the bound is relative to.
     cosine = weight_similarity(allocation, range(4), whole.grams())
@@ -90,24 +70,6 @@ def test_sketches_are_unbiased_and_within_their_bound(kind):
         assert (squares.mean(axis=0) <= bound**2 + strays).all()
     assert (np.abs(errors.mean(axis=0)) <= 5 * bound / np.sqrt(seeds)).all()
     assert np.abs(wrong).max() > 0
-
-
-def test_a_sketch_of_a_sum_is_the_sum_of_sketches():
-    draw = np.random.default_rng(1)
-    generator = generator_of((6, 8), (6, 8), (8, 9))
-    allocation = generator.allocation
-    one, other = (
-        vectors_of(
-            allocation, [draw.normal(size=k.shape) for k in allocation.kernels]
-        )
-        for _ in range(2)
-    )
-    steps = recorded(generator, one, other, sketch_size=7)
-    total = [a + b for a, b in zip(one, other, strict=True)]
-    once = recorded(generator, total, sketch_size=7)
-    for a, b in zip(steps.grams(), once.grams(), strict=True):
-        for box in a:
-            np.testing.assert_allclose(a[box], b[box], rtol=1e-4, atol=1e-4)
 
 
 def scalars_held(recorder):
@@ -142,8 +104,8 @@ def test_vectors_smaller_than_the_sketch_are_kept_whole():
     gradients = [draw.normal(size=k.shape) for k in allocation.kernels]
     vectors = vectors_of(allocation, gradients)
     recorder = recorded(generator, vectors, sketch_size=16)
-    products = recorded_products(allocation, recorder.grams())
-    exact = cropped_products(gradients)
+    products = networks.recorded_products(allocation, recorder.grams())
+    exact = networks.cropped_products(gradients)
     others = ~np.eye(3, dtype=bool)
     np.testing.assert_allclose(products[others], exact[others], rtol=1e-4)
 

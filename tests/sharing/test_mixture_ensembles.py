@@ -1,6 +1,5 @@
 import pytest
 
-from keras_superweights.parts import Plain
 from keras_superweights.sharing import MixtureEnsembles
 from tests import builders
 
@@ -34,14 +33,6 @@ def test_at_most_as_many_templates_as_can_be_dealt():
     # Four layers, two templates each; the members mix the same ones.
     assert allocation.superweights[0].num_templates == 8
     assert allocation.num_params == 8 * 16 + 8 * 2
-
-
-def test_a_group_with_one_template_is_a_plain_kernel_of_all():
-    allocation = MixtureEnsembles().allocate(FOUR_LAYERS, 16)
-    (superweight,) = allocation.superweights
-    assert superweight.num_templates == 1
-    assert superweight.mixing == Plain()
-    assert allocation.num_params == 16
 
 
 @pytest.mark.parametrize("mix", [False, True])

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import keras_superweights as ksw
+from keras_superweights import sharing
 from keras_superweights.allocation import Allocation
 from keras_superweights.allocation import Mixing
 from keras_superweights.banks import KernelGenerator
@@ -18,24 +19,16 @@ from keras_superweights.parts import Plain
 from keras_superweights.parts import RankOne
 from keras_superweights.parts import Region
 from keras_superweights.parts.average import AverageLayer
-from keras_superweights.sharing import HardSharing
-from keras_superweights.sharing import Independent
-from keras_superweights.sharing import MixtureEnsembles
-from keras_superweights.sharing import Plan
-from keras_superweights.sharing import Rule
-from keras_superweights.sharing import Shapeshifter
-from keras_superweights.sharing import SoftSharing
-from keras_superweights.sharing import SuperWeights
 from tests import builders
 
 BUILT_IN = [
-    HardSharing(),
-    Independent(),
-    MixtureEnsembles(),
-    Shapeshifter(),
-    Shapeshifter(mixing="emb", upsampling="bilinear", stores="shape"),
-    SoftSharing(),
-    SuperWeights(),
+    sharing.HardSharing(),
+    sharing.Independent(),
+    sharing.MixtureEnsembles(),
+    sharing.Shapeshifter(),
+    sharing.Shapeshifter(mixing="emb", upsampling="bilinear", stores="shape"),
+    sharing.SoftSharing(),
+    sharing.SuperWeights(),
 ]
 
 
@@ -111,13 +104,13 @@ def test_a_network_is_shared_by_a_rule_of_ones_own():
 
 
 @dataclass(frozen=True)
-class Planned(Rule):
+class Planned(sharing.Rule):
     """Gives each kernel a bank, but for what `wrong` does to the plan."""
 
     wrong: object = None
 
     def plan(self, kernels, scalars):
-        plan = Plan(private=[0], reason="nobody asked")
+        plan = sharing.Plan(private=[0], reason="nobody asked")
         for index, kernel in enumerate(kernels[1:], start=1):
             plan.add(f"b{index}", [index], Region.of(kernel), Plain())
         self.wrong(plan)
@@ -190,7 +183,7 @@ def test_what_a_plan_leaves_to_layers_has_a_bank_where_it_is_transformed():
 
 
 def test_transforms_of_a_rule_come_after_those_of_its_plan():
-    allocation = Shapeshifter(transforms=SCALE).allocate(MEMBERS, 170)
+    allocation = sharing.Shapeshifter(transforms=SCALE).allocate(MEMBERS, 170)
     chains = {tuple(map(type, chain)) for chain in allocation.transforms_of}
     assert chains == {(Mask, builders.Scale), (builders.Scale,)}
     assert scalars_built(allocation) == allocation.num_params <= 170
@@ -201,7 +194,7 @@ class Requiring(builders.OneKernel):
     """As its base, but it says what it needs, and a little more."""
 
     def plan(self, kernels, scalars):
-        Plan.require(200, scalars, kept=30, hint="Ask for less.")
+        sharing.Plan.require(200, scalars, kept=30, hint="Ask for less.")
         return super().plan(kernels, scalars)
 
 
@@ -262,7 +255,7 @@ def test_rules_name_what_is_not_at_its_default_and_must_have_a_plan():
     text = str(builders.OneKernel(kinds="conv", transforms=SCALE))
     assert text == f"OneKernel(kinds=('conv',), transforms=({SCALE},))"
     with pytest.raises(NotImplementedError, match="Rule has no `plan`"):
-        Rule().allocate(MEMBERS, WHOLE)
+        sharing.Rule().allocate(MEMBERS, WHOLE)
 
 
 @dataclass(frozen=True)
@@ -277,7 +270,7 @@ class OfTestRuleFirst(Mixing):
 
 def test_a_mixing_and_an_upsampling_of_ones_own_are_one_class_each():
     kernels = [(3, 3, 4, 4), (3, 3, 4, 4), (3, 3, 16, 16)]
-    rule = Shapeshifter(mixing=OfTestRuleFirst, upsampling=Mask)
+    rule = sharing.Shapeshifter(mixing=OfTestRuleFirst, upsampling=Mask)
     allocation = rule.allocate([builders.member(*kernels)], 500)
     assert Allocation.from_json(allocation.to_json()) == allocation
     generator = KernelGenerator(allocation)
@@ -286,4 +279,4 @@ def test_a_mixing_and_an_upsampling_of_ones_own_are_one_class_each():
     ratio = made[1].ravel() / store[:144]
     np.testing.assert_allclose(ratio, ratio[0], rtol=1e-5)
     with pytest.raises(ValueError, match="`mixing` must be one of.*Mixing"):
-        Shapeshifter(mixing=Mask)
+        sharing.Shapeshifter(mixing=Mask)

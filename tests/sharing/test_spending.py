@@ -2,9 +2,7 @@ import random
 
 import pytest
 
-from keras_superweights.sharing.spending import Demand
-from keras_superweights.sharing.spending import minimum_cost
-from keras_superweights.sharing.spending import spend
+from keras_superweights.sharing import spending
 
 
 def cost(demand, count):
@@ -46,7 +44,7 @@ def random_demands(seed):
     for _ in range(draw.randint(1, 6)):
         most = draw.randint(1, 8)
         demands.append(
-            Demand(
+            spending.Demand(
                 size=draw.choice([1, 9, 36, 144, 1000]),
                 num_kernels=draw.randint(1, 6),
                 most=most,
@@ -60,13 +58,13 @@ def random_demands(seed):
 def test_spending_equals_trying_every_bank_at_every_step():
     for seed in range(200):
         demands = random_demands(seed)
-        minimum = minimum_cost(demands)
+        minimum = spending.minimum_cost(demands)
         assert minimum == sum(cost(d, 1) for d in demands)
         for scalars in (minimum, minimum + seed, int(minimum * 2.7)):
-            counts = spend(demands, scalars)
+            counts = spending.spend(demands, scalars)
             assert counts == spend_slowly(demands, scalars), (seed, scalars)
 
 
 def test_too_little_to_spend_is_refused():
     with pytest.raises(ValueError, match="scalars=12, needed: 13"):
-        spend([Demand(10, 3, 8, 8)], 12)
+        spending.spend([spending.Demand(10, 3, 8, 8)], 12)

@@ -53,10 +53,3 @@ def test_tied_kernels_use_the_first_row():
     assert [each.ties for each in tied.superweights] == [(0, 0, 0), (0,)]
     assert [each.ties for each in loose.superweights] == [(0, 1, 2), (0,)]
     assert tied.num_params == loose.num_params
-
-
-def test_positions_share_over_members_only():
-    members = builders.members(*[[(3, 2, 4), (3, 4, 4), (3, 4, 4)]] * 2)
-    allocation = SuperWeights(clusters="position").allocate(members, 1000)
-    found = {s.kernels for s in allocation.superweights}
-    assert found == {(0, 3), (1, 4), (2, 5)}

@@ -7,10 +7,7 @@ import keras
 import numpy as np
 
 import keras_superweights as ksw
-from keras_superweights.sharing import Independent
-from keras_superweights.sharing import MixtureEnsembles
-from keras_superweights.sharing import Shapeshifter
-from keras_superweights.sharing import SuperWeights
+from keras_superweights import sharing
 
 ROOT = pathlib.Path(__file__).parents[2]
 CLASSES = 3
@@ -69,19 +66,20 @@ MEMBERS = {
 
 
 RULES = {
-    "depth": (SuperWeights(depth_bins=1), 0.8),
-    "tied": (SuperWeights(depth_bins=1, tied=True), 0.8),
-    "mixture": (MixtureEnsembles(mix_single_layers=True), 1.2),
-    "round robin": (MixtureEnsembles(max_templates=2), 1.2),
-    "one store": (MixtureEnsembles(), 0.62),
-    "flat": (Shapeshifter(), 0.8),
-    "independent": (Independent(), 1.0),
+    "depth": (sharing.SuperWeights(depth_bins=1), 0.8),
+    "tied": (sharing.SuperWeights(depth_bins=1, tied=True), 0.8),
+    "mixture": (sharing.MixtureEnsembles(mix_single_layers=True), 1.2),
+    "round robin": (sharing.MixtureEnsembles(max_templates=2), 1.2),
+    "one store": (sharing.MixtureEnsembles(), 0.62),
+    "flat": (sharing.Shapeshifter(), 0.8),
+    "hard": (sharing.HardSharing("deep", "both"), 1.0),
+    "independent": (sharing.Independent(), 1.0),
 }
 
 
 def shared(members, budget_params=0.8, **kwargs):
     return ksw.SuperWeightNetwork(
-        members, budget_params, SuperWeights(depth_bins=1), **kwargs
+        members, budget_params, sharing.SuperWeights(depth_bins=1), **kwargs
     )
 
 

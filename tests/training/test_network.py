@@ -94,14 +94,6 @@ def test_an_ensemble_without_a_loss_is_refused():
         network.train_on_batch(*batch_of())
 
 
-def test_several_losses_are_refused_of_ensembles():
-    network = shared([small_net(), small_net(6)])
-    with pytest.raises(ValueError, match="`loss` must be one"):
-        network.compile("sgd", {"head": "mse"})
-    assert not network.compiled
-    shared(small_net()).compile("sgd", {"head": "mse"})
-
-
 def test_a_network_says_how_it_is_exported(tmp_path):
     with pytest.raises(ValueError, match=r"export_network\(network, directory"):
         shared(small_net()).export(tmp_path / "network")
@@ -115,8 +107,6 @@ def test_a_network_says_how_it_is_exported(tmp_path):
         ({"weight_decay": math.nan}, ValueError, "weight_decay=nan"),
         ({"budget_params": "1M"}, TypeError, "budget_params='1M'"),
         ({"budget_params": 3}, ValueError, "smallest budget that works is"),
-        ({"sharing": "superweights"}, TypeError, "sharing='superweights'"),
-        ({"sharing": SuperWeights}, TypeError, r"Write `SuperWeights\(\)`"),
         ({"allocation": "{}"}, TypeError, "allocation='{}'"),
     ],
     ids=str,

@@ -6,10 +6,7 @@ import pytest
 
 import keras_superweights as ksw
 from keras_superweights.sharing import SuperWeights
-from tests.training.networks import CLASSES
-from tests.training.networks import batch_of
-from tests.training.networks import compiled
-from tests.training.networks import small_net
+from tests.training import networks
 
 
 def nested_and_shared():
@@ -31,7 +28,9 @@ def nested_and_shared():
     frozen.trainable = False
     x = keras.layers.Dropout(0.2)(frozen(x))
     x = keras.layers.Flatten()(x)
-    return keras.Model(inputs, keras.layers.Dense(CLASSES)(x), name="nested")
+    return keras.Model(
+        inputs, keras.layers.Dense(networks.CLASSES)(x), name="nested"
+    )
 
 
 def sequential():
@@ -41,7 +40,7 @@ def sequential():
             keras.layers.Conv2D(4, 3, activation="relu"),
             keras.layers.Conv2D(4, 3, activation="relu"),
             keras.layers.Flatten(),
-            keras.layers.Dense(CLASSES),
+            keras.layers.Dense(networks.CLASSES),
         ],
         name="sequential",
     )
@@ -50,21 +49,21 @@ def sequential():
 @pytest.fixture(scope="module")
 def trained():
     network = ksw.SuperWeightNetwork(
-        [small_net(name="plain"), nested_and_shared(), sequential()],
+        [networks.small_net(name="plain"), nested_and_shared(), sequential()],
         1.2,
         SuperWeights(depth_bins=1),
     )
-    compiled(network, keras.optimizers.SGD(0.05))
+    networks.compiled(network, keras.optimizers.SGD(0.05))
     for _ in range(2):
-        network.train_on_batch(*batch_of())
+        network.train_on_batch(*networks.batch_of())
     return network
 
 
 def test_materialized_members_predict_the_same_in_their_classes(trained):
-    x, _ = batch_of()
+    x, _ = networks.batch_of()
     for model, original, output in zip(
         trained.materialize(),
-        [small_net(name="plain"), nested_and_shared(), sequential()],
+        [networks.small_net(name="plain"), nested_and_shared(), sequential()],
         trained.member_outputs(x),
         strict=True,
     ):
@@ -78,7 +77,7 @@ def test_materialized_members_predict_the_same_in_their_classes(trained):
 
 
 def test_materialized_members_do_not_change_with_the_network(trained):
-    x, _ = batch_of()
+    x, _ = networks.batch_of()
     model = trained.materialize()[0]
     before = np.array(model(x))
     model.trainable_variables[0].assign_add(

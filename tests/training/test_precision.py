@@ -12,8 +12,10 @@ from keras_superweights.export import export_network
 from keras_superweights.search import GradientRecorder
 from keras_superweights.sharing import Shapeshifter
 from keras_superweights.sharing import SuperWeights
+from tests.builders import perceptron
 from tests.training.networks import compiled
 from tests.training.networks import policy
+from tests.training.networks import shared
 
 POLICIES = ("float32", "mixed_bfloat16", "mixed_float16", "bfloat16")
 
@@ -187,20 +189,12 @@ def test_in_bfloat16_digits_are_learned_as_well_as_in_float32():
     """Within a point, from the same start, data and order."""
     images, labels = sklearn.datasets.load_digits(return_X_y=True)
     images = (images / 16).astype("float32")
-
-    def mlp(width):
-        inputs = keras.Input((64,))
-        x = keras.layers.Dense(width, activation="relu")(inputs)
-        x = keras.layers.Dense(width, activation="relu")(x)
-        return keras.Model(inputs, keras.layers.Dense(10)(x))
-
     accuracies = {}
     for name in ("float32", "mixed_bfloat16"):
         keras.utils.set_random_seed(0)
         with policy(name):
-            network = ksw.SuperWeightNetwork(
-                [mlp(48), mlp(32)], 0.7, SuperWeights(depth_bins=1)
-            )
+            members = [perceptron(width, 2, 64, 10) for width in (48, 32)]
+        network = shared(members, 0.7)
         optimizer = keras.optimizers.SGD(0.1, momentum=0.9)
         compiled(network, optimizer, jit_compile="auto")
         network.fit(images[500:], labels[500:], 64, epochs=12, verbose=0)

@@ -12,6 +12,7 @@ import keras_superweights as ksw
 from keras_superweights.tuning import HyperModel
 from keras_superweights.tuning import Space
 from keras_superweights.tuning import hypermodel
+from tests.builders import perceptron
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore::DeprecationWarning:keras_tuner"
@@ -19,14 +20,9 @@ pytestmark = pytest.mark.filterwarnings(
 
 
 def mlp(width):
-    def build():
-        x = inputs = keras.Input((6,))
-        for index in range(3):
-            x = keras.layers.Dense(width, "relu", name=f"hidden_{index}")(x)
-        outputs = keras.layers.Dense(3, name="logits")(x)
-        return keras.Model(inputs, outputs, name=f"mlp_{width}")
-
-    return build
+    return lambda: perceptron(
+        width, 3, 6, activation="relu", name=f"mlp_{width}"
+    )
 
 
 MEMBERS = {"wide": mlp(8), "narrow": mlp(6)}

@@ -206,15 +206,9 @@ def test_hyperband_goes_on_without_what_failed(
     for trial_id, values in tuner.ran:
         key = (values["tuner/bracket"], values["tuner/round"])
         rounds.setdefault(key, []).append(trial_id)
-    assert {key: len(ids) for key, ids in rounds.items()} == {
-        # Of the paper: a third goes on, for three times the epochs.
-        (2, 0): 9,
-        (2, 1): 3,
-        (2, 2): 1,
-        (1, 0): 5,
-        (1, 1): 2,
-        (0, 0): 3,
-    }
+    # Of the paper: a third goes on, for three times the epochs.
+    counts = {(2, 0): 9, (2, 1): 3, (2, 2): 1, (1, 0): 5, (1, 1): 2, (0, 0): 3}
+    assert {key: len(ids) for key, ids in rounds.items()} == counts
     trials = tuner.oracle.trials
     first = [t for t in rounds[2, 0] if trials[t].status == "COMPLETED"]
     assert (len(first) < 3) == (infeasible == 0.5)

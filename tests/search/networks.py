@@ -7,6 +7,7 @@ import tensorflow as tf
 import keras_superweights as ksw
 from keras_superweights.search import GradientRecorder
 from keras_superweights.sharing import SuperWeights
+from tests import builders
 
 TIED = SuperWeights(depth_bins=1, tied=True)
 
@@ -118,21 +119,11 @@ def assert_same_products(actual, expected, tolerance=1e-4):
 
 
 def rows_of(allocation, superweight, gradients):
-    """Gradients of its vectors: each kernel's part, zero outside its box.
-
-    Written scalar by scalar from the definition of a region.
-    """
+    """Gradients of its vectors: each kernel's part, zero outside its box."""
     rows = np.zeros((len(superweight.kernels), superweight.size))
-    for row, kernel in enumerate(superweight.kernels):
-        inputs, outputs = allocation.kernels[kernel].box
-        read = 0
-        for a, b, c, d in superweight.geometry.rectangles:
-            for place in np.ndindex(*superweight.geometry.window):
-                for i in range(a, b):
-                    for j in range(c, d):
-                        if i < inputs and j < outputs:
-                            value = gradients[kernel][(*place, i, j)]
-                            rows[row, read] = value
-                        read += 1
-        assert read == superweight.size
+    for row, kernel in zip(rows, superweight.kernels, strict=True):
+        places = np.full(gradients[kernel].shape, np.nan)
+        builders.paint(places, superweight.geometry, range(superweight.size))
+        inside = ~np.isnan(places)
+        row[places[inside].astype(int)] = gradients[kernel][inside]
     return rows
