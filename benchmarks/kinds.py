@@ -21,7 +21,6 @@ deviation over the seeds. --epochs multiplies the epochs of the recipes.
 import argparse
 import math
 import os
-import statistics
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -159,10 +158,6 @@ def run(task, seeds, epochs):
     return results
 
 
-def deviation(values):
-    return statistics.stdev(values) if len(values) > 1 else 0.0
-
-
 def main(arguments=None):
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
@@ -173,7 +168,7 @@ def main(arguments=None):
     options = parser.parse_args(arguments)
     for name in options.tasks:
         values = run(TASKS[name], options.seeds, options.epochs)
-        print(table(values, name, deviation), "\n")
+        print(table(values, name), "\n")
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ import pathlib
 import keras
 import tensorflow as tf
 
+from keras_superweights.callbacks.diagnosis import SharingDiagnosis
 from keras_superweights.figures import tagged
 
 
@@ -32,6 +33,12 @@ class SharingInspector(keras.callbacks.Callback):
     Images, at the start, every `every` epochs, and after the last one:
 
         coefficients/cluster_0            of all banks of a cluster
+        diagnosis/relative_step, ...      with `diagnose`: see
+                                          `SharingDiagnosis`
+
+    With `diagnose`, their means over kernels are scalars of the run `train`
+    as well. It keeps a copy of all kernels and sums their gradients: about as
+    much memory as they take, twice.
 
     Coefficients are shown for the clusters with the most kernels, up to 12.
     Clusters are numbered in the order of their banks, as in
@@ -54,6 +61,8 @@ class SharingInspector(keras.callbacks.Callback):
         refinement: The `keras_superweights.search.Refinement` that the
             network's allocation comes from, if any.
         every: Epochs between two images of coefficients. Defaults to 1.
+        diagnose: Whether to measure what each epoch does to kernels. Measures
+            begin anew when training resumes. Defaults to `False`.
 
     Raises:
         ValueError: If `every` is not a positive integer.
@@ -75,7 +84,14 @@ class SharingInspector(keras.callbacks.Callback):
         - SWN, figure 5, is `allocation/clusters`
     """
 
-    def __init__(self, log_dir, figures_dir=None, refinement=None, every=1):
+    def __init__(
+        self,
+        log_dir,
+        figures_dir=None,
+        refinement=None,
+        every=1,
+        diagnose=False,
+    ):
         super().__init__()
         if not isinstance(every, int) or every < 1:
             raise ValueError(
@@ -86,7 +102,9 @@ class SharingInspector(keras.callbacks.Callback):
         self.figures_dir = figures_dir
         self.refinement = refinement
         self.every = every
+        self.diagnose = diagnose
         self._writers = {}
+        self._diagnosis = None
 
     def on_train_begin(self, logs=None):
         if not hasattr(self.model, "allocation"):
@@ -95,11 +113,16 @@ class SharingInspector(keras.callbacks.Callback):
                 f"Received: a model of type {type(self.model).__name__}."
             )
         self._writers = {}
+        self._diagnosis = None
 
     def on_epoch_begin(self, epoch, logs=None):
         # Not in `on_train_begin`, which does not know the first epoch.
-        if self._writers:
-            return
+        if not self._writers:
+            self._begin(epoch)
+        if self._diagnosis is not None:
+            self._diagnosis.begin_epoch()
+
+    def _begin(self, epoch):
         allocation = self.model.allocation
         with self._writer("figures").as_default(step=epoch):
             # Indented by four, Markdown keeps the columns of a table.
@@ -109,6 +132,8 @@ class SharingInspector(keras.callbacks.Callback):
         if self.refinement is not None:
             self._show(tagged.search_figures(self.refinement), epoch)
         self._show(tagged.coefficient_figures(self.model), epoch)
+        if self.diagnose:
+            self._diagnosis = SharingDiagnosis(self.model)
 
     def on_epoch_end(self, epoch, logs=None):
         done = epoch + 1
@@ -125,6 +150,10 @@ class SharingInspector(keras.callbacks.Callback):
         for name, value in logs.items():
             run = "validation" if name.startswith("val_") else "train"
             runs[run][self._tag(name.removeprefix("val_"))] = value
+        if self._diagnosis is not None:
+            for name, mean in self._diagnosis.end_epoch().items():
+                tag = f"diagnosis/{name.replace(' ', '_')}"
+                runs["train"][tag] = mean
         for run, scalars in runs.items():
             if not scalars:
                 continue
@@ -134,6 +163,13 @@ class SharingInspector(keras.callbacks.Callback):
                     tf.summary.scalar(tag, value)
         if done % self.every == 0 or done == self.params["epochs"]:
             self._show(tagged.coefficient_figures(self.model), done)
+            if self._diagnosis is not None:
+                self._show(
+                    tagged.diagnosis_figures(
+                        self.model.allocation, self._diagnosis.history, done
+                    ),
+                    done,
+                )
 
     def on_train_end(self, logs=None):
         for writer in self._writers.values():

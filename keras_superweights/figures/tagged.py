@@ -3,6 +3,7 @@
 import numpy as np
 
 from keras_superweights.figures.clusters import cluster_membership
+from keras_superweights.figures.diagnosis import diagnosis_heatmap
 from keras_superweights.figures.labels import clusters_as_formed
 from keras_superweights.figures.labels import kernel_names
 from keras_superweights.figures.parameters import allocation_bars
@@ -102,6 +103,21 @@ def coefficient_figures(network):
             [len(part) for part in parts],
         )
         yield f"coefficients/cluster_{number}", figure
+
+
+def diagnosis_figures(allocation, history, epoch):
+    """Yields `(tag, figure)` of the measures of a `SharingDiagnosis`.
+
+    Args:
+        allocation: The network's `Allocation`.
+        history: The `history` of the diagnosis.
+        epoch: The number of the last epoch measured.
+    """
+    for measure, rows in history.items():
+        first = epoch - len(rows) + 1
+        if not np.all(np.isnan(rows)):
+            figure = diagnosis_heatmap(allocation, history, measure, first)
+            yield f"diagnosis/{measure.replace(' ', '_')}", figure
 
 
 def _coefficients(superweight, mixture):

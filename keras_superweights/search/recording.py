@@ -125,6 +125,18 @@ class GradientRecorder:
         """
         return [self._grams(index) for index in range(len(self._superweights))]
 
+    def whole_grams(self):
+        """Returns the inner products over whole vectors, in NumPy.
+
+        Returns:
+            For each SuperWeight `(kernels served, kernels served)`, or `None`
+            where only sketches are kept.
+        """
+        return [
+            None if total is None else (rows := _read(total)) @ rows.T
+            for total in self._whole
+        ]
+
     def _grams(self, index):
         firsts = self._firsts(index)
         rows = {

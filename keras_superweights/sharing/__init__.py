@@ -1,3 +1,4 @@
+from keras_superweights.sharing.fair_shares import FairShares
 from keras_superweights.sharing.hard_sharing import HardSharing
 from keras_superweights.sharing.independent import Independent
 from keras_superweights.sharing.mixture_ensembles import MixtureEnsembles

@@ -1,9 +1,11 @@
 """Spends the rest of a budget on templates.
 
 Every bank starts with one template. The rest goes, one template at a time, to
-the bank with the fewest templates per kernel in which one more still fits.
-Maximising the smallest ratio first is what sharing in proportion means (ME,
-section 3.1): a bank's share grows with its kernels times their size.
+the bank whose kernels have the fewest scalars each, compared with what they
+should have (`Demand.weight`), and in which one more still fits. By default
+that is their size: the fewest templates per kernel. Maximising the smallest
+ratio first is what sharing in proportion means (ME, section 3.1): a bank's
+share grows with its kernels times their size.
 """
 
 import heapq
@@ -22,6 +24,10 @@ class Demand:
         mixed: The most templates that one kernel mixes.
         plain_single: Whether a single template is used as it is, without
             coefficients.
+        plain_most: Whether as many templates as kernels are the kernels
+            themselves, without coefficients.
+        weight: Scalars that a kernel should have, in any unit common to all
+            banks; its size by default.
     """
 
     size: int
@@ -29,16 +35,25 @@ class Demand:
     most: int
     mixed: int
     plain_single: bool = False
+    plain_most: bool = False
+    weight: float | None = None
 
     def coefficients(self, num_templates: int) -> int:
         """Returns the coefficients of all kernels for so many templates."""
         if self.plain_single and num_templates == 1:
+            return 0
+        if self.plain_most and num_templates == self.num_kernels:
             return 0
         return self.num_kernels * min(self.mixed, num_templates)
 
     def cost(self, num_templates: int) -> int:
         """Returns the trainable scalars for so many templates."""
         return self.size * num_templates + self.coefficients(num_templates)
+
+    def filled(self, num_templates: int) -> float:
+        """Returns the scalars per kernel over what they should be."""
+        wanted = 1.0 if self.weight is None else self.weight / self.size
+        return num_templates / self.num_kernels / wanted
 
 
 def minimum_cost(demands: Sequence[Demand]) -> int:
@@ -49,7 +64,7 @@ def minimum_cost(demands: Sequence[Demand]) -> int:
 def spend(demands: Sequence[Demand], scalars: int) -> list[int]:
     """Returns a number of templates per bank that cost at most `scalars`.
 
-    Takes O(T log B) for T templates in B banks.
+    Takes O(T log B) for T templates in B banks, if coefficients are few.
 
     Args:
         demands: One per bank.
@@ -68,18 +83,25 @@ def spend(demands: Sequence[Demand], scalars: int) -> list[int]:
             f"scalars={scalars}, needed: {minimum_cost(demands)}."
         )
     counts = [1] * len(demands)
-    queue = [(1 / d.num_kernels, bank) for bank, d in enumerate(demands)]
+    queue = [(d.filled(1), bank) for bank, d in enumerate(demands)]
     heapq.heapify(queue)
+    too_dear = []  # for good: the rest only shrinks
     while queue:
-        _, bank = heapq.heappop(queue)
+        level, bank = heapq.heappop(queue)
         demand = demands[bank]
         more = counts[bank] + 1
         price = demand.cost(more) - demand.cost(counts[bank])
-        if more > demand.most or price > left:
-            continue  # for good: the rest only shrinks
+        if more > demand.most:
+            continue
+        if price > left:
+            too_dear.append((level, bank))
+            continue
         left -= price
         counts[bank] = more
-        heapq.heappush(queue, (more / demand.num_kernels, bank))
+        heapq.heappush(queue, (demand.filled(more), bank))
+        if price < 0:  # unless a bank does without coefficients
+            queue = list(heapq.merge(sorted(queue), sorted(too_dear)))
+            too_dear = []
     return counts
 
 

@@ -204,6 +204,11 @@ class SuperWeightNetwork(FrontOfMember, DistributedFit, keras.Model):
         if self.train_function is not None:
             self.make_train_function(force=True)
 
+    @property
+    def recorder(self):
+        """The `GradientRecorder` that steps add to, or None."""
+        return self._recorder
+
     def member_outputs(self, inputs, training=False, mask=None):
         """Returns a list of all members' outputs, in the order of `members`.
 

@@ -12,6 +12,8 @@ def cost(demand, count):
         scalars += demand.size
     if demand.plain_single and count == 1:
         return scalars
+    if demand.plain_most and count == demand.num_kernels:
+        return scalars
     for _ in range(demand.num_kernels):
         scalars += count if count < demand.mixed else demand.mixed
     return scalars
@@ -27,7 +29,7 @@ def spend_slowly(demands, scalars):
     while True:
         for bank in sorted(
             range(len(demands)),
-            key=lambda i: (counts[i] / demands[i].num_kernels, i),
+            key=lambda i: (level(demands[i], counts[i]), i),
         ):
             more = list(counts)
             more[bank] += 1
@@ -36,6 +38,13 @@ def spend_slowly(demands, scalars):
                 break
         else:
             return counts
+
+
+def level(demand, count):
+    """Scalars per kernel, over those that it should have."""
+    if demand.weight is None:
+        return count / demand.num_kernels
+    return count / demand.num_kernels / (demand.weight / demand.size)
 
 
 def random_demands(seed):
@@ -50,6 +59,8 @@ def random_demands(seed):
                 most=most,
                 mixed=draw.randint(1, most),
                 plain_single=draw.random() < 0.5,
+                plain_most=draw.random() < 0.5,
+                weight=draw.choice([None, 1.0, draw.random()]),
             )
         )
     return demands

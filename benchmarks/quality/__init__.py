@@ -1,0 +1,1 @@
+"""Is sharing worth its ensemble? Regimes, variants, runs and their summary."""

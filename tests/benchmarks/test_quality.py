@@ -1,0 +1,127 @@
+"""The comparison of ways to share: its runs, cache and summary."""
+
+import dataclasses
+import json
+import statistics
+
+import keras
+import numpy as np
+import pytest
+
+from benchmarks.quality import __main__ as quality
+from benchmarks.quality import run
+from benchmarks.quality import summary
+from benchmarks.quality.narrowing import count
+from benchmarks.quality.narrowing import fitted
+from benchmarks.quality.regimes import REGIMES
+from benchmarks.quality.variants import VARIANTS
+from keras_superweights.models import wide_resnet
+from trainers.phases import experiment
+
+
+def write(results, regime, variant, seed, **figures):
+    path = summary.path_of(results, regime, variant, seed)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    measures = {"accuracy": 0.5, "nll": 1.0, "ece": 0.1, "diversity": 0.5}
+    path.write_text(
+        json.dumps(
+            measures
+            | {"member_accuracy": [0.4, 0.4], "member_nll": [1.2, 1.2]}
+            | {"params": 10, "seconds": 1.0}
+            | figures
+        )
+    )
+
+
+def test_one_network_and_the_deep_ensemble_are_the_ends_of_the_gain(tmp_path):
+    for seed, shift in enumerate((0.0, 0.02)):
+        deep = {
+            "member_accuracy": [0.60, 0.62 + shift],
+            "member_nll": [1.0, 1.1],
+            "accuracy": 0.65 + shift,
+            "nll": 0.9,
+        }
+        write(tmp_path, "B", "independent", seed, **deep)
+        write(tmp_path, "B", "mixture", seed, accuracy=0.64 + shift, nll=0.95)
+    table = summary.Table(tmp_path, "B", ["independent", "mixture"], [0, 1])
+    assert table.gain("independent", "nll") == pytest.approx(1)
+    one = statistics.mean([0.61, 0.62])
+    by_hand = (0.65 - one) / (0.66 - one)
+    assert table.gain("mixture", "accuracy") == pytest.approx(by_hand)
+    assert table.gain("mixture", "nll") == pytest.approx(0.1 / 0.15)
+    assert "67%" in str(table).splitlines()[-1]
+    assert "0.6500 ±0.0141" in str(table).splitlines()[-1]
+    table.draw(tmp_path / "B.png")
+    assert (tmp_path / "B.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_variant_without_all_seeds_is_left_out(tmp_path):
+    write(tmp_path, "C", "independent", 0)
+    write(tmp_path, "C", "independent", 1)
+    write(tmp_path, "C", "depth", 1)
+    table = summary.Table(tmp_path, "C", ["independent", "depth"], [0, 1])
+    assert list(table.rows) == ["independent"]
+
+
+def test_only_what_is_not_there_is_trained(tmp_path, monkeypatch):
+    write(tmp_path, "B", "mixture", 0)
+    started = []
+    monkeypatch.setattr(quality, "train", lambda runs, *_: started.extend(runs))
+    arguments = ["--regimes", "B", "B-half", "--seeds", "0", "1"]
+    arguments += ["--variants", "independent", "mixture"]
+    monkeypatch.setattr(
+        "sys.argv", ["quality", *arguments, "--results", str(tmp_path)]
+    )
+    quality.main()
+    assert [tuple(each[:3]) for each in started] == [
+        ("B", "independent", "0"),  # and not once more for B-half
+        ("B-half", "mixture", "0"),
+        ("B", "independent", "1"),
+        ("B", "mixture", "1"),
+        ("B-half", "mixture", "1"),
+    ]
+
+
+@pytest.mark.parametrize("name", REGIMES)
+def test_every_variant_keeps_the_budget_of_every_regime(name):
+    regime = REGIMES[name]
+    config = regime.config(seed=0)
+    members = experiment.members(config)
+    budget = regime.budget_params(members)
+    assert budget == round(regime.budget * count(members))
+    for variant in set(VARIANTS) - {"independent"}:
+        trained, allocation = VARIANTS[variant](regime, config, members)
+        assert allocation.num_params <= budget, variant
+        assert len(trained) == (1 if variant == "one" else len(members))
+
+
+def test_narrowed_networks_are_the_widest_that_fit():
+    model = wide_resnet(16, 2, num_classes=5, input_shape=(8, 8, 3))
+    (narrow,) = fitted([model], 50_000)
+    (wide,) = fitted([model], 51_000)
+    assert 45_000 < count([narrow]) <= 50_000 < count([model])
+    assert count([wide]) >= count([narrow])
+    assert narrow.output_shape == (None, 5)
+    narrow = keras.models.clone_model(narrow)
+    assert np.isfinite(narrow(np.zeros((1, 8, 8, 3)))).all()
+
+
+def test_a_run_is_trained_and_kept(tmp_path, monkeypatch):
+    tiny = dataclasses.replace(REGIMES["A"], members=((10, 1),) * 2, epochs=1)
+    monkeypatch.setitem(REGIMES, "A", tiny)
+    path = tmp_path / "A" / "mixture-0.json"
+    monkeypatch.setattr("sys.argv", ["run", "A", "mixture", "0", str(path)])
+    monkeypatch.setattr(run.tf.config, "threading", _Ignored())
+    run.main()
+    figures = summary.read(tmp_path, "A", "mixture", 0)
+    assert np.isfinite([figures["accuracy"], figures["member nll"]]).all()
+    assert figures["params"] <= REGIMES["A"].budget_params(
+        experiment.members(tiny.config(0))
+    )
+
+
+class _Ignored:
+    """The threads of this process are set: TensorFlow refuses a change."""
+
+    def __getattr__(self, name):
+        return lambda threads: None

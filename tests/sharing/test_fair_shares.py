@@ -1,0 +1,100 @@
+"""Every kernel has equally many scalars, unless it is smaller."""
+
+import random
+
+import pytest
+
+from keras_superweights.allocation import KernelSpec
+from keras_superweights.allocation import MemberSpec
+from keras_superweights.sharing import FairShares
+from tests import builders
+
+
+def price(size, users, count):
+    """Of the last of so many templates; kernels kept need no coefficients."""
+    before = size * (count - 1) + users * (count - 1)
+    return size * count + (users * count if count < users else 0) - before
+
+
+def test_no_kernel_has_more_while_another_could_have_had_its_share():
+    """Against every pair of shapes, over random members and budgets."""
+    draw = random.Random(0)
+    seen = set()
+    for _ in range(200):
+        members = builders.alike_members(draw)
+        kernels = [kernel for member in members for kernel in member.kernels]
+        least = builders.smallest_budget(FairShares(), members)
+        whole = sum(member.num_params for member in members)
+        budget = draw.randint(least, max(least, whole))
+        allocation = FairShares().allocate(members, budget)
+        assert allocation.num_params <= budget
+        shared = {s.kernels: s.num_templates for s in allocation.superweights}
+        groups = {}
+        for index, kernel in enumerate(kernels):
+            key = (kernel.kind, kernel.shape)
+            groups.setdefault(key, []).append(index)
+        # `(size, kernels, templates)` of each shape.
+        given = []
+        for users in map(tuple, groups.values()):
+            count = shared.pop(users, len(users))
+            given.append((kernels[users[0]].size, len(users), count))
+            seen.add(count == len(users))
+        assert not shared
+        left = budget - allocation.num_params
+        for size, users, count in given:
+            if count == users:
+                continue
+            more = price(size, users, count + 1)
+            assert more > left
+            for other_size, others, number in given:
+                had = (number - 1) * other_size / others
+                if number > 1 and had > count * size / users:
+                    assert more > left + price(other_size, others, number)
+    assert seen == {True, False}
+
+
+def alike(*shapes, times):
+    names = (f"layer{index}" for index in range(len(shapes) * times))
+    kernels = [
+        KernelSpec(0, next(names), shape)
+        for shape in shapes
+        for _ in range(times)
+    ]
+    return MemberSpec("net", tuple(kernels), other_params=10)
+
+
+def test_small_kernels_are_kept_and_large_ones_shared():
+    member = alike((3, 3, 2, 2), (3, 3, 4, 4), (3, 3, 16, 16), times=4)
+    budget = 10 + 4 * 36 + 4 * 144 + 2304 + 4
+    allocation = FairShares().allocate([member], budget)
+    (shared,) = allocation.superweights
+    assert shared.kernels == (8, 9, 10, 11)
+    assert shared.num_templates == 1
+    assert allocation.num_params == budget
+
+
+def test_weights_are_the_ratio_of_shares():
+    member = alike((3, 3, 4, 16), (3, 3, 8, 8), times=20)
+    budget = 10 + 8 * 576 + 20 * 8
+    weights = [1.0] * 20 + [3.0] * 20
+    allocation = FairShares().allocate_weighted([member], budget, weights)
+    assert [s.num_templates for s in allocation.superweights] == [2, 6]
+    even = FairShares().allocate([member], budget)
+    assert [s.num_templates for s in even.superweights] == [4, 4]
+
+
+@pytest.mark.parametrize(
+    "weights", [[1.0] * 3, [1.0, 0.0], [1.0, float("nan")], [1.0, -2.0]]
+)
+def test_other_weights_are_refused(weights):
+    member = alike((3, 3, 4, 4), times=2)
+    with pytest.raises(ValueError, match="`weights` must be.*2 kernels"):
+        FairShares().allocate_weighted([member], 10**4, weights)
+
+
+def test_too_small_a_budget_names_the_smallest():
+    member = alike((3, 3, 4, 4), (3, 3, 8, 8), times=3)
+    least = 10 + 144 + 576 + 6
+    with pytest.raises(ValueError, match=f"works is {least}"):
+        FairShares().allocate([member], least - 1)
+    assert FairShares().allocate([member], least).num_params == least
