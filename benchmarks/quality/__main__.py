@@ -32,6 +32,7 @@ def missing(arguments):
         for seed in arguments.seeds
         for regime in arguments.regimes
         for variant in arguments.variants
+        if variant in (REGIMES[regime].variants or VARIANTS)
     ]
     seen = set()
     for seed, regime, variant in named:

@@ -21,6 +21,7 @@ class Regime:
         num_images: Images to train on; None for the digits.
         side: Pixels of a side of an image.
         epochs: Epochs of training.
+        variants: The variants that work with so small a budget; all if empty.
     """
 
     says: str
@@ -29,6 +30,7 @@ class Regime:
     num_images: int | None = 5000
     side: int = 16
     epochs: int = 14
+    variants: tuple[str, ...] = ()
 
     def config(self, seed, data_dir=None):
         """Returns the experiment, without a way of sharing."""
@@ -91,7 +93,10 @@ REGIMES = {
         side=32,
     ),
     "single": Regime(
-        "CIFAR-20, one WRN-16-2 in a tenth of its size", ALIKE[:1], 0.1
+        "CIFAR-20, one WRN-16-2 in a tenth of its size",
+        ALIKE[:1],
+        0.1,
+        variants=("independent", "narrow", "shapeshifter"),
     ),
 }
 

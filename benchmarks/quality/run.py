@@ -34,7 +34,7 @@ def train(regime, variant, seed, data_dir=None):
     images = experiment.pipeline(config)
     members = experiment.members(config)
     keras.utils.set_random_seed(seed)
-    members, allocation = VARIANTS[variant](regime, config, members)
+    members, allocation, callbacks = VARIANTS[variant](regime, config, members)
     keras.utils.set_random_seed(seed)  # whatever a search drew before
     network = ksw.SuperWeightNetwork(
         members,
@@ -50,6 +50,7 @@ def train(regime, variant, seed, data_dir=None):
         epochs=config.epochs,
         steps_per_epoch=images.steps_per_epoch,
         shuffle=False,
+        callbacks=callbacks,
         verbose=0,
     )
     logits, labels = metrics.predict_members(network, images.test())

@@ -1,18 +1,23 @@
 """The ways to spend a budget that are compared.
 
-Each is a function of a regime, a config and the members' skeletons that
-returns the members to train and their allocation.
+Each is a function of a regime, a config of it and the members' skeletons that
+returns the members to train, their allocation, and callbacks.
 """
 
 import functools
 
 import keras_superweights as ksw
 from benchmarks.quality.narrowing import fitted
+from trainers.phases import experiment
+
+# Of the search, before training; the regimes train for 14 epochs and more.
+PRETRAIN_EPOCHS = 2
 
 
 def unshared(members):
     """Members that share nothing, whatever they cost."""
-    return members, ksw.allocate(members, 1.0, ksw.sharing.Independent())
+    allocation = ksw.allocate(members, 1.0, ksw.sharing.Independent())
+    return members, allocation, []
 
 
 def independent(regime, config, members):
@@ -33,10 +38,35 @@ def narrow(regime, config, members):
 def by_rule(make_rule, regime, config, members):
     """Members that share by a rule."""
     budget = regime.budget_params(members)
-    return members, ksw.allocate(members, budget, make_rule())
+    return members, ksw.allocate(members, budget, make_rule()), []
+
+
+def searched(regime, config, members):
+    """Clusters by gradient similarity, tied, decoupled after an epoch."""
+    images = experiment.pipeline(config)
+    found = ksw.search.find_clusters(
+        members,
+        regime.budget_params(members),
+        images.train(PRETRAIN_EPOCHS),
+        pretrain_epochs=PRETRAIN_EPOCHS,
+        steps_per_epoch=images.steps_per_epoch,
+        weight_decay=config.optimizer.weight_decay,
+        verbose=0,
+    )
+    decoupling = ksw.callbacks.CoefficientDecoupling(beta=0.9, epoch=1)
+    return members, found.allocation, [decoupling]
+
+
+def parted(regime, config, members):
+    """The clusters of `searched`, with coefficients apart from the start."""
+    members, allocation, _ = searched(regime, config, members)
+    own = [range(len(each.ties)) for each in allocation.superweights]
+    return members, allocation.with_ties(own), []
 
 
 _RULES = {
+    "fair": ksw.sharing.FairShares,
+    "fair-rank": lambda: ksw.sharing.FairShares(rank_one=True),
     "mixture": ksw.sharing.MixtureEnsembles,
     "mixture-rank": lambda: ksw.sharing.MixtureEnsembles(
         transforms=ksw.parts.RankOne()
@@ -53,4 +83,6 @@ VARIANTS = {
         name: functools.partial(by_rule, make_rule)
         for name, make_rule in _RULES.items()
     },
+    "searched": searched,
+    "parted": parted,
 }

@@ -13,16 +13,18 @@ from keras_superweights.layers import generated_class
 from keras_superweights.members.shareable import shareable_kernels
 from keras_superweights.members.shareable import unshared_kernels
 from keras_superweights.members.skeleton import skeletons
-from keras_superweights.sharing import SuperWeights
+from keras_superweights.sharing.default import default_rule
 
 
-def allocate(members, budget_params, sharing):
+def allocate(members, budget_params, sharing=None):
     """Allocates members inside a budget, without making variables.
 
     Args:
         members, budget_params: As for `SuperWeightNetwork`. The variables of
             members that are functions are not made either.
-        sharing: A rule of `keras_superweights.sharing`.
+        sharing: A rule of `keras_superweights.sharing`. By default,
+            `sharing.default_rule` chooses one by the members, which the table
+            names.
 
     Returns:
         An `Allocation`. It prints as a table with a row per bank whose total is
@@ -45,6 +47,9 @@ def allocate(members, budget_params, sharing):
     """
     models = skeletons(members)
     specs = describe(models)
+    budget = resolve_budget(budget_params, specs)
+    if sharing is None:
+        sharing = default_rule(specs, budget)
     has_rule = callable(getattr(sharing, "allocate", None))
     if has_rule and isinstance(sharing, type):
         raise TypeError(
@@ -56,7 +61,7 @@ def allocate(members, budget_params, sharing):
             "`sharing` must be a rule of `keras_superweights.sharing`, such as "
             f"`SuperWeights()`. Received: sharing={sharing!r}."
         )
-    return sharing.allocate(specs, resolve_budget(budget_params, specs))
+    return sharing.allocate(specs, budget)
 
 
 def describe(models) -> tuple[MemberSpec, ...]:
@@ -102,7 +107,7 @@ def allocation_for(models, budget_params, sharing, allocation) -> Allocation:
     return allocate(
         models,
         1.0 if budget_params is None else budget_params,
-        SuperWeights() if sharing is None else sharing,
+        sharing,
     )
 
 

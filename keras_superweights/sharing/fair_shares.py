@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from keras_superweights.allocation.allocation import Allocation
 from keras_superweights.allocation.allocation import all_kernels
 from keras_superweights.allocation.specs import MemberSpec
+from keras_superweights.parts import RankOne
 from keras_superweights.parts import Region
 from keras_superweights.parts import WeightedSum
 from keras_superweights.sharing.clusters import shapes
@@ -36,6 +37,8 @@ class FairShares(Rule):
     `benchmarks/README.md` compares them.
 
     Args:
+        rank_one: Whether each kernel that shares is also multiplied by
+            `parts.RankOne` factors of its own, random signs at the start.
         kinds, exclude, transforms: See `Rule`.
 
     Example:
@@ -52,8 +55,17 @@ class FairShares(Rule):
     2604
     """
 
+    rank_one: bool = False
+
     def plan(self, kernels, scalars):
         return self._plan(kernels, scalars, [1.0] * len(kernels))
+
+    def smallest_budget(self, members: Sequence[MemberSpec]) -> int:
+        """Returns the smallest budget that works."""
+        kernels = self.chosen_kernels(members)
+        weights = [1.0] * len(kernels)
+        demands = self._demands(kernels, shapes(kernels), weights)
+        return self.fixed_params(members, kernels) + minimum_cost(demands)
 
     def allocate_weighted(
         self,
@@ -86,22 +98,11 @@ class FairShares(Rule):
 
     def _plan(self, kernels, scalars, weights):
         groups = shapes(kernels)
-        demands = []
-        for group in groups:
-            count = len(group.kernels)
-            demands.append(
-                Demand(
-                    size=kernels[group.kernels[0]].size,
-                    num_kernels=count,
-                    most=count,
-                    mixed=count,
-                    plain_most=True,
-                    weight=sum(weights[k] for k in group.kernels) / count,
-                )
-            )
+        demands = self._demands(kernels, groups, weights)
         Plan.require(minimum_cost(demands), scalars, hint=SMALLER)
         counts = spend(demands, scalars)
         plan = Plan(reason=unused_reason(demands, counts))
+        shared = []
         for group, count in zip(groups, counts, strict=True):
             if count == len(group.kernels):
                 plan.private += group.kernels
@@ -113,4 +114,25 @@ class FairShares(Rule):
                 mixing=WeightedSum.untied(len(group.kernels)),
                 num_templates=count,
             )
+            shared += group.kernels
+        if shared and self.rank_one:
+            plan.transform(RankOne(kernels=tuple(sorted(shared))))
         return plan
+
+    def _demands(self, kernels, groups, weights):
+        demands = []
+        for group in groups:
+            first = kernels[group.kernels[0]]
+            count = len(group.kernels)
+            demands.append(
+                Demand(
+                    size=first.size,
+                    num_kernels=count,
+                    most=count,
+                    mixed=count,
+                    plain_most=True,
+                    own=RankOne().num_scalars(first) if self.rank_one else 0,
+                    weight=sum(weights[k] for k in group.kernels) / count,
+                )
+            )
+        return demands

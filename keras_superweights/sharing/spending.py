@@ -26,6 +26,7 @@ class Demand:
             coefficients.
         plain_most: Whether as many templates as kernels are the kernels
             themselves, without coefficients.
+        own: Further scalars of each kernel, where coefficients are.
         weight: Scalars that a kernel should have, in any unit common to all
             banks; its size by default.
     """
@@ -36,15 +37,16 @@ class Demand:
     mixed: int
     plain_single: bool = False
     plain_most: bool = False
+    own: int = 0
     weight: float | None = None
 
     def coefficients(self, num_templates: int) -> int:
-        """Returns the coefficients of all kernels for so many templates."""
+        """Returns the kernels' own scalars for so many templates."""
         if self.plain_single and num_templates == 1:
             return 0
         if self.plain_most and num_templates == self.num_kernels:
             return 0
-        return self.num_kernels * min(self.mixed, num_templates)
+        return self.num_kernels * (min(self.mixed, num_templates) + self.own)
 
     def cost(self, num_templates: int) -> int:
         """Returns the trainable scalars for so many templates."""

@@ -69,8 +69,8 @@ class SuperWeightNetwork(FrontOfMember, DistributedFit, keras.Model):
         budget_params: Maximum number of trainable scalars: an integer, or a
             float, as a fraction of what the members have without sharing.
             Defaults to 1.0.
-        sharing: A rule of `keras_superweights.sharing`. Defaults to
-            `SuperWeights()`.
+        sharing: A rule of `keras_superweights.sharing`. By default chosen by
+            the members: see `sharing.default_rule`.
         allocation: Instead of a budget and a rule, an `Allocation` made for
             the same members.
         initialize: `"fresh"` initializes the network like a new model.

@@ -109,7 +109,6 @@ def test_bad_members_are_refused(members, error, message):
 @pytest.mark.parametrize(
     ("sharing", "message"),
     [
-        (None, "sharing=None"),
         ("independent", "sharing='independent'"),
         (dict, "class 'dict'"),
         (Independent, r"sharing=Independent\. Write `Independent\(\)`"),

@@ -6,50 +6,57 @@ import pytest
 
 from keras_superweights.allocation import KernelSpec
 from keras_superweights.allocation import MemberSpec
+from keras_superweights.parts import RankOne
 from keras_superweights.sharing import FairShares
 from tests import builders
 
 
-def price(size, users, count):
-    """Of the last of so many templates; kernels kept need no coefficients."""
-    before = size * (count - 1) + users * (count - 1)
-    return size * count + (users * count if count < users else 0) - before
+def price(size, own, users, count):
+    """Of the last of so many templates; kernels kept are all that they need."""
+    before = size * (count - 1) + users * (count - 1 + own)
+    return (
+        size * count + (users * (count + own) if count < users else 0) - before
+    )
 
 
-def test_no_kernel_has_more_while_another_could_have_had_its_share():
+@pytest.mark.parametrize("rank_one", [False, True])
+def test_no_kernel_has_more_while_another_could_have_had_its_share(rank_one):
     """Against every pair of shapes, over random members and budgets."""
+    rule = FairShares(rank_one)
     draw = random.Random(0)
     seen = set()
     for _ in range(200):
         members = builders.alike_members(draw)
         kernels = [kernel for member in members for kernel in member.kernels]
-        least = builders.smallest_budget(FairShares(), members)
+        least = builders.smallest_budget(rule, members)
         whole = sum(member.num_params for member in members)
         budget = draw.randint(least, max(least, whole))
-        allocation = FairShares().allocate(members, budget)
+        allocation = rule.allocate(members, budget)
         assert allocation.num_params <= budget
         shared = {s.kernels: s.num_templates for s in allocation.superweights}
         groups = {}
         for index, kernel in enumerate(kernels):
             key = (kernel.kind, kernel.shape)
             groups.setdefault(key, []).append(index)
-        # `(size, kernels, templates)` of each shape.
+        # `(size, factors, kernels, templates)` of each shape.
         given = []
         for users in map(tuple, groups.values()):
             count = shared.pop(users, len(users))
-            given.append((kernels[users[0]].size, len(users), count))
+            first = kernels[users[0]]
+            own = sum(first.box) if rank_one else 0
+            given.append((first.size, own, len(users), count))
             seen.add(count == len(users))
         assert not shared
         left = budget - allocation.num_params
-        for size, users, count in given:
+        for size, own, users, count in given:
             if count == users:
                 continue
-            more = price(size, users, count + 1)
+            more = price(size, own, users, count + 1)
             assert more > left
-            for other_size, others, number in given:
-                had = (number - 1) * other_size / others
+            for *other, others, number in given:
+                had = (number - 1) * other[0] / others
                 if number > 1 and had > count * size / users:
-                    assert more > left + price(other_size, others, number)
+                    assert more > left + price(*other, others, number)
     assert seen == {True, False}
 
 
@@ -71,6 +78,11 @@ def test_small_kernels_are_kept_and_large_ones_shared():
     assert shared.kernels == (8, 9, 10, 11)
     assert shared.num_templates == 1
     assert allocation.num_params == budget
+    assert allocation.transforms == ()
+    multiplied = FairShares(rank_one=True).allocate([member], budget + 4 * 32)
+    assert multiplied.num_params == budget + 4 * 32
+    (factors,) = multiplied.transforms
+    assert factors == RankOne(kernels=shared.kernels)
 
 
 def test_weights_are_the_ratio_of_shares():

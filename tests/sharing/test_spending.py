@@ -16,6 +16,7 @@ def cost(demand, count):
         return scalars
     for _ in range(demand.num_kernels):
         scalars += count if count < demand.mixed else demand.mixed
+        scalars += demand.own
     return scalars
 
 
@@ -60,6 +61,7 @@ def random_demands(seed):
                 mixed=draw.randint(1, most),
                 plain_single=draw.random() < 0.5,
                 plain_most=draw.random() < 0.5,
+                own=draw.choice([0, 0, 5]),
                 weight=draw.choice([None, 1.0, draw.random()]),
             )
         )
