@@ -14,7 +14,7 @@ def table(rows, title=""):
     """
     columns = next(iter(rows.values()))
     width = 2 + max(map(len, [title, *rows]))
-    lines = [f"{title:<{width}}" + "".join(f"{c:>18}" for c in columns)]
+    lines = [f"{title:<{width}}" + "".join(f"{c:>16}" for c in columns)]
     for name, cells in rows.items():
         lines.append(
             f"{name:<{width}}"
@@ -30,5 +30,5 @@ def _text(cell):
         return "-"
     if all(isinstance(value, int) for value in cell):
         return f"{statistics.mean(cell):,.0f}"
-    spread = statistics.stdev(cell) if len(cell) > 1 else 0.0
-    return f"{statistics.mean(cell):.4f} ±{spread:.4f}"
+    mean = f"{statistics.mean(cell):.4f}"
+    return f"{mean} ±{statistics.stdev(cell):.4f}" if len(cell) > 1 else mean

@@ -9,15 +9,11 @@ there are three of each.
     python -m trainers.train --config configs/cifar100_small.py \
         --config.data.data_dir=DIR --workdir runs/cifar100_small
 
-    python -m benchmarks.sharing --data_dir DIR
-
-Measured with three seeds (`benchmarks/README.md`): with the search 14.8 %
-(±1.0) right and NLL 3.693; without, every kernel with coefficients of its own
-from the beginning, 17.1 % and 3.583; one network 18.0 % and 3.562; three that
-share nothing 20.0 % and 3.404. At this length members that begin tied stay
-copies of one another: with the clusters of the search, but coefficients apart
-from the beginning, seed 0 gives 17.9 % and 3.534, against 17.2 % and 3.605 of
-one network. The first four take 37 minutes of processor time a seed.
+At this length members that begin tied stay copies of one another: with the
+search 14.8 % (±1.0, three seeds) right and NLL 3.693; without, every kernel with
+coefficients of its own from the beginning, 17.1 % and 3.583; one network 18.0 %
+and 3.562; three that share nothing 20.0 % and 3.404. `python -m
+benchmarks.quality` compares the ways of sharing on fewer classes.
 """
 
 from configs import base

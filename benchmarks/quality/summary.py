@@ -95,6 +95,7 @@ class Table:
         for axis, measure in zip(axes, ("accuracy", "nll"), strict=True):
             style.tidy(axis)
             axis.set_xlabel(f"test {style.METRIC_LABELS[measure]}")
+            axis.locator_params(axis="x", nbins=5)
             for row, name in enumerate(names):
                 values = self.rows[name][measure]
                 axis.plot(values, [row] * len(values), "o", color=style.BLUE)
