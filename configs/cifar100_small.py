@@ -10,9 +10,9 @@ there are three of each.
         --config.data.data_dir=DIR --workdir runs/cifar100_small
 
 At this length members that begin tied stay copies of one another: with the
-search 14.8 % (±1.0, three seeds) right and NLL 3.693; without, every kernel with
-coefficients of its own from the beginning, 17.1 % and 3.583; one network 18.0 %
-and 3.562; three that share nothing 20.0 % and 3.404. `python -m
+search 14.8 % (±1.0, three seeds) right and NLL 3.693; without, every kernel
+with coefficients of its own from the beginning, 17.1 % and 3.583; one network
+18.0 % and 3.562; three that share nothing 20.0 % and 3.404. `python -m
 benchmarks.quality` compares the ways of sharing on fewer classes.
 """
 
