@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from keras_superweights.allocation.specs import MemberSpec
 from keras_superweights.sharing.fair_shares import FairShares
+from keras_superweights.sharing.independent import Independent
 from keras_superweights.sharing.rule import Rule
 from keras_superweights.sharing.shapeshifter import Shapeshifter
 
@@ -11,10 +12,12 @@ from keras_superweights.sharing.shapeshifter import Shapeshifter
 def default_rule(members: Sequence[MemberSpec], budget_params: int) -> Rule:
     """Returns the rule that members share by when none is given.
 
-    Several members, alike or not: `FairShares()`, the best of the rules for
-    both (`benchmarks/README.md`). A single one, or several inside a budget that
-    cannot pay for one kernel of every shape: `Shapeshifter()`, which works with
-    any shapes and any budget.
+    `Independent()` where the budget is enough for everything. Otherwise, for
+    several members, `FairShares`, the best of the rules in
+    `benchmarks/README.md`: with rank-one factors if the members are alike,
+    which would have copies of the kernels that they share without them. For a
+    single member, or a budget that cannot pay for one kernel of every shape,
+    `Shapeshifter()`, which works with any shapes and any budget.
 
     Args:
         members: The members.
@@ -28,7 +31,13 @@ def default_rule(members: Sequence[MemberSpec], budget_params: int) -> Rule:
     >>> print(default_rule([member], 100))
     Shapeshifter()
     """
-    rule = FairShares()
+    if budget_params >= sum(member.num_params for member in members):
+        return Independent()
+    shapes = {
+        tuple((kernel.kind, kernel.shape) for kernel in member.kernels)
+        for member in members
+    }
+    rule = FairShares(rank_one=len(shapes) == 1)
     if len(members) > 1 and budget_params >= rule.smallest_budget(members):
         return rule
     return Shapeshifter()

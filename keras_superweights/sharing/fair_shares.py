@@ -39,6 +39,7 @@ class FairShares(Rule):
     Args:
         rank_one: Whether each kernel that shares is also multiplied by
             `parts.RankOne` factors of its own, random signs at the start.
+            Better for members that are alike (`default_rule`).
         kinds, exclude, transforms: See `Rule`.
 
     Example:

@@ -62,8 +62,12 @@ def test_a_compiled_step_equals_an_eager_one(name):
         np.testing.assert_allclose(one, other, atol=1e-4)
 
 
-def test_its_metrics_are_made_before_the_first_step_is_traced(case):
+@pytest.mark.parametrize(
+    "name", ["single", "classifier", "multi-label", "values of pixels"]
+)
+def test_its_metrics_are_made_before_the_first_step_is_traced(name):
     """By a symbolic build, which changes no value."""
+    case = CASES[name]
     network = case.compiled(case.network(), jit_compile=False)
     traces = []
     step = network.test_step
