@@ -112,6 +112,6 @@ class Table:
                         statistics.mean(deep[key]), color=color, label=label
                     )
         axes[0].set_yticks(range(len(names)), names)
-        axes[0].invert_yaxis()
+        axes[0].set_ylim(len(names) - 0.5, -0.5)
         style.legend_beside(axes[1])
         figure.savefig(path)

@@ -55,10 +55,10 @@ class SuperWeightNetwork(FrontOfMember, DistributedFit, keras.Model):
     where a layer reads them. Ensembles compute losses, predictions and metrics
     in float32.
 
-    To train on several replicas, make and compile the network in the scope of
-    a `tf.distribute` strategy. Workers of a `MultiWorkerMirroredStrategy` call
-    `fit` and `evaluate` on the same batches, or on their own rows of each with
-    `strategy.distribute_datasets_from_function`.
+    For several replicas, make and compile it in a `tf.distribute` scope.
+    Workers of a `MultiWorkerMirroredStrategy` call `fit` and `evaluate` on the
+    same batches, or on their own rows of each
+    (`strategy.distribute_datasets_from_function`).
 
     Args:
         members: Functional or Sequential Keras models, or functions that
@@ -175,12 +175,11 @@ class SuperWeightNetwork(FrontOfMember, DistributedFit, keras.Model):
         return self.generator.allocation
 
     def set_ties(self, ties):
-        """Changes which kernels use the same coefficients.
+        """Changes which kernels use the same coefficients; no shape changes.
 
-        Kernels that are untied keep their values: the shared row and its
-        optimizer slots are copied to each new owner. Newly tied kernels take
-        the row of the first of them, scaled to the root mean square of their
-        norms. No shape changes.
+        Untied kernels keep their values: the shared row and its optimizer
+        slots are copied to each new owner. Newly tied ones take the row of the
+        first of them, scaled to the root mean square of their norms.
 
         Args:
             ties: For each SuperWeight of the allocation, the row that each
@@ -234,11 +233,8 @@ class SuperWeightNetwork(FrontOfMember, DistributedFit, keras.Model):
     ):
         """Configures training, as `keras.Model.compile`.
 
-        An ensemble takes one loss that fits its kind, and a list of metrics,
-        which are reported for the ensemble and for every member.
-
-        Raises:
-            ValueError: If the losses or metrics do not fit the ensemble.
+        An ensemble takes one loss that fits its kind (`ValueError` otherwise),
+        and a list of metrics, reported for itself and for every member.
         """
         kind = self.ensemble
         kind.check_loss(loss)
