@@ -16,10 +16,8 @@ def table(rows, title=""):
     width = 2 + max(map(len, [title, *rows]))
     lines = [f"{title:<{width}}" + "".join(f"{c:>16}" for c in columns)]
     for name, cells in rows.items():
-        lines.append(
-            f"{name:<{width}}"
-            + "".join(f"{_text(c):>18}" for c in cells.values())
-        )
+        texts = map(_text, cells.values())
+        lines.append(f"{name:<{width}}" + "".join(f"{t:>16}" for t in texts))
     return "\n".join(lines)
 
 

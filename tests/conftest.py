@@ -39,6 +39,14 @@ def seeded():
     keras.utils.set_random_seed(0)
 
 
+@pytest.fixture
+def eager():
+    """Runs tiny steps eagerly: they are done before they would be compiled."""
+    tf.config.run_functions_eagerly(True)
+    yield
+    tf.config.run_functions_eagerly(False)
+
+
 def pytest_make_parametrize_id(config, val):
     """Names functions and objects without their address in memory.
 

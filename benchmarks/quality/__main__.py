@@ -21,7 +21,6 @@ import time
 
 from benchmarks.quality import summary
 from benchmarks.quality.regimes import REGIMES
-from benchmarks.quality.regimes import SAME_UNSHARED
 from benchmarks.quality.variants import VARIANTS
 
 
@@ -36,8 +35,6 @@ def missing(arguments):
     ]
     seen = set()
     for seed, regime, variant in named:
-        if variant == "independent":
-            regime = SAME_UNSHARED.get(regime, regime)
         path = summary.path_of(arguments.results, regime, variant, seed)
         if path not in seen and not path.exists():
             seen.add(path)

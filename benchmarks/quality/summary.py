@@ -10,14 +10,17 @@ from keras_superweights.figures import style
 
 
 def path_of(results, regime, variant, seed):
-    """Returns the file that a run's figures are kept in."""
+    """Returns the file that a run's figures are kept in.
+
+    Members that share nothing are the same in regimes of other budgets.
+    """
+    if variant == "independent":
+        regime = SAME_UNSHARED.get(regime, regime)
     return results / regime / f"{variant}-{seed}.json"
 
 
 def read(results, regime, variant, seed):
     """Returns a run's figures, or None if it was not trained yet."""
-    if variant == "independent":
-        regime = SAME_UNSHARED.get(regime, regime)
     path = path_of(results, regime, variant, seed)
     if not path.exists():
         return None

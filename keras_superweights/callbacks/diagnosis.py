@@ -61,16 +61,16 @@ class SharingDiagnosis:
     def end_epoch(self):
         """Adds a row to the history; returns the mean of each measure."""
         network = self._network
-        agreements = [np.nan] * len(network.generator.mixtures)
+        rows = [_rows(mixture) for mixture in self._mixtures()]
+        agreements = [np.nan] * len(rows)
         if self._recorder is not None and network.recorder is self._recorder:
             network.record_gradients(None)
             agreements = [
-                _agreement(gram, _rows(mixture))
-                for gram, mixture in zip(
-                    self._recorder.whole_grams(), self._mixtures(), strict=True
+                _agreement(gram, each)
+                for gram, each in zip(
+                    self._recorder.whole_grams(), rows, strict=True
                 )
             ]
-        rows = [_rows(mixture) for mixture in self._mixtures()]
         measured = {
             "relative step": [
                 np.linalg.norm(after - before) / np.linalg.norm(before)

@@ -1,19 +1,11 @@
 """Networks of keras.applications; all of them by the program itself."""
 
 import pytest
-import tensorflow as tf
 
 from benchmarks import architectures
 
 
-@pytest.fixture(autouse=True)
-def eager():
-    """One step is done long before it would be traced."""
-    tf.config.run_functions_eagerly(True)
-    yield
-    tf.config.run_functions_eagerly(False)
-
-
+@pytest.mark.usefixtures("eager")
 @pytest.mark.filterwarnings("ignore:Even though the `tf.config")
 @pytest.mark.parametrize(
     ("name", "budget"),

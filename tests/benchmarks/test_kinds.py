@@ -2,19 +2,15 @@
 
 import numpy as np
 import pytest
-import tensorflow as tf
 
 from benchmarks import kinds
 
 
 @pytest.fixture
-def quick(monkeypatch):
+def quick(monkeypatch, eager):
     """A step or two on few examples, done before they would be traced."""
     for task in kinds.TASKS.values():
         monkeypatch.setitem(task, "data", few(task["data"]))
-    tf.config.run_functions_eagerly(True)
-    yield
-    tf.config.run_functions_eagerly(False)
 
 
 def few(data):

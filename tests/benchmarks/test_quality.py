@@ -6,7 +6,6 @@ import statistics
 import keras
 import numpy as np
 import pytest
-import tensorflow as tf
 
 from benchmarks.quality import __main__ as quality
 from benchmarks.quality import run
@@ -52,6 +51,8 @@ def test_one_network_and_the_deep_ensemble_are_the_ends_of_the_gain(tmp_path):
     assert table.gain("mixture", "nll") == pytest.approx(0.1 / 0.15)
     assert "67%" in str(table).splitlines()[-1]
     assert "0.6500 ±0.0141" in str(table).splitlines()[-1]
+    _, *lines = str(table).splitlines()
+    assert len(set(map(len, lines))) == 1  # columns end below their heads
     table.draw(tmp_path / "B.png")
     assert (tmp_path / "B.png").read_bytes().startswith(b"\x89PNG")
 
@@ -108,6 +109,7 @@ def test_narrowed_networks_are_the_widest_that_fit():
     assert np.isfinite(narrow(np.zeros((1, 8, 8, 3)))).all()
 
 
+@pytest.mark.usefixtures("eager")
 @pytest.mark.filterwarnings("ignore:Even though the `tf.config")
 def test_a_run_is_trained_and_kept(tmp_path, monkeypatch):
     """The variant with a search, which does what all others do as well."""
@@ -116,11 +118,7 @@ def test_a_run_is_trained_and_kept(tmp_path, monkeypatch):
     path = summary.path_of(tmp_path, "A", "parted", 0)
     monkeypatch.setattr("sys.argv", ["run", "A", "parted", "0", str(path)])
     monkeypatch.setattr(run.tf.config, "threading", _Ignored())
-    tf.config.run_functions_eagerly(True)
-    try:
-        run.main()
-    finally:
-        tf.config.run_functions_eagerly(False)
+    run.main()
     figures = summary.read(tmp_path, "A", "parted", 0)
     assert np.isfinite([figures["accuracy"], figures["member nll"]]).all()
     assert figures["params"] <= REGIMES["A"].budget_params(

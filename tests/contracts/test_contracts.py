@@ -18,8 +18,8 @@ from keras_superweights.allocation.part import Part
 from keras_superweights.layers import GENERATED
 from keras_superweights.layers import GeneratedKernel
 from keras_superweights.layers import walk
+from tests.builders import dtype_policy
 from tests.contracts import cases
-from tests.training.networks import policy
 
 # Those that XLA compiles, too: together all that mix and upsample.
 COMPILED = ("embeddings", "interpolated", "masked")
@@ -149,7 +149,7 @@ def test_a_traced_step_equals_an_eager_one(name, trained):
 
 @every_case
 def test_members_of_half_precision_share_banks_of_single(name):
-    with policy("mixed_bfloat16"):
+    with dtype_policy("mixed_bfloat16"):
         network = cases.build(name)
     x, y = cases.batch(network)
     before = [np.array(v) for v in network.trainable_variables]
@@ -168,7 +168,7 @@ def test_members_of_half_precision_share_banks_of_single(name):
 
 @pytest.mark.parametrize("name", ["masked", "repeated", "interpolated"])
 def test_members_of_float16_with_a_scaled_loss_stay_finite(name):
-    with policy("mixed_float16"):
+    with dtype_policy("mixed_float16"):
         network = cases.build(name)
     x, y = cases.batch(network)
     for _ in range(3):

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 import keras_superweights as ksw
+from tests.builders import dtype_policy
 from tests.ensembles.cases import CASES
 from tests.ensembles.cases import mlp
-from tests.training.networks import policy
 
 
 @pytest.fixture(params=CASES.values(), ids=CASES)
@@ -125,7 +125,7 @@ def test_members_are_measured_as_if_they_were_alone(case):
 
 
 def test_narrow_members_are_combined_and_measured_in_float32(case):
-    with policy("mixed_bfloat16"):
+    with dtype_policy("mixed_bfloat16"):
         network = case.compiled(case.network())
     x, y = case.batch()
     logs = network.fit(x, y, verbose=0).history

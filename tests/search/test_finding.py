@@ -6,11 +6,11 @@ import pytest
 
 import keras_superweights as ksw
 from keras_superweights.search import find_clusters
+from tests.builders import dtype_policy
 from tests.search.planted import dataset
 from tests.search.planted import members_of
 from tests.search.planted import planted
 from tests.search.planted import search
-from tests.training.networks import policy
 
 # `eager` does not reach into `tf.data`, and need not.
 pytestmark = pytest.mark.filterwarnings("ignore:Even though the `tf.config")
@@ -22,7 +22,7 @@ SIGNS = (1, -1, 1, -1, -1)
 @pytest.mark.parametrize("dtype", ["float32", "mixed_bfloat16"])
 @pytest.mark.parametrize("sketch_size", [None, 8])
 def test_planted_structure_is_found(sketch_size, dtype, eager):
-    with policy(dtype):
+    with dtype_policy(dtype):
         members = members_of(SIGNS, (4, 6, 4, 3, 6))
     assert members[0].get_layer("shared").dtype_policy.name == dtype
     found = search(members, sketch_size=sketch_size)

@@ -1,6 +1,5 @@
 """Small networks that the tests of training start from."""
 
-import contextlib
 import pathlib
 
 import keras
@@ -81,14 +80,3 @@ def shared(members, budget_params=0.8, **kwargs):
     return ksw.SuperWeightNetwork(
         members, budget_params, sharing.SuperWeights(depth_bins=1), **kwargs
     )
-
-
-@contextlib.contextmanager
-def policy(name):
-    """Sets the global dtype policy."""
-    before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(name)
-    try:
-        yield
-    finally:
-        keras.config.set_dtype_policy(before)

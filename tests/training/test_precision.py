@@ -12,9 +12,9 @@ from keras_superweights.export import export_network
 from keras_superweights.search import GradientRecorder
 from keras_superweights.sharing import Shapeshifter
 from keras_superweights.sharing import SuperWeights
+from tests.builders import dtype_policy
 from tests.builders import perceptron
 from tests.training.networks import compiled
-from tests.training.networks import policy
 from tests.training.networks import shared
 
 POLICIES = ("float32", "mixed_bfloat16", "mixed_float16", "bfloat16")
@@ -39,7 +39,7 @@ def network_of(*policies, sharing=None):
     """Makes a network of one member per policy, none of which is global."""
     members = []
     for name in policies:
-        with policy(name):
+        with dtype_policy(name):
             members.append(dense_net())
     return ksw.SuperWeightNetwork(members, 0.9, sharing or Shapeshifter())
 
@@ -51,7 +51,7 @@ def float32(values):
 @pytest.mark.parametrize("now", ["float32", "mixed_bfloat16", "bfloat16"])
 @pytest.mark.parametrize("own", POLICIES)
 def test_members_keep_their_policies_under_any_global_one(own, now):
-    with policy(now):
+    with dtype_policy(now):
         network = network_of(own)
         (plain,) = network.materialize()
     x, _ = batch_of()
@@ -63,7 +63,7 @@ def test_members_keep_their_policies_under_any_global_one(own, now):
     }
     assert network.dtype_policy.name == own
     np.testing.assert_array_equal(float32(network(x)), float32(plain(x)))
-    with policy(now):
+    with dtype_policy(now):
         network.compile("sgd", "mse")
     scaled = keras.optimizers.LossScaleOptimizer
     assert isinstance(network.optimizer, scaled) == (own == "mixed_float16")
@@ -93,7 +93,7 @@ def test_kernels_are_generated_in_float32_and_read_in_the_compute_dtype():
 
 def casts_in_a_step(num_uses):
     """Counts casts to bfloat16 in a step that TensorFlow has optimized."""
-    with policy("mixed_bfloat16"):
+    with dtype_policy("mixed_bfloat16"):
         inputs = keras.Input((4,))
         layer, x = keras.layers.Dense(4, use_bias=False), inputs
         for _ in range(num_uses):
@@ -192,7 +192,7 @@ def test_in_bfloat16_digits_are_learned_as_well_as_in_float32():
     accuracies = {}
     for name in ("float32", "mixed_bfloat16"):
         keras.utils.set_random_seed(0)
-        with policy(name):
+        with dtype_policy(name):
             members = [perceptron(width, 2, 64, 10) for width in (48, 32)]
         network = shared(members, 0.7)
         optimizer = keras.optimizers.SGD(0.1, momentum=0.9)
