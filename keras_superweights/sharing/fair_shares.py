@@ -1,12 +1,12 @@
-"""FairShares: every kernel gets the same number of scalars, up to its size."""
+"""FairShares: every kernel gets its share of scalars, up to its size."""
 
-import functools
+import itertools
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from keras_superweights.allocation.allocation import Allocation
-from keras_superweights.allocation.allocation import all_kernels
 from keras_superweights.allocation.specs import MemberSpec
+from keras_superweights.arguments import as_tuple
 from keras_superweights.parts import RankOne
 from keras_superweights.parts import Region
 from keras_superweights.parts import WeightedSum
@@ -14,7 +14,6 @@ from keras_superweights.sharing.clusters import shapes
 from keras_superweights.sharing.plan import SMALLER
 from keras_superweights.sharing.plan import Plan
 from keras_superweights.sharing.rule import Rule
-from keras_superweights.sharing.spending import Demand
 from keras_superweights.sharing.spending import minimum_cost
 from keras_superweights.sharing.spending import spend
 from keras_superweights.sharing.spending import unused_reason
@@ -26,8 +25,8 @@ class FairShares(Rule):
 
     Layers of equal kind and shape, over layers and members, mix all templates
     of a common bank, each with its own coefficients. Templates are dealt one
-    at a time to the bank whose kernels have the fewest scalars each; where
-    there are as many as kernels, the kernels stay private. So the many small
+    at a time to the shape whose kernels have the least of their shares;
+    kernels whose share is their size stay private. So the many small
     kernels of a network are not shared at all, and the few large ones, which
     have most of the parameters, are shared by many: kernels that mix common
     templates disturb each other's training, and keeping that from a small
@@ -40,7 +39,15 @@ class FairShares(Rule):
         rank_one: Whether each kernel that shares is also multiplied by
             `parts.RankOne` factors of its own, random signs at the start.
             Better for members that are alike (`default_rule`).
+        shares: What the kernels should have, compared with each other: a
+            positive number for each that may be shared, in order, such as
+            `search.learn_shares` finds. Equal by default.
         kinds, exclude, transforms: See `Rule`.
+
+    Raises:
+        TypeError: If `shares` is not a list of floats.
+        ValueError: If one is not positive and finite, or, when members are
+            allocated, there are more or fewer than kernels.
 
     Example:
 
@@ -57,83 +64,114 @@ class FairShares(Rule):
     """
 
     rank_one: bool = False
+    shares: tuple[float, ...] | None = None
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.shares is None:
+            return
+        expected = "a list of floats, one for each kernel that is shared"
+        shares = as_tuple("shares", self.shares, float, expected)
+        object.__setattr__(self, "shares", shares)
+        if not shares or not all(0 < share < math.inf for share in shares):
+            raise ValueError(
+                "`shares` must be one or more numbers, positive and finite. "
+                f"Received: shares={shares}."
+            )
 
     def plan(self, kernels, scalars):
-        return self._plan(kernels, scalars, [1.0] * len(kernels))
+        found = self._shapes(kernels)
+        Plan.require(minimum_cost(found), scalars, hint=SMALLER)
+        counts = spend(found, scalars)
+        plan = Plan(reason=unused_reason(found, counts))
+        users = []
+        for shape, count in zip(found, counts, strict=True):
+            kept, rest = shape.split(count)
+            plan.private += kept
+            if rest:
+                plan.add(
+                    name=shape.name,
+                    kernels=rest,
+                    geometry=Region.of(kernels[rest[0]]),
+                    mixing=WeightedSum.untied(len(rest)),
+                    num_templates=count - len(kept),
+                )
+            users += rest
+        if users and self.rank_one:
+            plan.transform(RankOne(kernels=tuple(sorted(users))))
+        return plan
 
     def smallest_budget(self, members: Sequence[MemberSpec]) -> int:
         """Returns the smallest budget that works."""
         kernels = self.chosen_kernels(members)
-        weights = [1.0] * len(kernels)
-        demands = self._demands(kernels, shapes(kernels), weights)
-        return self.fixed_params(members, kernels) + minimum_cost(demands)
+        needed = minimum_cost(self._shapes(kernels))
+        return self.fixed_params(members, kernels) + needed
 
-    def allocate_weighted(
-        self,
-        members: Sequence[MemberSpec],
-        budget_params: int,
-        weights: Sequence[float],
-    ) -> Allocation:
-        """Allocates with shares in proportion to weights, up to the size.
-
-        Args:
-            members: As for `allocate`.
-            budget_params: As for `allocate`.
-            weights: A positive number for each kernel of the members; those
-                of one shape get what they should have together.
-
-        Raises:
-            ValueError: If the weights are not one positive number per kernel,
-                or the budget is too small.
-        """
-        count = len(all_kernels(members))
-        if len(weights) != count or not all(w > 0 for w in weights):
+    def _shapes(self, kernels):
+        shares = self.shares or (1.0,) * len(kernels)
+        if len(shares) != len(kernels):
             raise ValueError(
-                f"`weights` must be a positive number for each of the {count} "
-                f"kernels. Received: {len(weights)} from {min(weights)} to "
-                f"{max(weights)}."
+                "`shares` must have a number for each kernel that is shared. "
+                f"Received: {len(shares)} numbers for {len(kernels)} kernels."
             )
-        chosen = [weights[index] for index in self.chosen(members)]
-        plan = functools.partial(self._plan, weights=chosen)
-        return self.allocate(members, budget_params, plan=plan)
-
-    def _plan(self, kernels, scalars, weights):
-        groups = shapes(kernels)
-        demands = self._demands(kernels, groups, weights)
-        Plan.require(minimum_cost(demands), scalars, hint=SMALLER)
-        counts = spend(demands, scalars)
-        plan = Plan(reason=unused_reason(demands, counts))
-        shared = []
-        for group, count in zip(groups, counts, strict=True):
-            if count == len(group.kernels):
-                plan.private += group.kernels
-                continue
-            plan.add(
-                name=group.name,
-                kernels=group.kernels,
-                geometry=Region.of(kernels[group.kernels[0]]),
-                mixing=WeightedSum.untied(len(group.kernels)),
-                num_templates=count,
-            )
-            shared += group.kernels
-        if shared and self.rank_one:
-            plan.transform(RankOne(kernels=tuple(sorted(shared))))
-        return plan
-
-    def _demands(self, kernels, groups, weights):
-        demands = []
-        for group in groups:
+        found = []
+        for group in shapes(kernels):
             first = kernels[group.kernels[0]]
-            count = len(group.kernels)
-            demands.append(
-                Demand(
-                    size=first.size,
-                    num_kernels=count,
-                    most=count,
-                    mixed=count,
-                    plain_most=True,
-                    own=RankOne().num_scalars(first) if self.rank_one else 0,
-                    weight=sum(weights[k] for k in group.kernels) / count,
-                )
-            )
-        return demands
+            own = RankOne().num_scalars(first) if self.rank_one else 0
+            mine = {k: shares[k] for k in group.kernels}
+            found.append(_Shape(group.name, first.size, own, mine))
+        return found
+
+
+class _Shape:
+    """The kernels of one shape: a demand for `spend`.
+
+    Of so many templates, the kernels with the largest shares have one each for
+    themselves, and stay private; the others mix the rest.
+
+    Args:
+        name: What the kernels have in common.
+        size: Scalars of one.
+        own: Further scalars of each kernel that mixes.
+        shares: What each kernel should have, by its index.
+    """
+
+    def __init__(self, name, size, own, shares):
+        self.name = name
+        self.size = size
+        self.own = own
+        self.most = len(shares)
+        self._order = sorted(shares, key=shares.get, reverse=True)
+        self._shares = [shares[kernel] for kernel in self._order]
+        # Of the kernels from this place on.
+        sums = list(itertools.accumulate(reversed(self._shares)))
+        self._rests = sums[::-1]
+
+    def split(self, count):
+        """Returns the kernels that stay private, and those that mix."""
+        _, kept = self._level(count)
+        return sorted(self._order[:kept]), sorted(self._order[kept:])
+
+    def cost(self, count):
+        """Returns the trainable scalars for so many templates."""
+        _, kept = self._level(count)
+        mixed = (self.most - kept) * (count - kept + self.own)
+        return self.size * count + mixed
+
+    def filled(self, count):
+        """Returns the part of their shares that the kernels have."""
+        return self._level(count)[0]
+
+    def _level(self, count):
+        """Returns `filled`, and how many kernels have all that they can use.
+
+        A kernel uses `min(size, level * share)` scalars; the level is that at
+        which all use so many templates together.
+        """
+        if count == self.most:
+            return self.size / self._shares[-1], self.most
+        for kept, share in enumerate(self._shares):
+            level = (count - kept) * self.size / self._rests[kept]
+            if level * share < self.size:
+                break
+        return level, kept

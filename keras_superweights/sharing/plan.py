@@ -9,6 +9,8 @@ from keras_superweights.allocation.part import Transform
 from keras_superweights.allocation.specs import KernelSpec
 from keras_superweights.allocation.superweight import BankSpec
 from keras_superweights.allocation.superweight import SuperWeight
+from keras_superweights.parts import Plain
+from keras_superweights.parts import Region
 
 # The advice of rules that need whole kernels.
 SMALLER = "`Shapeshifter` works with less."
@@ -100,6 +102,14 @@ class Plan:
     def transform(self, transform: Transform):
         """Adds a transform of kernels with SuperWeights."""
         self.transforms.append(transform)
+
+    def give_banks(self, kernels: Sequence[KernelSpec]):
+        """Gives private kernels banks of their own, at the same cost."""
+        for index in self.private:
+            kernel = kernels[index]
+            name = f"{kernel.layer} of member {kernel.member}"
+            self.add(name, [index], Region.of(kernel), Plain())
+        self.private = []
 
     def cost(self, kernels: Sequence[KernelSpec]) -> int:
         """Returns the trainable scalars of the plan."""

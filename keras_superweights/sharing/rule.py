@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from dataclasses import replace
 
-from keras_superweights import parts
 from keras_superweights.allocation.allocation import Allocation
 from keras_superweights.allocation.allocation import all_kernels
 from keras_superweights.allocation.part import Transform
@@ -140,7 +139,7 @@ class Rule:
             )
         planned.check(self, kernels, budget_params - fixed)
         if self.transforms:
-            _give_banks(planned, kernels)
+            planned.give_banks(kernels)  # transforms need generated kernels
         left = budget_params - fixed - planned.cost(kernels)
         note = f"{left:,} scalars are left: {planned.reason}." if left else ""
 
@@ -202,19 +201,3 @@ class Rule:
             if value != field.default
         ]
         return f"{type(self).__name__}({', '.join(changed)})"
-
-
-def _give_banks(plan, kernels):
-    """Gives private kernels banks of their own, at the same cost.
-
-    Transforms need generated kernels.
-    """
-    for index in plan.private:
-        kernel = kernels[index]
-        plan.add(
-            name=f"{kernel.layer} of member {kernel.member}",
-            kernels=[index],
-            geometry=parts.Region.of(kernel),
-            mixing=parts.Plain(),
-        )
-    plan.private = []

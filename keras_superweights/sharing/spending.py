@@ -1,11 +1,10 @@
 """Spends the rest of a budget on templates.
 
 Every bank starts with one template. The rest goes, one template at a time, to
-the bank whose kernels have the fewest scalars each, compared with what they
-should have (`Demand.weight`), and in which one more still fits. By default
-that is their size: the fewest templates per kernel. Maximising the smallest
-ratio first is what sharing in proportion means (ME, section 3.1): a bank's
-share grows with its kernels times their size.
+the bank that has the least of what its kernels should have, and in which one
+more still fits. Of a `Demand` that is the fewest templates per kernel.
+Maximising the smallest ratio first is what sharing in proportion means (ME,
+section 3.1): a bank's share grows with its kernels times their size.
 """
 
 import heapq
@@ -24,11 +23,6 @@ class Demand:
         mixed: The most templates that one kernel mixes.
         plain_single: Whether a single template is used as it is, without
             coefficients.
-        plain_most: Whether as many templates as kernels are the kernels
-            themselves, without coefficients.
-        own: Further scalars of each kernel, where coefficients are.
-        weight: Scalars that a kernel should have, in any unit common to all
-            banks; its size by default.
     """
 
     size: int
@@ -36,26 +30,20 @@ class Demand:
     most: int
     mixed: int
     plain_single: bool = False
-    plain_most: bool = False
-    own: int = 0
-    weight: float | None = None
 
     def coefficients(self, num_templates: int) -> int:
-        """Returns the kernels' own scalars for so many templates."""
+        """Returns the coefficients of all kernels for so many templates."""
         if self.plain_single and num_templates == 1:
             return 0
-        if self.plain_most and num_templates == self.num_kernels:
-            return 0
-        return self.num_kernels * (min(self.mixed, num_templates) + self.own)
+        return self.num_kernels * min(self.mixed, num_templates)
 
     def cost(self, num_templates: int) -> int:
         """Returns the trainable scalars for so many templates."""
         return self.size * num_templates + self.coefficients(num_templates)
 
     def filled(self, num_templates: int) -> float:
-        """Returns the scalars per kernel over what they should be."""
-        wanted = 1.0 if self.weight is None else self.weight / self.size
-        return num_templates / self.num_kernels / wanted
+        """Returns the part of its kernels that the bank can tell apart."""
+        return num_templates / self.num_kernels
 
 
 def minimum_cost(demands: Sequence[Demand]) -> int:
@@ -69,7 +57,8 @@ def spend(demands: Sequence[Demand], scalars: int) -> list[int]:
     Takes O(T log B) for T templates in B banks, if coefficients are few.
 
     Args:
-        demands: One per bank.
+        demands: One per bank: a `Demand`, or whatever answers `most`, `cost`
+            and `filled` alike.
         scalars: Scalars to spend, at least `minimum_cost(demands)`.
 
     Example:
@@ -92,9 +81,9 @@ def spend(demands: Sequence[Demand], scalars: int) -> list[int]:
         level, bank = heapq.heappop(queue)
         demand = demands[bank]
         more = counts[bank] + 1
-        price = demand.cost(more) - demand.cost(counts[bank])
         if more > demand.most:
             continue
+        price = demand.cost(more) - demand.cost(counts[bank])
         if price > left:
             too_dear.append((level, bank))
             continue

@@ -12,11 +12,8 @@ def cost(demand, count):
         scalars += demand.size
     if demand.plain_single and count == 1:
         return scalars
-    if demand.plain_most and count == demand.num_kernels:
-        return scalars
     for _ in range(demand.num_kernels):
         scalars += count if count < demand.mixed else demand.mixed
-        scalars += demand.own
     return scalars
 
 
@@ -30,7 +27,7 @@ def spend_slowly(demands, scalars):
     while True:
         for bank in sorted(
             range(len(demands)),
-            key=lambda i: (level(demands[i], counts[i]), i),
+            key=lambda i: (counts[i] / demands[i].num_kernels, i),
         ):
             more = list(counts)
             more[bank] += 1
@@ -39,13 +36,6 @@ def spend_slowly(demands, scalars):
                 break
         else:
             return counts
-
-
-def level(demand, count):
-    """Scalars per kernel, over those that it should have."""
-    if demand.weight is None:
-        return count / demand.num_kernels
-    return count / demand.num_kernels / (demand.weight / demand.size)
 
 
 def random_demands(seed):
@@ -60,9 +50,6 @@ def random_demands(seed):
                 most=most,
                 mixed=draw.randint(1, most),
                 plain_single=draw.random() < 0.5,
-                plain_most=draw.random() < 0.5,
-                own=draw.choice([0, 0, 5]),
-                weight=draw.choice([None, 1.0, draw.random()]),
             )
         )
     return demands
