@@ -65,8 +65,8 @@ def parted(regime, config, members):
 
 
 _RULES = {
-    "fair": ksw.sharing.FairShares,
-    "fair-rank": lambda: ksw.sharing.FairShares(rank_one=True),
+    "fair": lambda: ksw.sharing.FairShares(rank_one=False),
+    "fair-rank": ksw.sharing.FairShares,
     "mixture": ksw.sharing.MixtureEnsembles,
     "mixture-rank": lambda: ksw.sharing.MixtureEnsembles(
         transforms=ksw.parts.RankOne()

@@ -13,11 +13,10 @@ def default_rule(members: Sequence[MemberSpec], budget_params: int) -> Rule:
     """Returns the rule that members share by when none is given.
 
     `Independent()` where the budget is enough for everything. Otherwise, for
-    several members, `FairShares`, the best of the rules in
-    `benchmarks/README.md`: with rank-one factors if the members are alike,
-    which would have copies of the kernels that they share without them. For a
-    single member, or a budget that cannot pay for one kernel of every shape,
-    `Shapeshifter()`, which works with any shapes and any budget.
+    several members, alike or not, `FairShares()`, the best of the rules in
+    `benchmarks/README.md`. For a single member, or a budget that cannot pay
+    for one kernel of every shape, `Shapeshifter()`, which works with any
+    shapes and any budget.
 
     Args:
         members: The members.
@@ -33,11 +32,7 @@ def default_rule(members: Sequence[MemberSpec], budget_params: int) -> Rule:
     """
     if budget_params >= sum(member.num_params for member in members):
         return Independent()
-    shapes = {
-        tuple((kernel.kind, kernel.shape) for kernel in member.kernels)
-        for member in members
-    }
-    rule = FairShares(rank_one=len(shapes) == 1)
+    rule = FairShares()
     if len(members) > 1 and budget_params >= rule.smallest_budget(members):
         return rule
     return Shapeshifter()

@@ -38,7 +38,7 @@ class FairShares(Rule):
     Args:
         rank_one: Whether each kernel that shares is also multiplied by
             `parts.RankOne` factors of its own, random signs at the start.
-            Better for members that are alike (`default_rule`).
+            Kernels that mix a single template are copies of it without.
         shares: What the kernels should have, compared with each other: a
             positive number for each that may be shared, in order, such as
             `search.learn_shares` finds. Equal by default.
@@ -59,11 +59,11 @@ class FairShares(Rule):
     ...     for name, shape in zip("abcd", shapes, strict=True)
     ... )
     >>> member = MemberSpec("net", kernels, other_params=10)
-    >>> FairShares().allocate([member], 3000).num_params  # 10 + 288 + 2304+2
-    2604
+    >>> FairShares().allocate([member], 3000).num_params  # 10+288 + 2304+2+64
+    2668
     """
 
-    rank_one: bool = False
+    rank_one: bool = True
     shares: tuple[float, ...] | None = None
 
     def __post_init__(self):

@@ -85,7 +85,7 @@ CASES = {
     "masked": (sharing.Shapeshifter(), 0.4, convolutions),
     "repeated": (sharing.Shapeshifter(upsampling="repeat"), 0.3, convolutions),
     "soft": (sharing.SoftSharing(), 1.2, convolutions),
-    "fair": (sharing.FairShares(rank_one=True), 0.6, *[convolutions] * 3),
+    "fair": (sharing.FairShares(), 0.6, *[convolutions] * 3),
     "independent": (sharing.Independent(), 1.0, *PAIR),
     "pixels": (ONE_BIN, 0.9, *[lambda: per_pixel(3)] * 2),
     "labels": (sharing.MixtureEnsembles(), 0.9, *[lambda: mlp(2)] * 2),

@@ -121,13 +121,14 @@ def alike(*shapes, times):
 def test_small_kernels_are_kept_and_large_ones_shared():
     member = alike((3, 3, 2, 2), (3, 3, 4, 4), (3, 3, 16, 16), times=4)
     budget = 10 + 4 * 36 + 4 * 144 + 2304 + 4
-    allocation = FairShares().allocate([member], budget)
+    plain = FairShares(rank_one=False)
+    allocation = plain.allocate([member], budget)
     (shared,) = allocation.superweights
     assert shared.kernels == (8, 9, 10, 11)
     assert shared.num_templates == 1
     assert allocation.num_params == budget
     assert allocation.transforms == ()
-    multiplied = FairShares(rank_one=True).allocate([member], budget + 4 * 32)
+    multiplied = FairShares().allocate([member], budget + 4 * 32)
     assert multiplied.num_params == budget + 4 * 32
     (factors,) = multiplied.transforms
     assert factors == RankOne(kernels=shared.kernels)
@@ -137,16 +138,16 @@ def test_shares_are_kept_in_proportion():
     member = alike((3, 3, 4, 16), (3, 3, 8, 8), times=20)
     budget = 10 + 8 * 576 + 20 * 8
     shares = [1.0] * 20 + [3.0] * 20
-    allocation = FairShares(shares=shares).allocate([member], budget)
+    allocation = FairShares(False, shares=shares).allocate([member], budget)
     assert [s.num_templates for s in allocation.superweights] == [2, 6]
-    even = FairShares().allocate([member], budget)
+    even = FairShares(False).allocate([member], budget)
     assert [s.num_templates for s in even.superweights] == [4, 4]
 
 
 def test_a_kernel_with_a_large_share_stays_private():
     member = alike((3, 3, 8, 8), times=5)
     budget = 10 + 3 * 576 + 4 * 2
-    rule = FairShares(shares=[1.0, 1.0, 9.0, 1.0, 1.0])
+    rule = FairShares(False, shares=[1.0, 1.0, 9.0, 1.0, 1.0])
     (shared,) = rule.allocate([member], budget).superweights
     assert shared.kernels == (0, 1, 3, 4)
     assert shared.num_templates == 2
@@ -176,7 +177,7 @@ def test_there_is_a_share_for_each_kernel():
 
 def test_too_small_a_budget_names_the_smallest():
     member = alike((3, 3, 4, 4), (3, 3, 8, 8), times=3)
-    least = 10 + 144 + 576 + 6
+    least = 10 + 144 + 576 + 6 + 3 * (8 + 16)
     with pytest.raises(ValueError, match=f"works is {least}"):
         FairShares().allocate([member], least - 1)
     assert FairShares().allocate([member], least).num_params == least
