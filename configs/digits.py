@@ -26,6 +26,7 @@ def get_config(variant=""):
     config.members = base.wide_resnets((16, 2), (16, 1), (10, 2))
     config.budget_params = 0.3
     config.sharing = base.rule("SuperWeights", clusters="depth")
+    config.one_network = True
     config.search.pretrain_epochs = 4
     config.decouple.epoch = 4
 
