@@ -9,7 +9,9 @@ largest has.
     python -m trainers.train --config configs/digits.py --workdir runs/digits
 
 Measured on two CPU cores, seeds 0, 1 and 2: test accuracy of the ensemble 99.0,
-98.6 and 98.4 %, after 30 epochs in 53, 51 and 49 seconds, search included.
+98.6 and 98.4 %, after 30 epochs in 53, 51 and 49 seconds, search included; of
+one network of the same size, WRN-16-2 narrowed to 348,688 parameters, 98.6,
+98.6 and 98.4 %.
 """
 
 from configs import base
