@@ -79,7 +79,11 @@ def phase(workdir):
         return "search" if pretrained else "search, first epoch"
     if not trained:
         return "training, first epoch"
-    return "end" if LAST_EPOCH in trained else "training"
+    if LAST_EPOCH not in trained:
+        return "training"
+    one = workdir / "one_network"
+    compares = one.exists() and not (one / "metrics.json").exists()
+    return "one network" if compares else "end"
 
 
 def outcome(workdir):

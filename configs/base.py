@@ -5,7 +5,8 @@ error. A value of `None` must be set, or means none where a comment says so.
 `sharing` holds `rule`, the name of a rule of the library or
 `package.module:Class`, and the rule's arguments; each of its `transforms`
 holds `class`, such as `"RankOne"`, and its arguments. Each of `members` holds
-`model` and the model's arguments.
+`model` and the model's arguments; with `params`, the model is as wide as fits
+in so many parameters.
 """
 
 from ml_collections import ConfigDict
@@ -41,6 +42,7 @@ def get_base():
     config.budget_params = 1.0  # up to 100 a fraction, above it a count
     config.sharing = ConfigDict()
     config.sharing.rule = placeholder(str)
+    config.one_network = False  # also train one of the same size, to compare
 
     config.search = ConfigDict()
     config.search.pretrain_epochs = 0  # no search

@@ -9,7 +9,9 @@ largest has.
     python -m trainers.train --config configs/digits.py --workdir runs/digits
 
 Measured on two CPU cores, seeds 0, 1 and 2: test accuracy of the ensemble 99.0,
-98.6 and 98.4 %, after 30 epochs in 53, 51 and 49 seconds, search included.
+98.6 and 98.4 %, after 30 epochs in 53, 51 and 49 seconds, search included; of
+one network of the same size, WRN-16-2 narrowed to 348,688 parameters, 98.6,
+98.6 and 98.4 %.
 """
 
 from configs import base
@@ -26,6 +28,7 @@ def get_config(variant=""):
     config.members = base.wide_resnets((16, 2), (16, 1), (10, 2))
     config.budget_params = 0.3
     config.sharing = base.rule("SuperWeights", clusters="depth")
+    config.one_network = True
     config.search.pretrain_epochs = 4
     config.decouple.epoch = 4
 

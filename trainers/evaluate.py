@@ -5,7 +5,9 @@
 Prints the run's final table for the saved model and writes nothing. It is
 measured on the test split, also for a run that held out a part of its training
 split; `--split` names other images of the same set, `--data_dir` another place
-of the set. Longer measurements are made on demand:
+of the set. The network of the same size that a run is compared with is a run
+itself, `--workdir runs/digits/one_network`. Longer measurements are made on
+demand:
 
     python -m trainers.evaluate --workdir runs/digits --corruptions all
     python -m trainers.evaluate --workdir DIR --interpolation 11

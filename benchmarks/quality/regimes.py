@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
-from benchmarks.quality.narrowing import count
 from configs import base
 from configs import cifar_recipe
+from keras_superweights.models.narrowing import count
 
 ALIKE = ((16, 2), (16, 2), (16, 2))
 UNLIKE = ((22, 2), (16, 2), (16, 1), (10, 2))

@@ -15,11 +15,11 @@ import keras
 import tensorflow as tf
 
 import keras_superweights as ksw
-from benchmarks.quality.narrowing import count
 from benchmarks.quality.regimes import REGIMES
 from benchmarks.quality.variants import VARIANTS
 from keras_superweights import metrics
 from keras_superweights.files import write_json
+from keras_superweights.models.narrowing import count
 from trainers.phases import experiment
 
 

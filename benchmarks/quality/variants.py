@@ -7,7 +7,7 @@ returns the members to train, their allocation, and callbacks.
 import functools
 
 import keras_superweights as ksw
-from benchmarks.quality.narrowing import fitted
+from keras_superweights.models import fitted
 from trainers.phases import experiment
 
 # Of the search, before training; the regimes train for 14 epochs and more.

@@ -13,6 +13,8 @@ def test_the_phase_of_a_run_shows_in_its_files(tmp_path):
         "search/similarities.npz": "training, first epoch",
         "backup/epoch-000002": "training",
         f"backup/{kills.LAST_EPOCH}": "end",
+        "one_network/config.json": "one network",
+        "one_network/metrics.json": "end",
     }.items():
         (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / file).write_text("")

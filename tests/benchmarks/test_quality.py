@@ -3,19 +3,16 @@
 import json
 import statistics
 
-import keras
 import numpy as np
 import pytest
 
 from benchmarks.quality import __main__ as quality
 from benchmarks.quality import run
 from benchmarks.quality import summary
-from benchmarks.quality.narrowing import count
-from benchmarks.quality.narrowing import fitted
 from benchmarks.quality.regimes import REGIMES
 from benchmarks.quality.regimes import Regime
 from benchmarks.quality.variants import VARIANTS
-from keras_superweights.models import wide_resnet
+from keras_superweights.models.narrowing import count
 from trainers.phases import experiment
 
 
@@ -96,17 +93,6 @@ def test_every_variant_keeps_the_budget_of_every_regime(name):
         trained, allocation, _ = VARIANTS[variant](regime, config, members)
         assert allocation.num_params <= budget, variant
         assert len(trained) == (1 if variant == "one" else len(members))
-
-
-def test_narrowed_networks_are_the_widest_that_fit():
-    model = wide_resnet(16, 2, num_classes=5, input_shape=(8, 8, 3))
-    (narrow,) = fitted([model], 50_000)
-    (wide,) = fitted([model], 51_000)
-    assert 45_000 < count([narrow]) <= 50_000 < count([model])
-    assert count([wide]) >= count([narrow])
-    assert narrow.output_shape == (None, 5)
-    narrow = keras.models.clone_model(narrow)
-    assert np.isfinite(narrow(np.zeros((1, 8, 8, 3)))).all()
 
 
 @pytest.mark.usefixtures("eager")

@@ -88,6 +88,7 @@ def make_tiny_config(data_dir):
         {"model": "wide_resnet", "depth": 10, "width": 1, "name": "second"},
     )
     config.budget_params = 0.75
+    config.one_network = False
     config.search.pretrain_epochs = 0
     config.decouple.epoch = 0
     config.epochs = 2

@@ -132,6 +132,26 @@ def test_the_table_has_a_row_per_member_and_one_for_all():
     assert "4,000,000 without sharing, of which that is 25.0%" in text
 
 
+def test_one_network_has_a_row_below_the_ensemble():
+    metrics = example_metrics(2)
+    without = report.table(metrics)
+    assert report.table({**metrics, "one_network": None}) == without
+    one = metrics["members"][0] | {"name": "wide", "parameters": 998_000}
+    lines = report.table({**metrics, "one_network": one}).splitlines()
+    row = "one network 98.76% 0.052 1.23% 998,000 12.3"
+    assert lines[6].split() == row.split()
+    told = "one network wide, narrowed to fit the same budget"
+    assert lines[4] == lines[1] and told in lines
+    # Nothing else is another one.
+    others = [line for line in lines if not line.startswith("one network")]
+    assert others == without.splitlines()
+
+    one["parameters"] = 2_000_000
+    text = report.table({**example_metrics(1), "one_network": one})
+    assert text.splitlines()[4].split()[:3] == ["one", "network", "98.76%"]
+    assert "one network wide, widened to fit" in text
+
+
 def test_the_anytime_table_marks_the_pareto_frontier():
     lines = report.table(example_metrics(3)).splitlines()
     first = lines.index(next(line for line in lines if "that answer" in line))

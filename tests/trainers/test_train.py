@@ -10,6 +10,7 @@ import tensorflow as tf
 import keras_superweights as ksw
 from keras_superweights.search.refinement import fit_clusters
 from tests.trainers.files import contents
+from tests.trainers.files import edit_json
 from tests.trainers.files import unfinished
 from trainers import evaluate
 from trainers.phases import experiment
@@ -44,10 +45,10 @@ def test_a_run_leaves_the_files_of_the_design(finished_run):
     assert read_json(path / "metrics.json") == metrics
     assert metrics["seed"] == 0 and metrics["epochs"] == 2
     names = "accuracy anytime budget_params diversity ece epochs "
-    names += "independent_params members nll search seconds seed split "
-    assert " ".join(sorted(metrics)) == names + "trainable_parameters"
+    names += "independent_params members nll one_network search seconds seed "
+    assert " ".join(sorted(metrics)) == names + "split trainable_parameters"
     assert metrics["split"] == "test[:100]"
-    assert metrics["search"] is None
+    assert metrics["search"] is metrics["one_network"] is None
     assert [p["members"] for p in metrics["anytime"]] == [[0], [1], [0, 1]]
 
 
@@ -240,7 +241,45 @@ def test_a_finished_run_is_not_trained_again(finished_run):
     assert contents(path) == before
 
 
+def test_killed_before_the_one_network_only_that_is_trained(
+    tiny_config, tmp_path, no_figures, capsys
+):
+    tiny_config.one_network = True
+    tiny_config.epochs = 1
+    tiny_config.data.train_split = "train[:64]"
+    tiny_config.members = tiny_config.members[:1]
+    tiny_config.budget_params = 0.9
+    path = tmp_path / "run"
+    metrics = train(tiny_config, path)
+    one = read_json(path / "one_network" / "metrics.json")
+    assert metrics["one_network"] == one["members"][0]
+    assert one["budget_params"] == metrics["budget_params"]
+    assert one["trainable_parameters"] <= one["budget_params"]
+    assert (one["split"], one["epochs"]) == (metrics["split"], 1)
+    assert "one network" in evaluate.report.table(metrics)
+    found = evaluate.evaluate(path / "one_network")
+    assert found["accuracy"] == metrics["one_network"]["accuracy"]
+
+    trained = contents(path / "backup")
+    (path / "metrics.json").unlink()
+    shutil.move(path / "one_network", tmp_path / "other")
+    capsys.readouterr()
+    again = train(tiny_config, path)
+    assert capsys.readouterr().out.count("epoch 1/1") == 1
+    assert contents(path / "backup") == trained
+    assert again["one_network"] == metrics["one_network"]
+
+    # One of another config is neither used nor replaced.
+    (path / "metrics.json").unlink()
+    edit_json(path / "one_network/config.json", lambda d: d.update(epochs=9))
+    before = contents(path)
+    with pytest.raises(ValueError, match="(?s)one_network.*epochs: 9 -> 1"):
+        train(tiny_config, path)
+    assert contents(path) == before
+
+
 def test_starting_over_trains_anew(tiny_config, tmp_path, no_figures):
+    tiny_config.one_network = True
     tiny_config.epochs = 1
     tiny_config.data.label_smoothing = 0.1
     tiny_config.data.train_split = "train[:64]"
@@ -248,10 +287,13 @@ def test_starting_over_trains_anew(tiny_config, tmp_path, no_figures):
     tiny_config.budget_params = 1.0
     (tmp_path / "config.json").write_text('{"format": 1, "epochs": 99}')
     (tmp_path / "metrics.json").write_text("{}")
+    shutil.copytree(tmp_path, tmp_path / "one_network")
     before = contents(tmp_path)
     with pytest.raises(ValueError, match="epochs: 99 -> 1"):
         train(tiny_config, tmp_path)
     assert contents(tmp_path) == before
     metrics = train(tiny_config, tmp_path, start_over=True)
     assert len(metrics["members"]) == 1 and metrics["diversity"] is None
-    assert read_json(tmp_path / "config.json")["epochs"] == 1
+    for path in (tmp_path, tmp_path / "one_network"):
+        assert read_json(path / "config.json")["epochs"] == 1
+    assert metrics["one_network"]["parameters"] <= metrics["budget_params"]

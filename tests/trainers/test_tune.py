@@ -118,6 +118,7 @@ def test_every_trial_is_the_config_with_what_was_drawn(
             target = expected[section] if section else expected
             target[name] = values[name]
         expected.members = config.members
+        expected.one_network = False
         # The test split is left alone.
         expected.data.validation_fraction = 0.1
         assert config.to_dict() == expected.to_dict()

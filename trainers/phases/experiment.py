@@ -4,6 +4,7 @@ Each value is checked here, where it is used, or by what it is passed to.
 """
 
 import contextlib
+import copy
 import dataclasses
 import importlib
 import inspect
@@ -12,6 +13,7 @@ import math
 import keras
 
 import keras_superweights as ksw
+from configs import base
 from keras_superweights.allocation import Transform
 from keras_superweights.allocation import specs
 from keras_superweights.datasets import ImagePipeline
@@ -125,13 +127,13 @@ def _builders(config):
         schema.check_choice(f"{name}.model", model, MODELS)
         parameters = inspect.signature(MODELS[model]).parameters
         needed = {k for k, p in parameters.items() if p.default is p.empty}
-        keys = {"model", *parameters} - _NOT_SAID
+        keys = {"model", "params", *parameters} - _NOT_SAID
         schema.check_keys(f"config.{name}", member, keys, {"model"} | needed)
-        builders.append(lambda m=model, a=arguments: _build(config, m, a))
+        builders.append(lambda m=model, a=arguments: _build(config, m, **a))
     return builders
 
 
-def _build(config, model, arguments):
+def _build(config, model, params=None, **arguments):
     image_shape, num_classes = _images(config)
     arguments = {"input_shape": image_shape, **arguments}
     if model in APPLICATIONS:
@@ -139,7 +141,8 @@ def _build(config, model, arguments):
         arguments["weights"] = arguments["classifier_activation"] = None
     else:
         arguments["num_classes"] = num_classes
-    return MODELS[model](**arguments)
+    built = MODELS[model](**arguments)
+    return built if params is None else ksw.models.fitted(built, params)[0]
 
 
 @contextlib.contextmanager
@@ -186,6 +189,26 @@ def allocate(config, members):
     if config.search.pretrain_epochs:
         check_sketch_size(allocation, config.search.sketch_size or None)
     return allocation
+
+
+def one_network(config, start):
+    """Returns the config of one network of the same size, trained the same way.
+
+    It is the largest member of the `Allocation` `start`, narrowed or widened to
+    what the whole ensemble may have, without sharing. Everything else, the
+    seed included, is the config's. Refuses a member that has one width only.
+    """
+    sizes = [member.num_params for member in start.members]
+    largest = config.members[sizes.index(max(sizes))]
+    one = copy.deepcopy(config).unlock()
+    with one.ignore_type():
+        one.members = ({**largest, "params": start.budget_params},)
+    one.budget_params = float(start.budget_params)
+    one.sharing = base.rule("Independent")
+    one.search.pretrain_epochs = one.decouple.epoch = 0
+    one.one_network = False
+    members(one)
+    return one.lock()
 
 
 def as_budget(value):

@@ -31,9 +31,13 @@ def table(metrics):
         total = {"parameters": metrics["trainable_parameters"], "flops": flops}
         total = cells({**metrics, **total}, *_COLUMNS)
         rows.append((f"ensemble of {len(members)}", *total))
+    one = metrics.get("one_network")  # older runs have none
+    if one:
+        rows.append(("one network", *cells(one, *_COLUMNS)))
     lines = aligned(rows)
+    if len(rows) > 1 + len(members):
+        lines.insert(2 + len(members), lines[1])
     if len(members) > 1:
-        lines.insert(-1, lines[1])
         lines += ["", *_anytime(metrics["anytime"])]
     if "corruptions" in metrics:
         lines += ["", *_corruptions(metrics["corruptions"])]
@@ -126,6 +130,11 @@ def _remarks(metrics):
         if diversity is not None:
             shown = f"{diversity:.2f} (disagreement of two members / error)"
         yield f"diversity   {shown}"
+    one = metrics.get("one_network")
+    if one:
+        most = max(member["parameters"] for member in metrics["members"])
+        how = "narrowed" if one["parameters"] < most else "widened"
+        yield f"one network {one['name']}, {how} to fit the same budget"
     yield (
         f"parameters  {trainable:,} of a budget of {budget:,} "
         f"({trainable / budget:.1%}) are trained and stored;"

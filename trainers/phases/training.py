@@ -49,6 +49,10 @@ def train(config, path, start_over=False):
 
     # Members, without memory, and the allocation to start from.
     start = experiment.allocate(config, experiment.members(config))
+    one = None
+    if config.one_network:
+        one = experiment.one_network(config, start)
+        Workdir(workdir.one_network).check(None if start_over else one)
 
     with own_workdir(devices, workdir, config, start_over) as own:
         with devices.scope():
@@ -77,6 +81,12 @@ def train(config, path, start_over=False):
                 network.save(unfinished)
             own.write_allocation(network.allocation)
 
+        # One network of the same size, by a run of its own.
+        compared = None
+        if one:
+            print("\nOne network of the same size:\n", flush=True)
+            compared = train(one, workdir.one_network)["members"][0]
+
         # Report.
         logits, labels = ksw.metrics.predict_members(network, batches)
         metrics = {
@@ -91,6 +101,7 @@ def train(config, path, start_over=False):
                 "num_clusters": found.tries[-1].num_clusters,
                 "num_start_clusters": len(found.similarities),
             },
+            "one_network": compared,
         }
         answers = ksw.metrics.ensemble_probabilities(logits), labels
         ksw.callbacks.write_figures(

@@ -8,6 +8,7 @@
     logs/            TensorBoard
     figures/         what TensorBoard shows, as PNG files
     model.keras      the trained network
+    one_network/     one network of the same size: a run of its own
     metrics.json     what was measured; written last, so a run that has it is
                      finished
 
@@ -46,6 +47,7 @@ class Workdir:
         self.logs = self.path / "logs"
         self.figures = self.path / "figures"
         self.model = self.path / "model.keras"
+        self.one_network = self.path / "one_network"
         self.metrics = self.path / "metrics.json"
 
     def check(self, config):
@@ -118,6 +120,7 @@ class Workdir:
     def _discard(self):
         for path in (
             self.metrics,
+            self.one_network,
             self.model,
             self.figures,
             self.logs,

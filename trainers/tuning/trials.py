@@ -63,6 +63,7 @@ def trial_config(base, settings, members=(), epochs=None):
     schedule are shortened in proportion.
     """
     config = copy.deepcopy(base).unlock()
+    config.one_network = False  # what varies is compared with each other
     with config.ignore_type():
         for name, value in settings.items():
             if name != "members":
