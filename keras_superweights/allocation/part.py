@@ -168,9 +168,12 @@ class Transform(Part):
 
     Attributes:
         noun: Class attribute: name of its scalars in tables and figures.
+        is_linear: Class attribute: whether its output is linear in its input,
+            so that kernels can begin as given ones.
     """
 
     noun = "scalars of transforms"
+    is_linear = True
 
     kernels: tuple[int, ...] = field(default=(), repr=False)
 

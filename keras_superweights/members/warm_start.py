@@ -42,7 +42,18 @@ def begin_with_weights(models, clones, generator):
     Returns:
         A tuple with the relative error `|W - K|^2 / |W|^2` of each kernel of
         the allocation; 0 for kernels that are not shared.
+
+    Raises:
+        ValueError: If a transform is not linear, so that nothing can be fitted.
     """
+    for transform in generator.allocation.transforms:
+        if not transform.is_linear:
+            raise ValueError(
+                '`initialize="weights"` needs kernels that are linear in their '
+                f"banks. Received: `{type(transform).__name__}` in "
+                f"sharing={generator.allocation.sharing}. Leave it out of the "
+                "rule's `transforms`."
+            )
     for model, clone in zip(models, clones, strict=True):
         cloning.copy_weights(model, clone)
     allocation = generator.allocation

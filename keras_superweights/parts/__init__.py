@@ -7,4 +7,5 @@ from keras_superweights.parts.mask import Mask
 from keras_superweights.parts.mask import Repeat
 from keras_superweights.parts.rank_one import RankOne
 from keras_superweights.parts.region import Region
+from keras_superweights.parts.standardized import Standardized
 from keras_superweights.parts.weighted_sum import WeightedSum

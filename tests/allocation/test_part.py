@@ -25,6 +25,7 @@ from keras_superweights.parts import Plain
 from keras_superweights.parts import RankOne
 from keras_superweights.parts import Region
 from keras_superweights.parts import Repeat
+from keras_superweights.parts import Standardized
 from keras_superweights.parts import WeightedSum
 from tests import builders
 
@@ -104,6 +105,7 @@ PARTS = [
     (Transform, Repeat(5, kernels=(0,))),
     (Transform, Bilinear(5, kernels=(0,))),
     (Transform, RankOne("ones", kernels=(2, 0))),
+    (Transform, Standardized(kernels=(2, 0))),
 ]
 
 

@@ -7,6 +7,7 @@ import keras_superweights as ksw
 from keras_superweights import ensembles
 from keras_superweights import sharing
 from keras_superweights.parts import RankOne
+from keras_superweights.parts import Standardized
 from tests.ensembles.cases import mlp
 from tests.ensembles.cases import per_pixel
 
@@ -85,6 +86,11 @@ CASES = {
     "masked": (sharing.Shapeshifter(), 0.4, convolutions),
     "repeated": (sharing.Shapeshifter(upsampling="repeat"), 0.3, convolutions),
     "soft": (sharing.SoftSharing(), 1.2, convolutions),
+    "standardized": (
+        sharing.FairShares(transforms=Standardized()),
+        0.6,
+        *[convolutions] * 3,
+    ),
     "fair": (sharing.FairShares(), 0.6, *[convolutions] * 3),
     "independent": (sharing.Independent(), 1.0, *PAIR),
     "pixels": (ONE_BIN, 0.9, *[lambda: per_pixel(3)] * 2),
