@@ -9,6 +9,7 @@ holds `class`, such as `"RankOne"`, and its arguments. Each of `members` holds
 """
 
 from ml_collections import ConfigDict
+from ml_collections import FieldReference
 from ml_collections.config_dict import placeholder
 
 
@@ -45,6 +46,8 @@ def get_base():
     config.search = ConfigDict()
     config.search.pretrain_epochs = 0  # no search
     config.search.tau = 0.1
+    # None: clusters are tied, as in the papers; for decoupling to part.
+    config.search.beta = FieldReference(0.9)
     config.search.sketch_size = 0  # whole gradients
     config.decouple = ConfigDict()
     config.decouple.epoch = 0  # never
@@ -95,6 +98,10 @@ def loaded(values):
 def completed(values):
     """Fills keys that an older run's config lacks with their defaults."""
     base = get_base().to_dict()
+    search = values.get("search")
+    if isinstance(search, dict) and search.get("pretrain_epochs"):
+        # Searches that had no beta tied clusters.
+        base["search"]["beta"] = None
     sections = {
         key: {**default, **values[key]}
         for key, default in base.items()

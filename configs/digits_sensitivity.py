@@ -43,7 +43,6 @@ def get_config(variant=""):
     config.budget_params = 738420.0  # two WRN-28-1
     config.epochs = 10
     config.search.pretrain_epochs = 2
-    config.decouple.epoch = 2
     if variant == "budgets":
         config.budget_params = 369210.0
         config.sharing.depth_bins = 1

@@ -104,6 +104,7 @@ def test_it_has_the_members_and_recipe_of_the_papers(name, members):
     assert config.search.pretrain_epochs == (20 if heterogeneous else 0)
     assert config.decouple.epoch == (10 if heterogeneous else 0)
     assert (config.search.tau, config.decouple.every) == (0.1, 0)
+    assert (config.search.beta is None) == heterogeneous
 
 
 def test_the_budgets_of_the_papers_can_be_met():
