@@ -107,6 +107,14 @@ def test_it_has_the_members_and_recipe_of_the_papers(name, members):
     assert (config.search.beta is None) == heterogeneous
 
 
+def test_the_homogeneous_ensemble_is_searched_as_the_others():
+    found = module("cifar_swn_ho").get_config("searched")
+    expected = module("cifar_swn_he").get_config()
+    for section in ("search", "decouple"):
+        assert found[section].to_dict() == expected[section].to_dict()
+    experiment.check(found)
+
+
 def test_the_budgets_of_the_papers_can_be_met():
     for name, budgets in (
         ("cifar_swn_ho", (15e6, 36.5e6, 120e6)),

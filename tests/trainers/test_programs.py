@@ -81,14 +81,14 @@ def leaves(workdir, file):
 # What a run has left when it is killed.
 IN_SEARCH = "search/backup/epoch-000001"
 BEFORE_FIRST_EPOCH = "allocation.json"
-AFTER_DECOUPLING = "backup/epoch-00000[12]"
+IN_TRAINING = "backup/epoch-00000[12]"
 
 
 @pytest.mark.parametrize(
     "devices, files",
     [
-        ("one replica", [IN_SEARCH, BEFORE_FIRST_EPOCH, AFTER_DECOUPLING]),
-        ("two replicas", [AFTER_DECOUPLING]),
+        ("one replica", [IN_SEARCH, BEFORE_FIRST_EPOCH, IN_TRAINING]),
+        ("two replicas", [IN_TRAINING]),
     ],
 )
 def test_killed_and_continued_it_ends_the_same(

@@ -21,6 +21,7 @@ INDEPENDENT = {
     "config.sharing": {"rule": "Independent"},
     "config.search.pretrain_epochs": 0,
     "space.tau": ABSENT,
+    "space.beta": ABSENT,
 }
 
 
