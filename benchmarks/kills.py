@@ -31,7 +31,9 @@ import numpy as np
 
 ROOT = pathlib.Path(__file__).parents[1]
 RUN = [
-    "--config=configs/digits.py:quick",
+    # The recipe of the papers, whose ties change while a run trains.
+    "--config=configs/cifar_swn_he.py:quick",
+    "--config.deterministic",
     "--config.data.train_split=train[:128]",
     "--config.data.test_split=test[:50]",
     "--config.data.batch_size=32",

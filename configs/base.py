@@ -10,6 +10,7 @@ in so many parameters.
 """
 
 from ml_collections import ConfigDict
+from ml_collections import FieldReference
 from ml_collections.config_dict import placeholder
 
 
@@ -47,6 +48,8 @@ def get_base():
     config.search = ConfigDict()
     config.search.pretrain_epochs = 0  # no search
     config.search.tau = 0.1
+    # None: clusters are tied, as in the papers; for decoupling to part.
+    config.search.beta = FieldReference(0.9)
     config.search.sketch_size = 0  # whole gradients
     config.decouple = ConfigDict()
     config.decouple.epoch = 0  # never
@@ -97,6 +100,10 @@ def loaded(values):
 def completed(values):
     """Fills keys that an older run's config lacks with their defaults."""
     base = get_base().to_dict()
+    search = values.get("search")
+    if isinstance(search, dict) and search.get("pretrain_epochs"):
+        # Searches that had no beta tied clusters.
+        base["search"]["beta"] = None
     sections = {
         key: {**default, **values[key]}
         for key, default in base.items()

@@ -28,6 +28,7 @@ def get_config(variant=""):
     config.budget_params = 703284.0  # a WRN-16-2 for 100 classes
     config.sharing = base.rule("SuperWeights", clusters="depth")
     config.search.pretrain_epochs = 2
+    config.search.beta = None  # the papers' way
     config.decouple.epoch = 1
     config.optimizer.drop_epochs = ()
     config.optimizer.drop_factor = None

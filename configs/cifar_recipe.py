@@ -33,27 +33,37 @@ def get_base():
     return config
 
 
+def search(config):
+    """Adds the papers' search: clusters, tied, whose coefficients decouple.
+
+    Clusters are refined by gradient similarity (tau 0.1) after 20 epochs of
+    pretraining, coefficients decoupled (beta 0.9) after 10 of training.
+    """
+    config.search.pretrain_epochs = 20
+    config.search.beta = None
+    config.decouple.epoch = 10
+
+
 def get_heterogeneous_base():
     """The recipe of heterogeneous ensembles: Cutout and an earlier last drop.
 
-    Layers of a similar depth share; these clusters are refined by gradient
-    similarity (tau 0.1) after 20 epochs of pretraining, coefficients decoupled
-    (beta 0.9) after 10 of training. The papers do not give the size of the
-    square; 16 pixels is the value of DeVries and Taylor (2017) for CIFAR-10.
+    Layers of a similar depth share, as the `search` says. The papers do not
+    give the size of the square; 16 pixels is the value of DeVries and Taylor
+    (2017) for CIFAR-10.
     """
     config = get_base()
     config.sharing = base.rule("SuperWeights", clusters="depth", depth_bins=4)
-    config.search.pretrain_epochs = 20
-    config.decouple.epoch = 10
+    search(config)
     config.data.cutout = 16
     config.optimizer.drop_epochs = (60, 120, 160)
     return config
 
 
-def finish(config, variant, quick_members, quick_budget_params):
+def finish(config, variant, quick_members, quick_budget_params, others=()):
     """Applies `base.finish`, and the variant `"cifar10"`."""
     if variant == "cifar10":
         config.data.name = "cifar10"
+    others = (*others, "cifar10")
     return base.finish(
-        config, variant, quick_members, quick_budget_params, ("cifar10",)
+        config, variant, quick_members, quick_budget_params, others
     )

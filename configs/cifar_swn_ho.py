@@ -1,20 +1,18 @@
 """SWN-HO: four WRN-28-10, every layer with coefficients of its own.
 
 SWN, section 1.1 of the appendix: homogeneous ensembles are trained
-without refining what shares; no Cutout. With the search they are the "SWN-
-Gradient Conflict" of Table 3.
+without refining what shares; no Cutout. With the search, the variant
+`searched`, they are the "SWN-Gradient Conflict" of Table 3.
 
     python -m trainers.train --config configs/cifar_swn_ho.py \
         --workdir runs/swn_ho
     python -m trainers.train --config configs/cifar_swn_ho.py \
         --config.budget_params=120e6 --config.sharing.clusters=position \
         --workdir runs/swn_ho_120m
-    python -m trainers.train --config configs/cifar_swn_ho.py \
-        --config.budget_params=15e6 --config.search.pretrain_epochs=20 \
-        --config.decouple.epoch=10 --workdir runs/swn_ho_searched_15m
-    python -m trainers.train --config configs/cifar_swn_ho.py \
+    python -m trainers.train --config configs/cifar_swn_ho.py:searched \
+        --config.budget_params=15e6 --workdir runs/swn_ho_searched_15m
+    python -m trainers.train --config configs/cifar_swn_ho.py:searched \
         --config.budget_params=7e6 --config.sharing.depth_bins=3 \
-        --config.search.pretrain_epochs=20 --config.decouple.epoch=10 \
         --workdir runs/swn_ho_searched_7m
 
 The paper does not say which layers share. At 36.5M one template a position is
@@ -45,5 +43,7 @@ def get_config(variant=""):
     config.members = 4 * base.wide_resnets((28, 10))
     config.budget_params = 36.5e6
     config.sharing = base.rule("SuperWeights", clusters="depth", depth_bins=4)
+    if variant == "searched":
+        cifar_recipe.search(config)
     quick = 3 * base.wide_resnets((10, 1))
-    return cifar_recipe.finish(config, variant, quick, quick_budget_params=0.5)
+    return cifar_recipe.finish(config, variant, quick, 0.5, ("searched",))

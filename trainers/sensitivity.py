@@ -7,8 +7,10 @@ The studies of the SuperWeights paper (SWN, sections 3.5 and 3.6):
 
     tau     the threshold that decides clusters; -1 leaves the depth bins as
             they are, 1 parts all kernels, as far as the budget allows
-    beta    the threshold that decides ties; with -1 all kernels of a cluster
-            share coefficients, with 1 none do after decoupling
+    beta    the threshold that decides ties, in the search, or in decoupling
+            where the config does as the papers; with -1 all kernels of a
+            cluster (and, in the search, of one member) share coefficients,
+            with 1 none do
     budget  7, 15 and 36.5 million, of which the last stands for the config's
 
 `--values` tries others. Each value is a run of `trainers.train` in its own

@@ -30,7 +30,7 @@ def main(options):
         search_too = ", search included"
         told = (
             "search      {num_start_clusters} clusters by depth, "
-            "{num_clusters} by similarity (tau {tau:g})"
+            "{num_clusters} by similarity (tau {tau:g}, beta {beta})"
         )
         print(told.format(**metrics["search"]))
     print(

@@ -41,27 +41,27 @@ def by_rule(make_rule, regime, config, members):
     return members, ksw.allocate(members, budget, make_rule()), []
 
 
-def searched(regime, config, members):
-    """Clusters by gradient similarity, tied, decoupled after an epoch."""
+def parted(regime, config, members, beta=0.9):
+    """Clusters and coefficients by gradient similarity, from the start."""
     images = experiment.pipeline(config)
     found = ksw.search.find_clusters(
         members,
         regime.budget_params(members),
         images.train(PRETRAIN_EPOCHS),
+        beta=beta,
         pretrain_epochs=PRETRAIN_EPOCHS,
         steps_per_epoch=images.steps_per_epoch,
         weight_decay=config.optimizer.weight_decay,
         verbose=0,
     )
+    return members, found.allocation, []
+
+
+def searched(regime, config, members):
+    """The papers' way: the same clusters, tied, decoupled after an epoch."""
+    members, allocation, _ = parted(regime, config, members, beta=None)
     decoupling = ksw.callbacks.CoefficientDecoupling(beta=0.9, epoch=1)
-    return members, found.allocation, [decoupling]
-
-
-def parted(regime, config, members):
-    """The clusters of `searched`, with coefficients apart from the start."""
-    members, allocation, _ = searched(regime, config, members)
-    own = [range(len(each.ties)) for each in allocation.superweights]
-    return members, allocation.with_ties(own), []
+    return members, allocation, [decoupling]
 
 
 _RULES = {

@@ -94,8 +94,8 @@ class WeightedSumLayer(AverageLayer):
     kernel uses, so that tying and untying change no shape. Where a kernel
     mixes only some of the templates, its row of `C` is zero elsewhere.
 
-    Initial rows have the given norms; those that mix the same templates are
-    orthogonal, up to as many rows as templates. For the arguments see
+    Initial rows have the given norms; those in use that mix the same templates
+    are orthogonal, up to as many rows as templates. For the arguments see
     `Mixing.layer` and `WeightedSum`.
 
     Example:
@@ -114,9 +114,12 @@ class WeightedSumLayer(AverageLayer):
 
     def add_rows(self, norms, width, ties, choices=()):
         """Adds `coefficients`, one row per kernel, and `ties`."""
-        alike = {}  # positions of rows that mix the same templates
+        # Positions of rows that mix the same templates. Rows that no kernel
+        # uses must not take directions from the others.
+        alike = {}
         for row, choice in enumerate(choices or [()] * len(norms)):
-            alike.setdefault(tuple(choice), []).append(row)
+            key = tuple(choice), ties[row] == row
+            alike.setdefault(key, []).append(row)
         order = np.argsort(sum(alike.values(), []))
 
         def rows_of_given_norm(shape, dtype=None):

@@ -1,19 +1,26 @@
 """The search: pretrain with everything tied, measure, and refine."""
 
-from keras_superweights.search.grouping import check_threshold
 from keras_superweights.search.pretraining import check_data
 from keras_superweights.search.pretraining import pretrain
 from keras_superweights.search.recording import GradientRecorder
 from keras_superweights.search.refinement import Measurement
+from keras_superweights.search.refinement import check_thresholds
 from keras_superweights.search.refinement import refinable
 from keras_superweights.search.refinement import refine
+from keras_superweights.search.similarity import coefficient_similarity
 from keras_superweights.search.similarity import unused_kernels
 from keras_superweights.search.similarity import weight_similarity
 from keras_superweights.training.network import SuperWeightNetwork
 
 
 def find_clusters(
-    members, budget_params, data, sharing=None, tau=0.1, **settings
+    members,
+    budget_params,
+    data,
+    sharing=None,
+    tau=0.1,
+    beta=0.9,
+    **settings,
 ):
     """Finds out which layers may share weights, from their gradients.
 
@@ -21,7 +28,14 @@ def find_clusters(
     gradients of every kernel are summed over the last epoch; kernels whose
     sums point the same way (cosine above `tau`) stay in one cluster. If the
     clusters do not fit the budget, tau is lowered by 0.05 until they do.
-    Train from scratch with the allocation found. SWN, sections 1.1, 2, 3.5.
+    Then kernels of one cluster and member stay tied whose coefficients' sums
+    point the same way (cosine above `beta`); all others get coefficients of
+    their own. Train from scratch with the allocation found.
+
+    SWN, sections 1.1, 2 and 3.5, but for the moment of the second decision:
+    the papers train clusters tied and release ties later, by
+    `callbacks.CoefficientDecoupling`. Members that start tied stay copies of
+    one another, so that by default only kernels of one member are tied.
 
     Args:
         members, budget_params: As for `SuperWeightNetwork`.
@@ -31,12 +45,16 @@ def find_clusters(
             Defaults to `SuperWeights()`.
         tau: Threshold on the similarity, from -1 (the depth bins stay as they
             are) to 1 (every kernel is on its own). Defaults to 0.1.
+        beta: Threshold on the similarity of coefficients, from -1 (a member's
+            kernels of a cluster are all tied) to 1 (none are). `None` is the
+            papers' way: clusters are tied, also across members, for
+            `CoefficientDecoupling` to part. Defaults to 0.9.
         **settings: The other arguments of `search.measure_similarity`, such
             as `pretrain_epochs=20` and `sketch_size=None`.
 
     Returns:
-        A `Refinement`: the refined `allocation`, kernels tied by cluster, and
-        the evidence for it.
+        A `Refinement`: the refined `allocation`, whose ties are those that
+        `beta` left, and the evidence for it.
 
     Raises:
         TypeError: If an argument has the wrong type, such as a rule that
@@ -49,17 +67,17 @@ def find_clusters(
 
     ```python
     found = ksw.search.find_clusters(
-        members, budget_params=18_000_000, data=train, tau=0.1
+        members, budget_params=18_000_000, data=train, tau=0.1, beta=0.9
     )
     network = ksw.SuperWeightNetwork(members, allocation=found.allocation)
     ```
     """
-    # Measuring may take hours: refuse a bad threshold before it.
-    check_threshold("tau", tau)
+    # Measuring may take hours: refuse bad thresholds before it.
+    check_thresholds(tau, beta)
     measured = measure_similarity(
         members, budget_params, data, sharing, **settings
     )
-    return refine(measured, sharing, tau)
+    return refine(measured, sharing, tau, beta)
 
 
 def measure_similarity(
@@ -110,11 +128,17 @@ def measure_similarity(
     pretrain(network, data, recorder=recorder, **pretraining)
     start = network.allocation
     grams = recorder.grams()
+    gradients = recorder.coefficient_gradients()
+    clusters = rule.start_clusters(start.members)
     return Measurement(
         start=start,
         similarities=tuple(
             weight_similarity(start, cluster.kernels, grams)
-            for cluster in rule.start_clusters(start.members)
+            for cluster in clusters
+        ),
+        coefficient_similarities=tuple(
+            coefficient_similarity(start, cluster.kernels, gradients)
+            for cluster in clusters
         ),
         unused=unused_kernels(start, grams),
     )

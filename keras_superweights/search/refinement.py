@@ -7,7 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from keras_superweights.allocation.allocation import Allocation
+from keras_superweights.search.grouping import check_threshold
 from keras_superweights.search.grouping import group_above
+from keras_superweights.search.ties import tied_inside_members
 from keras_superweights.sharing.clusters import Cluster
 from keras_superweights.sharing.superweights import SuperWeights
 
@@ -30,11 +32,13 @@ class Measurement:
     Attributes:
         start: The allocation that was pretrained.
         similarities: psi_W of the kernels of each starting cluster.
+        coefficient_similarities: psi_C of the same.
         unused: Kernels whose gradient was zero throughout.
     """
 
     start: Allocation
     similarities: tuple[np.ndarray, ...]
+    coefficient_similarities: tuple[np.ndarray, ...]
     unused: tuple[int, ...]
 
 
@@ -43,7 +47,7 @@ class Refinement(Measurement):
     """The outcome of a search: a `Measurement` and what follows from it.
 
     Attributes:
-        allocation: The refined allocation, kernels tied by cluster.
+        allocation: The refined allocation. Its ties are what beta decided.
         tries: Every threshold tried, the last being the one in force.
     """
 
@@ -64,30 +68,52 @@ def refinable(sharing: SuperWeights | None) -> SuperWeights:
 
 
 def refine(
-    measured: Measurement, sharing: SuperWeights | None = None, tau=0.1
+    measured: Measurement,
+    sharing: SuperWeights | None = None,
+    tau=0.1,
+    beta: float | None = 0.9,
 ) -> Refinement:
-    """Decides which kernels share, from a measurement.
+    """Decides which kernels share, and which of them coefficients as well.
 
     Args:
         measured: The result of `measure_similarity`.
         sharing: The rule that it was measured with.
-        tau: As for `find_clusters`.
+        tau, beta: As for `find_clusters`.
 
     Raises:
-        TypeError, ValueError: If the rule cannot be refined, `tau` is out of
-            range, or the budget is too small.
+        TypeError, ValueError: If the rule cannot be refined, a threshold is
+            out of range, or the budget is too small.
     """
+    check_thresholds(tau, beta)
     start = measured.start
+    rule = refinable(sharing)
+    if beta is not None:
+        rule = dataclasses.replace(rule, tied=False)
     allocation, tries = fit_clusters(
-        start.members,
-        refinable(sharing),
-        measured.similarities,
-        tau,
-        start.budget_params,
+        start.members, rule, measured.similarities, tau, start.budget_params
     )
+    if beta is not None:
+        allocation = tied_inside_members(
+            allocation,
+            rule.start_clusters(start.members),
+            measured.coefficient_similarities,
+            beta,
+        )
     return Refinement(
-        start, measured.similarities, measured.unused, allocation, tries
+        start,
+        measured.similarities,
+        measured.coefficient_similarities,
+        measured.unused,
+        allocation,
+        tries,
     )
+
+
+def check_thresholds(tau: float, beta: float | None):
+    """Raises an error unless both are thresholds, or beta is None."""
+    check_threshold("tau", tau)
+    if beta is not None:
+        check_threshold("beta", beta)
 
 
 def refine_clusters(
@@ -119,7 +145,7 @@ def fit_clusters(
 
     The authors lower it likewise. At -1 the starting clusters remain, the
     least that the rule needs; if they do not fit, the error names the smallest
-    budget. Returns the allocation, each cluster tied, and the tries.
+    budget. Returns the allocation, with the ties of the rule, and the tries.
     """
     start = rule.start_clusters(members)
     tries = []

@@ -22,10 +22,10 @@ from keras_superweights.tuning.trial_space import TrialSpace
 class HyperModel(TrialSpace, keras_tuner.HyperModel):
     """The networks of a space: each trial runs all phases of the method.
 
-    A trial finds what may share (`search.find_clusters`), trains the network
-    from scratch, and decouples coefficients on the way. A budget that cannot
-    be met is a failed trial, not a crash. For any tuner of KerasTuner; the
-    data given to `tuner.search` must be batches.
+    A trial finds what may share (`search.find_clusters`) and trains the network
+    from scratch. A budget that cannot be met is a failed trial, not a crash.
+    For any tuner of KerasTuner; the data given to `tuner.search` must be
+    batches.
 
     The allocation that a trial found is kept in `directory`, by the values of
     its hyperparameters: a trial that is run again, by a restarted tuner or a
@@ -47,7 +47,9 @@ class HyperModel(TrialSpace, keras_tuner.HyperModel):
         learning_rate, tau, beta: Values that the space does not vary. Default
             to 0.1, 0.1 and 0.9.
         pretrain_epochs: Epochs of the pretraining of a search. Defaults to 20.
-        decouple_epoch: Epochs to train before decoupling. Defaults to 10.
+        decouple_epoch: Epochs to train before `CoefficientDecoupling`, 10 in
+            the papers: beta then decides there. By default it does in the
+            search.
         ensemble, weight_decay, decay_batch_norm: As for `SuperWeightNetwork`.
             The weight decay defaults to the papers' 5e-4.
         **kwargs: As for `keras_tuner.HyperModel`.
@@ -86,7 +88,7 @@ class HyperModel(TrialSpace, keras_tuner.HyperModel):
         tau=0.1,
         beta=0.9,
         pretrain_epochs=20,
-        decouple_epoch=10,
+        decouple_epoch=None,
         ensemble=None,
         weight_decay=5e-4,
         decay_batch_norm=True,
@@ -143,8 +145,9 @@ class HyperModel(TrialSpace, keras_tuner.HyperModel):
         return self._network(settings, allocation)
 
     def fit(self, hp, model, x, *args, callbacks=(), **kwargs):
-        """Searches if needed, trains with decoupling; returns the `History`."""
+        """Searches if needed, and trains; returns the `History`."""
         settings = self._settings(hp)
+        decouples = self.decouple_epoch is not None
         path = self._path(settings)
         if not path.exists():
             found = find_clusters(
@@ -153,6 +156,7 @@ class HyperModel(TrialSpace, keras_tuner.HyperModel):
                 x,
                 sharing=_rule(settings),
                 tau=settings["tau"],
+                beta=None if decouples else settings["beta"],
                 pretrain_epochs=self.pretrain_epochs,
                 optimizer=self.optimizer(settings["learning_rate"]),
                 loss=self.loss,
@@ -162,11 +166,13 @@ class HyperModel(TrialSpace, keras_tuner.HyperModel):
             path.parent.mkdir(parents=True, exist_ok=True)
             write_text(path, found.allocation.to_json())
             model = self._network(settings, found.allocation)
-        decoupling = CoefficientDecoupling(
-            settings["beta"], self.decouple_epoch
-        )
-        # Ties change first: the tuner keeps what an epoch ends with.
-        return model.fit(x, *args, callbacks=[decoupling, *callbacks], **kwargs)
+        if decouples:
+            # Ties change first: the tuner keeps what an epoch ends with.
+            callbacks = [
+                CoefficientDecoupling(settings["beta"], self.decouple_epoch),
+                *callbacks,
+            ]
+        return model.fit(x, *args, callbacks=callbacks, **kwargs)
 
     def allocate(self, settings):
         """Returns the allocation that the search of a trial starts from."""

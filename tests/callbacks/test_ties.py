@@ -4,9 +4,6 @@ import itertools
 
 import numpy as np
 
-from keras_superweights.allocation import KernelSpec
-from keras_superweights.allocation import MemberSpec
-from keras_superweights.callbacks.decoupling import cluster_ties
 from keras_superweights.callbacks.decoupling import decoupled_ties
 from keras_superweights.sharing import Shapeshifter
 from keras_superweights.sharing import SuperWeights
@@ -105,22 +102,6 @@ def test_gradients_of_zero_part_unless_beta_is_minus_1():
     assert decoupled_ties(allocation, zeros, -1) == [
         p.ties for p in allocation.superweights
     ]
-
-
-def test_kernels_of_a_store_at_different_initial_scales_are_not_tied():
-    shapes = [(4, 4), (16, 1), (4, 4), (4, 4), (8, 4), (4, 8)]
-    kernels = tuple(
-        KernelSpec(0, f"l{i}", shape, kind="embedding" if i == 2 else "dense")
-        for i, shape in enumerate(shapes)
-    )
-    member = MemberSpec("net", kernels, other_params=0)
-    # A store of 96: six templates of 16 for the first four, three of 32.
-    allocation = Shapeshifter().allocate([member], 96 + 6 * 4 + 3 * 2)
-    assert [p.kernels for p in allocation.superweights] == [
-        (0, 1, 2, 3),
-        (4, 5),
-    ]
-    assert cluster_ties(allocation) == [(0, 1, 2, 0), (0, 1)]
 
 
 def test_only_kernels_that_mix_the_same_templates_are_compared():

@@ -104,6 +104,15 @@ def test_it_has_the_members_and_recipe_of_the_papers(name, members):
     assert config.search.pretrain_epochs == (20 if heterogeneous else 0)
     assert config.decouple.epoch == (10 if heterogeneous else 0)
     assert (config.search.tau, config.decouple.every) == (0.1, 0)
+    assert (config.search.beta is None) == heterogeneous
+
+
+def test_the_homogeneous_ensemble_is_searched_as_the_others():
+    found = module("cifar_swn_ho").get_config("searched")
+    expected = module("cifar_swn_he").get_config()
+    for section in ("search", "decouple"):
+        assert found[section].to_dict() == expected[section].to_dict()
+    experiment.check(found)
 
 
 def test_the_budgets_of_the_papers_can_be_met():

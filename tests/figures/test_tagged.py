@@ -42,6 +42,7 @@ def refinement_of(draw, tau):
         allocation=allocation,
         start=rule.allocate(members, 10**5),
         similarities=tuple(similarities),
+        coefficient_similarities=tuple(similarities),
         tries=tries,
         unused=(),
     )

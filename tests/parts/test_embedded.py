@@ -39,8 +39,8 @@ def test_embeddings_of_24_and_one_projection_are_counted():
     sizes = [math.prod(v.shape) for v in layer.trainable_variables]
     assert sum(sizes) == mixing.num_scalars(3, 5)
     np.testing.assert_array_equal(layer.ties, (0, 1, 0))
-    products = layer.coefficients.numpy() @ layer.coefficients.numpy().T
-    np.testing.assert_allclose(products, np.eye(3), atol=1e-5)
+    in_use = layer.coefficients.numpy()[:2]
+    np.testing.assert_allclose(in_use @ in_use.T, np.eye(2), atol=1e-5)
     assert mixing.with_ties([0, 1, 2]) == Embedded((0, 1, 2))
 
 

@@ -59,6 +59,14 @@ def test_rows_that_mix_the_same_templates_start_orthogonal():
     np.testing.assert_allclose(np.linalg.norm(rows, axis=1), 1, rtol=1e-5)
 
 
+def test_rows_in_use_start_orthogonal_where_some_are_tied():
+    ties = (0, 1, 0, 3, 1, 1)
+    layer = WeightedSumLayer([1.0] * 6, num_templates=3, ties=ties)
+    matrix = np.array(layer.matrix())
+    expected = np.equal.outer(ties, ties)
+    np.testing.assert_allclose(matrix @ matrix.T, expected, atol=1e-5)
+
+
 def test_joining_rows_take_the_first_at_the_mean_square_of_the_norms():
     layer = WeightedSumLayer([3.0, 4.0, 5.0], num_templates=4, ties=[0, 1, 2])
     before = layer.coefficients.numpy()

@@ -7,6 +7,11 @@ import pytest
 import keras_superweights as ksw
 from keras_superweights.search import find_clusters
 from tests.builders import dtype_policy
+from tests.search.networks import batches
+from tests.search.networks import dense_net
+from tests.search.networks import network_of
+from tests.search.networks import plain_gradients
+from tests.search.networks import rows_of
 from tests.search.planted import dataset
 from tests.search.planted import members_of
 from tests.search.planted import planted
@@ -45,14 +50,79 @@ def test_planted_structure_is_found_by_compiled_steps():
 def test_a_network_can_be_made_of_the_result(eager):
     members = members_of((1, -1, 1, -1), (4, 6, 4, 6))
     budget = 90
-    found = search(members, budget_params=budget)
-    network = ksw.SuperWeightNetwork(members, allocation=found.allocation)
-    scalars = sum(int(np.prod(v.shape)) for v in network.trainable_variables)
-    assert scalars == found.allocation.num_params <= budget
-    kernels = [m.get_layer("shared").kernel.numpy() for m in network.members]
-    np.testing.assert_array_equal(kernels[0], kernels[2])
-    np.testing.assert_array_equal(kernels[1], kernels[3])
-    assert not np.allclose(kernels[0], kernels[1][:, :4])
+    for beta, are_copies in ((None, True), (-1, False)):
+        found = search(members, budget_params=budget, beta=beta)
+        network = ksw.SuperWeightNetwork(members, allocation=found.allocation)
+        scalars = sum(np.prod(v.shape) for v in network.trainable_variables)
+        assert scalars == found.allocation.num_params <= budget
+        one, other, same, too = (
+            member.get_layer("shared").kernel.numpy()
+            for member in network.members
+        )
+        assert np.array_equal(one, same) == are_copies
+        assert np.array_equal(other, too) == are_copies
+        assert not np.allclose(one, other[:, :4])
+
+
+def test_both_similarities_are_those_of_plain_models_in_the_last_epoch(eager):
+    """At rate 0 the network stays as it was; psi_C is `<dL/dW, T>`."""
+    rule = ksw.sharing.SuperWeights(depth_bins=1, tied=True)
+    data = batches((5,))
+    members = [dense_net(4), dense_net(6)]
+    keras.utils.set_random_seed(4)
+    measured = ksw.search.measure_similarity(
+        members,
+        1.5,
+        (batch for batch in data * 2),
+        rule,
+        weight_decay=0.0,
+        pretrain_epochs=2,
+        steps_per_epoch=len(data),
+        optimizer=keras.optimizers.SGD(0.0),
+        verbose=0,
+    )
+    keras.utils.set_random_seed(4)
+    twin = network_of(members, rule)
+    assert twin.allocation == measured.start
+    gradients = plain_gradients(twin, data)
+    projected = {k: [] for k in range(len(gradients))}
+    for superweight, templates in zip(
+        measured.start.superweights, twin.generator.all_templates(), strict=True
+    ):
+        rows = rows_of(measured.start, superweight, gradients)
+        products = rows @ np.array(templates).T
+        for kernel, own in projected.items():
+            mixed = np.full(superweight.num_templates, np.nan)
+            if kernel in superweight.kernels and superweight.ties:
+                mixed = products[superweight.kernels.index(kernel)]
+            own.extend(mixed)
+    for similarities, of in (
+        (measured.similarities, cropped_cosine),
+        (measured.coefficient_similarities, common_cosine),
+    ):
+        vectors = gradients if of is cropped_cosine else projected
+        clusters = rule.start_clusters(measured.start.members)
+        for cluster, similarity in zip(clusters, similarities, strict=True):
+            expected = [
+                [of(vectors[i], vectors[j]) for j in cluster.kernels]
+                for i in cluster.kernels
+            ]
+            np.testing.assert_allclose(similarity, expected, atol=1e-4)
+
+
+def cropped_cosine(one, other):
+    height, width = np.minimum(one.shape, other.shape)
+    return cosine(one[:height, :width], other[:height, :width])
+
+
+def common_cosine(one, other):
+    common = ~np.isnan(one) & ~np.isnan(other)
+    return cosine(np.array(one)[common], np.array(other)[common])
+
+
+def cosine(one, other):
+    norm = np.linalg.norm(one) * np.linalg.norm(other)
+    return one.ravel() @ other.ravel() / norm
 
 
 def test_tau_is_lowered_where_clusters_do_not_fit(eager):
@@ -105,6 +175,7 @@ def test_whatever_gives_batches_to_fit_is_searched_with(eager):
     [
         ({"tau": 1.5}, "`tau`.*-1 to 1.*Received: tau=1.5"),
         ({"tau": float("nan")}, "`tau`"),
+        ({"beta": 2}, "`beta`.*-1 to 1.*Received: beta=2"),
         ({"pretrain_epochs": 0}, "`pretrain_epochs` must be a positive int"),
         ({"pretrain_epochs": 1.5}, "`pretrain_epochs` must be a positive int"),
         ({"sketch_size": 20}, "`sketch_size`.*20 scalars"),
@@ -135,7 +206,10 @@ def test_what_is_measured_once_can_be_decided_on_again(eager):
     rule = ksw.sharing.SuperWeights(depth_bins=1, max_templates=2)
     found = search(members, sharing=rule)
     measured = ksw.search.Measurement(
-        found.start, found.similarities, found.unused
+        found.start,
+        found.similarities,
+        found.coefficient_similarities,
+        found.unused,
     )
     again = ksw.search.refine(measured, rule, 0.1)
     assert again.allocation == found.allocation and again.tries == found.tries

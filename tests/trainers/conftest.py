@@ -52,7 +52,7 @@ def finished_run(digits_dir, tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def searched_run(digits_dir, tmp_path_factory):
-    """The same of one that searches, decouples, and holds images out.
+    """The same of one that searches as the papers, and holds images out.
 
     Figures are left out.
     """
@@ -63,6 +63,7 @@ def searched_run(digits_dir, tmp_path_factory):
     config = make_tiny_config(digits_dir)
     config.data.validation_fraction = 0.25
     config.search.pretrain_epochs = 2
+    config.search.beta = None
     config.decouple.epoch = 1
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ImagePipeline, "test", refuse)
@@ -90,7 +91,6 @@ def make_tiny_config(data_dir):
     config.budget_params = 0.75
     config.one_network = False
     config.search.pretrain_epochs = 0
-    config.decouple.epoch = 0
     config.epochs = 2
     # It holds for the whole process, which other tests share.
     config.deterministic = False

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from configs import base
+from configs import cifar_swn_he
 from configs import cifar_swn_ho
 from configs import digits
 from keras_superweights.schedules import LinearWarmup
@@ -45,15 +46,19 @@ def test_a_sketch_that_saves_nothing_is_refused():
 
 
 def test_coefficients_are_decoupled_as_the_config_says():
-    config = digits.get_config().unlock()
+    config = cifar_swn_he.get_config().unlock()
     config.decouple.every = 3
     (callback,) = experiment.decoupling(config)
     found = (callback.epoch, callback.beta, callback.every)
     assert found == (config.decouple.epoch, config.decouple.beta, 3)
     config.decouple.every = 0
     assert experiment.decoupling(config)[0].every is None
+    config.search.beta = 0.5
+    with pytest.raises(ValueError, match="epoch` must be 0.*=10.*beta=0.5"):
+        experiment.check(config)
     config.decouple.epoch = 0
     assert experiment.decoupling(config) == []
+    experiment.check(config)
 
 
 @pytest.mark.parametrize(

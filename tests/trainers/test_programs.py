@@ -81,7 +81,7 @@ def leaves(workdir, file):
 # What a run has left when it is killed.
 IN_SEARCH = "search/backup/epoch-000001"
 BEFORE_FIRST_EPOCH = "allocation.json"
-AFTER_DECOUPLING = "backup/epoch-00000[12]"
+IN_TRAINING = "backup/epoch-00000[12]"
 IN_ONE_NETWORK = "one_network/backup/epoch-00000[12]"
 
 
@@ -90,9 +90,9 @@ IN_ONE_NETWORK = "one_network/backup/epoch-00000[12]"
     [
         (
             "one replica",
-            [IN_SEARCH, BEFORE_FIRST_EPOCH, AFTER_DECOUPLING, IN_ONE_NETWORK],
+            [IN_SEARCH, BEFORE_FIRST_EPOCH, IN_TRAINING, IN_ONE_NETWORK],
         ),
-        ("two replicas", [AFTER_DECOUPLING]),
+        ("two replicas", [IN_TRAINING]),
     ],
 )
 def test_killed_and_continued_it_ends_the_same(

@@ -70,6 +70,15 @@ SIMILARITIES = "search/similarities.npz"
         ),
         (
             SIMILARITIES,
+            similarities(
+                lambda found: {
+                    k: v for k, v in found.items() if " coe" not in k
+                }
+            ),
+            "older version has none for coefficients",
+        ),
+        (
+            SIMILARITIES,
             similarities(lambda found: {k: -v for k, v in found.items()}),
             "search.json.*fit",
         ),

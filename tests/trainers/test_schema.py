@@ -65,6 +65,8 @@ MEMBERS = [
         ("search", "pretrain_epochs", -1, "search.pretrain_epochs`.*least 0"),
         ("search", "sketch_size", 0.5, "search.sketch_size`.*integer.*0.5"),
         ("search", "tau", 1.5, "config.search`.*`tau`.*-1 to 1.*1.5"),
+        ("search", "tau", None, "config.search.tau` must be a number.*None"),
+        ("search", "beta", -2.0, "config.search`.*`beta`.*-1 to 1.*-2"),
         ("decouple", "at", 1, "`config.decouple`.*unknown 'at'"),
         ("decouple", "epoch", 31, "decouple.epoch`.*at most.*30.*: 31"),
         ("decouple", "every", -1, "config.decouple`.*`every`.*-1"),

@@ -16,7 +16,6 @@ from trainers.runs.workdir import Workdir
 def study(tiny_config, tmp_path, monkeypatch):
     """Runs a study whose training is stubbed; and who has done what."""
     tiny_config.search.pretrain_epochs = 2
-    tiny_config.decouple.epoch = 1
 
     class Study:
         path = tmp_path / "study"
@@ -73,15 +72,20 @@ def measured(config):
     }
 
 
-@pytest.mark.parametrize("name, values", sensitivity.THRESHOLDS.items())
+@pytest.mark.parametrize(
+    "name, section",
+    [("tau", "search"), ("beta", "search"), ("beta", "decouple")],
+)
 def test_each_threshold_is_a_run_of_its_own_with_one_pretraining(
-    study, tiny_config, name, values
+    study, tiny_config, name, section
 ):
+    values = sensitivity.THRESHOLDS[name]
+    if section == "decouple":
+        tiny_config.update({"search": {"beta": None}, section: {"epoch": 1}})
     rows = study(name)
     assert [row["value"] for row in rows] == list(values)
     directories = [f"{name}_{value:g}" for value in values]
     assert [directory for directory, _ in study.trained] == directories
-    section = {"tau": "search", "beta": "decouple"}[name]
     for value, (_, config) in zip(values, study.trained, strict=True):
         expected = tiny_config.to_dict()
         expected[section][name] = value
@@ -142,7 +146,7 @@ def test_the_figure_is_a_file_and_an_image(study):
         (("budget", [1e-4]), {}, "No budget can be met"),
         (("tau",), {"strategy": "mirrored"}, "one device.*'mirrored'"),
         (("tau",), {"search": {"pretrain_epochs": 0}}, "`tau` has no effect"),
-        (("beta",), {"decouple": {"epoch": 0}}, "`beta` has no effect"),
+        (("beta",), {"search": {"beta": None}}, "`beta` has no effect"),
     ],
     ids=str,
 )

@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 import keras_superweights as ksw
-from keras_superweights.search.refinement import fit_clusters
+from keras_superweights.search.refinement import refine
 from tests.trainers.files import contents
 from tests.trainers.files import edit_json
 from tests.trainers.files import unfinished
@@ -137,7 +137,9 @@ def test_a_run_that_searches_leaves_its_evidence(searched_run):
     rule = experiment.sharing(config)
     clusters = rule.start_clusters(start.members)
     assert {name: matrix.shape for name, matrix in matrices.items()} == {
-        c.name: (len(c.kernels),) * 2 for c in clusters
+        f"{c.name}{of}": (len(c.kernels),) * 2
+        for c in clusters
+        for of in ("", " coefficients")
     }
     # Kernels that share in the end are connected by similarities above tau.
     tau = metrics["search"]["tau"]
@@ -153,6 +155,7 @@ def test_a_run_that_searches_leaves_its_evidence(searched_run):
     num_clusters = notes["tries"][-1]["num_clusters"]
     assert metrics["search"] == {
         "tau": notes["tries"][-1]["tau"],
+        "beta": None,
         "num_clusters": num_clusters,
         "num_start_clusters": len(clusters),
     }
@@ -203,27 +206,25 @@ def test_killed_at_its_end_a_search_is_not_done_again(searched_run, tmp_path):
     assert not (copy / "search" / "backup").exists()
 
 
-def test_what_was_measured_can_be_adopted_by_another_tau(
+def test_what_was_measured_can_be_adopted_by_other_thresholds(
     searched_run, tmp_path
 ):
     """The search of a run that was adopted is as if it had measured itself."""
     config, path, _ = searched_run
     config = config.copy_and_resolve_references().unlock()
-    config.search.tau = -1.0
+    config.search.tau, config.search.beta = -1.0, 0.2
+    config.decouple.epoch = 0
     start = experiment.allocate(config, experiment.members(config))
     workdir = Workdir(tmp_path / "other")
     workdir.open(config)
     search.adopt(config, workdir, Workdir(path), start)
     found, seconds = search.search(config, workdir, None, start)
-    expected, tries = fit_clusters(
-        start.members,
-        experiment.sharing(config),
-        found.similarities,
-        -1.0,
-        start.budget_params,
-    )
-    assert found.allocation == expected and found.tries == tries
-    assert len(tries) == 1
+    expected = refine(found, experiment.sharing(config), -1.0, 0.2)
+    assert found.allocation == expected.allocation
+    assert found.tries == expected.tries and len(found.tries) == 1
+    # Also the ties: not all kernels of a member are alike, nor none.
+    parted = refine(found, experiment.sharing(config), -1.0, 1)
+    assert found.allocation != parted.allocation
     notes = read_json(path / "search" / "search.json")
     assert seconds == sum(notes["history"]["seconds"])
     # It was another tau that the run itself had.

@@ -38,13 +38,15 @@ def test_only_what_is_searched_differs_from_the_experiment():
     expected["budget_params"] = 123_400
     expected["one_network"] = False  # trials are compared with each other
     expected["optimizer"]["learning_rate"] = 0.05
-    expected["search"]["tau"] = -0.2
-    expected["decouple"]["beta"] = 0.5
+    expected["search"] |= {"tau": -0.2, "beta": 0.5}
     expected["sharing"] |= {"depth_bins": 2, "max_templates": 3}
     expected["members"] = (MEMBERS["b"], MEMBERS["a"], MEMBERS["b"])
     assert config.to_dict() == expected
     config = trial_config(base, {}, {})
     assert config.to_dict() == base.to_dict() | {"one_network": False}
+    # Where the search ties clusters, decoupling decides.
+    papers = trial_config(cifar_swn_he.get_config(), {"beta": 0.5})
+    assert (papers.search.beta, papers.decouple.beta) == (None, 0.5)
 
 
 def test_with_fewer_epochs_the_whole_run_is_shortened():

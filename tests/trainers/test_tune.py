@@ -23,6 +23,7 @@ from trainers.tuning import parallel
 from trainers.tuning import results
 from trainers.tuning import tuning
 from trainers.tuning.trials import SECTIONS
+from trainers.tuning.trials import section_of
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore::DeprecationWarning:keras_tuner"
@@ -114,9 +115,8 @@ def test_every_trial_is_the_config_with_what_was_drawn(
         assert [member["name"] for member in config.members] == names
         assert values["num_members"] == len(names)
         expected = ConfigDict(base)
-        for name, section in SECTIONS.items():
-            target = expected[section] if section else expected
-            target[name] = values[name]
+        for name in SECTIONS:
+            section_of(expected, name)[name] = values[name]
         expected.members = config.members
         expected.one_network = False
         # The test split is left alone.

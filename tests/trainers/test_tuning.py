@@ -21,6 +21,7 @@ INDEPENDENT = {
     "config.sharing": {"rule": "Independent"},
     "config.search.pretrain_epochs": 0,
     "space.tau": ABSENT,
+    "space.beta": ABSENT,
 }
 
 
@@ -109,7 +110,7 @@ def test_what_not_every_trial_has_is_no_objective(objective, num_members, told):
         ({"space.members": (WRN, WRN)}, "name of its own.*`name`"),
         ({"space.members": (LENET,)}, r"members\[0\].model.*'lenet'"),
         ({"config.search.pretrain_epochs": 0}, "tau` has no.*pretrain_epochs"),
-        ({"config.decouple.epoch": 0}, "beta` has no effect.*decouple.epoch"),
+        ({"config.search.beta": None}, "beta` has no effect.*decouple.epoch"),
         (INDEPENDENT, "`space.depth_bins` has no effect.*'Independent'"),
         (MIRRORED, "one device each.*'mirrored'"),
         ({"config.data.name": "mnist"}, "already prepared"),

@@ -5,6 +5,7 @@ import json
 import pytest
 from ml_collections import ConfigDict
 
+from configs import base
 from keras_superweights.files import replacing
 from keras_superweights.files import write_json
 from tests.trainers.files import contents
@@ -40,6 +41,11 @@ def test_a_key_that_came_later_is_at_its_default_in_older_runs(tmp_path):
     with pytest.raises(ValueError, match="jit_compile: false -> true"):
         Workdir(tmp_path).check(config(jit_compile=True))
     assert Workdir(tmp_path).read_config()["data"]["name"] == "digits"
+    # A search that knew no beta did what None says; without one, it is at its
+    # default too.
+    for epochs, beta in ((0, 0.9), (2, None)):
+        older = {"search": {"pretrain_epochs": epochs}}
+        assert base.completed(older)["search"]["beta"] == beta
     (tmp_path / "config.json").write_text("[]")
     with pytest.raises(ValueError, match=r"JSON object. Received: \[\]"):
         Workdir(tmp_path).read_config()

@@ -61,7 +61,7 @@ def measure(config):
         "split": "validation",
         "accuracy": accuracy,
         "nll": config.optimizer.learning_rate - accuracy / 10,
-        "ece": config.decouple.beta / 10,
+        "ece": config.search.beta / 10,
         "diversity": None,
         "trainable_parameters": int(1000 * config.budget_params),
         "budget_params": int(1000 * config.budget_params) + 1,

@@ -115,6 +115,7 @@ def searched(strategy, data):
             2.0,
             data,
             ksw.sharing.SuperWeights(depth_bins=2),
+            beta=0.5,
             optimizer=keras.optimizers.SGD(0.05),
             sketch_size=8,
             **settings,
@@ -127,8 +128,10 @@ def searched(strategy, data):
             optimizer=keras.optimizers.SGD(0.05),
             **settings,
         )
+    matrices = found.similarities + found.coefficient_similarities
     return {
-        **{f"similarity {i}": s for i, s in enumerate(found.similarities)},
+        **{f"similarity {i}": matrix for i, matrix in enumerate(matrices)},
+        "allocation": found.allocation.to_json(),
         "clusters": json.dumps(found.allocation.clusters),
         "coefficients": learned.coefficients,
         "stores": learned.sharing.stores,

@@ -49,12 +49,14 @@ def test_two_replicas_and_two_workers_equal_one_process(measured):
     _, expected = distributed_program.measure(tf.distribute.get_strategy())
     assert len(set(expected["ties"])) > 1  # something was decoupled
     assert len(json.loads(expected["clusters"])) > 1
+    (first, *_) = ksw.Allocation.from_json(expected["allocation"]).superweights
+    assert first.kernels == (0, 1, 3, 4) and first.ties == (0, 1, 2, 2)
     assert len(set(expected["stores"])) == 2
     # One a replica, or every step would communicate.
     assert expected.pop("copies") == 1 and measured["replicas"]["copies"] == 2
     for name, value in expected.items():
         for found in (measured["replicas"], measured["0"]):
-            if name in ("clusters", "stores", "ties", "apart"):
+            if name in ("allocation", "clusters", "stores", "ties", "apart"):
                 np.testing.assert_array_equal(found[name], value, name)
             else:
                 np.testing.assert_allclose(

@@ -46,8 +46,7 @@ def data():
 
 
 def tuner(directory):
-    epochs = {"pretrain_epochs": 1, "decouple_epoch": 1}
-    model = HyperModel(MEMBERS, SPACE, directory / "found", **epochs)
+    model = HyperModel(MEMBERS, SPACE, directory / "found", pretrain_epochs=1)
     return keras_tuner.RandomSearch(
         model, "val_loss", max_trials=2, seed=1, directory=directory
     )
@@ -60,6 +59,7 @@ def test_each_trial_searches_once_and_the_best_can_be_had(
 
     def find_clusters(members, budget_params, *args, **kwargs):
         searches.append((len(members), budget_params, kwargs["tau"]))
+        assert kwargs["beta"] == 0.9
         return found(members, budget_params, *args, **kwargs)
 
     found = hypermodel.find_clusters
@@ -92,6 +92,32 @@ def test_each_trial_searches_once_and_the_best_can_be_had(
     assert again.allocation.clusters == network.allocation.clusters
     first.hypermodel.fit(best.hyperparameters, again, data, verbose=0)
     assert len(searches) == 2
+
+
+@pytest.mark.parametrize("decouple_epoch", [None, 1])
+def test_beta_decides_in_the_search_or_after_epochs(
+    data, tmp_path, decouple_epoch
+):
+    """At -1 a member's kernels stay tied: all, or only those inside it."""
+    space = Space(budget_params=(1.0, 1.0), beta=(-1.0, -1.0))
+    model = HyperModel(
+        MEMBERS,
+        space,
+        tmp_path,
+        tau=-1,
+        pretrain_epochs=1,
+        decouple_epoch=decouple_epoch,
+    )
+    hp = hyperparameters(budget_params=1.0, beta=-1.0)
+    callbacks = [noted := keras.callbacks.Callback()]
+    network = model.build(hp)
+    model.fit(hp, network, data, callbacks=callbacks, verbose=0)
+    allocation = noted.model.allocation
+    for superweight in allocation.superweights:
+        members = [allocation.kernels[k].member for k in superweight.kernels]
+        first = [members.index(m) for m in members]
+        expected = (0,) * len(members) if decouple_epoch else tuple(first)
+        assert superweight.ties in (expected, ())
 
 
 def hyperparameters(**values):

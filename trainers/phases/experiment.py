@@ -20,8 +20,8 @@ from keras_superweights.datasets import ImagePipeline
 from keras_superweights.members.allocating import describe
 from keras_superweights.members.skeleton import skeletons
 from keras_superweights.search import learning
-from keras_superweights.search.grouping import check_threshold
 from keras_superweights.search.recording import check_sketch_size
+from keras_superweights.search.refinement import check_thresholds
 from keras_superweights.search.refinement import refinable
 from trainers.devices.strategy import check_strategy
 from trainers.phases import schema
@@ -84,7 +84,7 @@ def check(config):
     schedule(config, steps_per_epoch=1)
     decoupling(config)
     with _section("search"):
-        check_threshold("tau", config.search.tau)
+        check_thresholds(config.search.tau, config.search.beta)
 
 
 @contextlib.contextmanager
@@ -227,6 +227,14 @@ def learns_stores(config):
     return has_stores and config.search.pretrain_epochs > 0
 
 
+def decides_ties(config):
+    """Whether the search of a config decides ties, before training."""
+    rule = rule_class(config.sharing.rule)
+    is_refined = issubclass(rule, ksw.sharing.SuperWeights)
+    searches = is_refined and config.search.pretrain_epochs > 0
+    return searches and config.search.beta is not None
+
+
 def rule_class(name, argument="config.sharing.rule"):
     """Returns the class of a rule: one of `RULES`, or `"package.module:Class"`.
 
@@ -278,6 +286,14 @@ def decoupling(config):
     """Returns a list of the callback that decouples coefficients, if any."""
     options = config.decouple
     _check_number("decouple.epoch", options.epoch, most=config.epochs)
+    if options.epoch and decides_ties(config):
+        raise ValueError(
+            "`config.decouple.epoch` must be 0 where the search decides what "
+            "is tied: decoupling begins by tying everything again. Received: "
+            f"decouple.epoch={options.epoch}, search.beta="
+            f"{config.search.beta}. Set `config.decouple.epoch` to 0, or, in "
+            "a config's file, `config.search.beta` to None: the papers' way."
+        )
     with _section("decouple"):
         callback = ksw.callbacks.CoefficientDecoupling(
             options.beta, options.epoch or 1, options.every or None

@@ -9,6 +9,8 @@ from configs import base
 
 _NAMES = {int: "an integer", float: "a number", str: "a string"}
 _NAMES |= {bool: "True or False", tuple: "a tuple"}
+# Keys that may be None where their default is not.
+_OPTIONAL = {"config.search.beta"}
 
 
 def check(config):
@@ -22,7 +24,8 @@ def _check_section(name, section, expected):
         path, value = f"{name}.{key}", section[key]
         kind = expected.get_type(key)
         if kind is not ConfigDict:
-            if not (value is None and expected[key] is None):
+            optional = expected[key] is None or path in _OPTIONAL
+            if not (value is None and optional):
                 _check_type(path, value, kind)
         elif not isinstance(value, ConfigDict):
             raise ValueError(

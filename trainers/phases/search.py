@@ -2,8 +2,9 @@
 
     search/allocation-start.json  what was pretrained, every cluster tied
     search/search.json            thresholds tried, unused kernels, losses
-    search/similarities.npz       psi_W for each starting cluster, by its name;
-                                  written last, so a search that has it is done
+    search/similarities.npz       psi_W for each starting cluster, by its name,
+                                  and psi_C, as "<name> coefficients"; written
+                                  last, so a search that has it is done
     search/backup/                the pretraining
 
 Only similarities and unused kernels are measured: a continued run derives the
@@ -59,9 +60,9 @@ def search(config, workdir, images, start):
 def adopt(config, workdir, other, start):
     """Takes over the measurement of another run instead of repeating it.
 
-    The pretraining does not depend on tau and later phases: runs that differ
-    only in these have the same similarities. `other` is the `Workdir` of the
-    measured run; both start from the `Allocation` `start`.
+    The pretraining does not depend on thresholds and later phases: runs that
+    differ only in these have the same similarities. `other` is the `Workdir`
+    of the measured run; both start from the `Allocation` `start`.
     """
     if not (workdir.search / _SIMILARITIES).exists():
         _refine(config, workdir.search, *_read(config, other.search, start))
@@ -73,7 +74,8 @@ def _refine(config, directory, measured, history):
     Refuses files that say something else.
     """
     rule = experiment.sharing(config)
-    found = ksw.search.refine(measured, rule, config.search.tau)
+    thresholds = config.search.tau, config.search.beta
+    found = ksw.search.refine(measured, rule, *thresholds)
     start = found.start
     contents = {
         "allocation-start.json": json.loads(start.to_json()),
@@ -90,10 +92,10 @@ def _refine(config, directory, measured, history):
     directory.mkdir(exist_ok=True)
     for name, content in contents.items():
         files.write_json(directory / name, content)
-    names = [cluster.name for cluster in rule.start_clusters(start.members)]
-    matrices = dict(zip(names, found.similarities, strict=True))
+    names = _names(rule.start_clusters(start.members))
+    matrices = found.similarities + found.coefficient_similarities
     with files.replacing(directory / _SIMILARITIES) as unfinished:
-        np.savez(unfinished, **matrices)
+        np.savez(unfinished, **dict(zip(names, matrices, strict=True)))
     return found
 
 
@@ -110,22 +112,36 @@ def _read(config, directory, start):
             f"Received: {type(error).__name__}: {error}. Put the file back, "
             "or discard the run with `--start_over`."
         ) from error
-    expected = {c.name: (len(c.kernels),) * 2 for c in clusters}
+    names = _names(clusters)
+    counts = [len(cluster.kernels) for cluster in clusters]
+    expected = {n: (c, c) for n, c in zip(names, counts * 2, strict=True)}
     shapes = {name: matrix.shape for name, matrix in matrices.items()}
     are_cosines = ((np.abs(m) <= 1).all() for m in matrices.values())
     if shapes != expected or not all(are_cosines):
         raise ValueError(
             f"{path} must hold a matrix of cosines for every starting cluster, "
-            f"of the shapes {expected}. Received: {shapes}, or values outside "
-            "[-1, 1]. Put the file back, or discard the run with "
-            "`--start_over`."
+            f"and one for its coefficients, of the shapes {expected}. "
+            f"Received: {shapes}, or values outside [-1, 1]. A search of an "
+            "older version has none for coefficients and cannot be continued. "
+            "Put the file back, or discard the run with `--start_over`."
         )
-    similarities = tuple(matrices[cluster.name] for cluster in clusters)
+    found = [matrices[name] for name in names]
     notes = read_json(directory / "search.json")
     unused = notes.get("unused", ())
     indices = [i for i, k in enumerate(start.kernels) if _name(k) in unused]
-    measured = ksw.search.Measurement(start, similarities, tuple(indices))
+    measured = ksw.search.Measurement(
+        start,
+        tuple(found[: len(clusters)]),
+        tuple(found[len(clusters) :]),
+        tuple(indices),
+    )
     return measured, notes.get("history", {})
+
+
+def _names(clusters):
+    """Returns the names of all matrices: psi_W first, then psi_C."""
+    names = [cluster.name for cluster in clusters]
+    return names + [f"{name} coefficients" for name in names]
 
 
 def _name(kernel):

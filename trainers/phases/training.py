@@ -98,6 +98,7 @@ def train(config, path, start_over=False):
             "search": found
             and {
                 "tau": found.tries[-1].tau,
+                "beta": config.search.beta,
                 "num_clusters": found.tries[-1].num_clusters,
                 "num_start_clusters": len(found.similarities),
             },

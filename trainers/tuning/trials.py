@@ -78,6 +78,8 @@ def trial_config(base, settings, members=(), epochs=None):
 def section_of(config, name):
     """Returns the section of a config that holds what a space calls `name`."""
     section = SECTIONS[name]
+    if name == "beta" and experiment.decides_ties(config):
+        section = "search"
     return config[section] if section else config
 
 
@@ -90,7 +92,9 @@ def check_varied(config, names, prefix=""):
     rule = experiment.rule_class(config.sharing.rule)
     arguments = {field.name for field in dataclasses.fields(rule)}
     for name in names:
-        needs = {"tau": "search.pretrain_epochs", "beta": "decouple.epoch"}
+        needs = {"tau": "search.pretrain_epochs"}
+        if not experiment.decides_ties(config):
+            needs["beta"] = "decouple.epoch"
         section, _, key = needs.get(name, "").partition(".")
         if section and not config[section][key]:
             raise ValueError(
