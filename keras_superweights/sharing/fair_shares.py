@@ -1,12 +1,9 @@
-"""FairShares: every kernel gets its share of scalars, up to its size."""
+"""FairShares: every kernel gets the same number of scalars, up to its size."""
 
-import itertools
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from keras_superweights.allocation.specs import MemberSpec
-from keras_superweights.arguments import as_tuple
 from keras_superweights.parts import RankOne
 from keras_superweights.parts import Region
 from keras_superweights.parts import WeightedSum
@@ -25,8 +22,8 @@ class FairShares(Rule):
 
     Layers of equal kind and shape, over layers and members, mix all templates
     of a common bank, each with its own coefficients. Templates are dealt one
-    at a time to the shape whose kernels have the least of their shares;
-    kernels whose share is their size stay private. So the many small
+    at a time to the shape whose kernels have the fewest scalars each; where
+    there are as many as kernels, the kernels stay private. So the many small
     kernels of a network are not shared at all, and the few large ones, which
     have most of the parameters, are shared by many: kernels that mix common
     templates disturb each other's training, and keeping that from a small
@@ -39,15 +36,7 @@ class FairShares(Rule):
         rank_one: Whether each kernel that shares is also multiplied by
             `parts.RankOne` factors of its own, random signs at the start.
             Kernels that mix a single template are copies of it without.
-        shares: What the kernels should have, compared with each other: a
-            positive number for each that may be shared, in order, such as
-            `search.learn_shares` finds. Equal by default.
         kinds, exclude, transforms: See `Rule`.
-
-    Raises:
-        TypeError: If `shares` is not a list of floats.
-        ValueError: If one is not positive and finite, or, when members are
-            allocated, there are more or fewer than kernels.
 
     Example:
 
@@ -64,20 +53,6 @@ class FairShares(Rule):
     """
 
     rank_one: bool = True
-    shares: tuple[float, ...] | None = None
-
-    def __post_init__(self):
-        super().__post_init__()
-        if self.shares is None:
-            return
-        expected = "a list of floats, one for each kernel that is shared"
-        shares = as_tuple("shares", self.shares, float, expected)
-        object.__setattr__(self, "shares", shares)
-        if not shares or not all(0 < share < math.inf for share in shares):
-            raise ValueError(
-                "`shares` must be one or more numbers, positive and finite. "
-                f"Received: shares={shares}."
-            )
 
     def plan(self, kernels, scalars):
         found = self._shapes(kernels)
@@ -86,17 +61,17 @@ class FairShares(Rule):
         plan = Plan(reason=unused_reason(found, counts))
         users = []
         for shape, count in zip(found, counts, strict=True):
-            kept, rest = shape.split(count)
-            plan.private += kept
-            if rest:
-                plan.add(
-                    name=shape.name,
-                    kernels=rest,
-                    geometry=Region.of(kernels[rest[0]]),
-                    mixing=WeightedSum.untied(len(rest)),
-                    num_templates=count - len(kept),
-                )
-            users += rest
+            if count == shape.most:
+                plan.private += shape.users
+                continue
+            plan.add(
+                name=shape.name,
+                kernels=shape.users,
+                geometry=Region.of(kernels[shape.users[0]]),
+                mixing=WeightedSum.untied(shape.most),
+                num_templates=count,
+            )
+            users += shape.users
         if users and self.rank_one:
             plan.transform(RankOne(kernels=tuple(sorted(users))))
         return plan
@@ -108,70 +83,39 @@ class FairShares(Rule):
         return self.fixed_params(members, kernels) + needed
 
     def _shapes(self, kernels):
-        shares = self.shares or (1.0,) * len(kernels)
-        if len(shares) != len(kernels):
-            raise ValueError(
-                "`shares` must have a number for each kernel that is shared. "
-                f"Received: {len(shares)} numbers for {len(kernels)} kernels."
-            )
         found = []
         for group in shapes(kernels):
             first = kernels[group.kernels[0]]
             own = RankOne().num_scalars(first) if self.rank_one else 0
-            mine = {k: shares[k] for k in group.kernels}
-            found.append(_Shape(group.name, first.size, own, mine))
+            found.append(_Shape(group.name, group.kernels, first.size, own))
         return found
 
 
+@dataclass(frozen=True)
 class _Shape:
     """The kernels of one shape: a demand for `spend`.
 
-    Of so many templates, the kernels with the largest shares have one each for
-    themselves, and stay private; the others mix the rest.
-
-    Args:
+    Attributes:
         name: What the kernels have in common.
+        users: Their indices.
         size: Scalars of one.
-        own: Further scalars of each kernel that mixes.
-        shares: What each kernel should have, by its index.
+        own: Further scalars of each, where they mix templates.
     """
 
-    def __init__(self, name, size, own, shares):
-        self.name = name
-        self.size = size
-        self.own = own
-        self.most = len(shares)
-        self._order = sorted(shares, key=shares.get, reverse=True)
-        self._shares = [shares[kernel] for kernel in self._order]
-        # Of the kernels from this place on.
-        sums = list(itertools.accumulate(reversed(self._shares)))
-        self._rests = sums[::-1]
+    name: str
+    users: tuple[int, ...]
+    size: int
+    own: int
 
-    def split(self, count):
-        """Returns the kernels that stay private, and those that mix."""
-        _, kept = self._level(count)
-        return sorted(self._order[:kept]), sorted(self._order[kept:])
+    @property
+    def most(self):
+        return len(self.users)
 
     def cost(self, count):
         """Returns the trainable scalars for so many templates."""
-        _, kept = self._level(count)
-        mixed = (self.most - kept) * (count - kept + self.own)
+        mixed = 0 if count == self.most else self.most * (count + self.own)
         return self.size * count + mixed
 
     def filled(self, count):
-        """Returns the part of their shares that the kernels have."""
-        return self._level(count)[0]
-
-    def _level(self, count):
-        """Returns `filled`, and how many kernels have all that they can use.
-
-        A kernel uses `min(size, level * share)` scalars; the level is that at
-        which all use so many templates together.
-        """
-        if count == self.most:
-            return self.size / self._shares[-1], self.most
-        for kept, share in enumerate(self._shares):
-            level = (count - kept) * self.size / self._rests[kept]
-            if level * share < self.size:
-                break
-        return level, kept
+        """Returns the scalars of each kernel."""
+        return self.size * count / self.most
