@@ -9,12 +9,17 @@ from benchmarks.quality.regimes import SAME_UNSHARED
 from keras_superweights.figures import style
 
 
+def unshared(variant):
+    """Returns the deep ensemble that is trained as a variant is."""
+    return "independent-ws" if variant.endswith("-ws") else "independent"
+
+
 def path_of(results, regime, variant, seed):
     """Returns the file that a run's figures are kept in.
 
     Members that share nothing are the same in regimes of other budgets.
     """
-    if variant == "independent":
+    if variant == unshared(variant):
         regime = SAME_UNSHARED.get(regime, regime)
     return results / regime / f"{variant}-{seed}.json"
 
@@ -35,7 +40,8 @@ class Table:
     """The figures of all variants of a regime that have every seed.
 
     One network is the mean member of `independent`: a network that shares
-    nothing, trained on the same images in the same order.
+    nothing, trained on the same images in the same order. Standardized kernels
+    are compared with the standardized ones of `independent-ws`.
     """
 
     MEASURES = (
@@ -60,9 +66,9 @@ class Table:
 
     def gain(self, variant, measure):
         """Returns the share of the deep ensemble's gain that is reached."""
-        if "independent" not in self.rows:
+        deep = self.rows.get(unshared(variant))
+        if deep is None:
             return None
-        deep = self.rows["independent"]
         one = statistics.mean(deep[f"member {measure}"])
         gain = statistics.mean(deep[measure]) - one
         return (statistics.mean(self.rows[variant][measure]) - one) / gain

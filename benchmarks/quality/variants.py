@@ -1,7 +1,8 @@
 """The ways to spend a budget that are compared.
 
 Each is a function of a regime, a config of it and the members' skeletons that
-returns the members to train, their allocation, and callbacks.
+returns the members to train, their allocation, and callbacks. With `-ws` after
+its name, all kernels are standardized.
 """
 
 import functools
@@ -14,40 +15,43 @@ from trainers.phases import experiment
 PRETRAIN_EPOCHS = 2
 
 
-def unshared(members):
+def unshared(members, transforms):
     """Members that share nothing, whatever they cost."""
-    allocation = ksw.allocate(members, 1.0, ksw.sharing.Independent())
-    return members, allocation, []
+    rule = ksw.sharing.Independent(transforms=transforms)
+    return members, ksw.allocate(members, 1.0, rule), []
 
 
-def independent(regime, config, members):
+def independent(regime, config, members, transforms=()):
     """The deep ensemble, outside of the budget."""
-    return unshared(members)
+    return unshared(members, transforms)
 
 
-def one(regime, config, members):
+def one(regime, config, members, transforms=()):
     """One network of the whole budget: the first, narrowed or widened."""
-    return unshared(fitted(members[:1], regime.budget_params(members)))
+    budget = regime.budget_params(members)
+    return unshared(fitted(members[:1], budget), transforms)
 
 
-def narrow(regime, config, members):
+def narrow(regime, config, members, transforms=()):
     """All members, narrowed until they fit without sharing."""
-    return unshared(fitted(members, regime.budget_params(members)))
+    return unshared(fitted(members, regime.budget_params(members)), transforms)
 
 
-def by_rule(make_rule, regime, config, members):
+def by_rule(make_rule, regime, config, members, transforms=()):
     """Members that share by a rule."""
     budget = regime.budget_params(members)
-    return members, ksw.allocate(members, budget, make_rule()), []
+    rule = make_rule(transforms=transforms)
+    return members, ksw.allocate(members, budget, rule), []
 
 
-def parted(regime, config, members, beta=0.9):
-    """Clusters and coefficients by gradient similarity, from the start."""
+def parted(regime, config, members, transforms=(), beta=0.9):
+    """Clusters by gradient similarity, members apart from the start."""
     images = experiment.pipeline(config)
     found = ksw.search.find_clusters(
         members,
         regime.budget_params(members),
         images.train(PRETRAIN_EPOCHS),
+        sharing=ksw.sharing.SuperWeights(transforms=transforms),
         beta=beta,
         pretrain_epochs=PRETRAIN_EPOCHS,
         steps_per_epoch=images.steps_per_epoch,
@@ -57,25 +61,29 @@ def parted(regime, config, members, beta=0.9):
     return members, found.allocation, []
 
 
-def searched(regime, config, members):
+def searched(regime, config, members, transforms=()):
     """The papers' way: the same clusters, tied, decoupled after an epoch."""
-    members, allocation, _ = parted(regime, config, members, beta=None)
+    tied = parted(regime, config, members, transforms, beta=None)
     decoupling = ksw.callbacks.CoefficientDecoupling(beta=0.9, epoch=1)
-    return members, allocation, [decoupling]
+    return *tied[:2], [decoupling]
+
+
+def mixture_rank(transforms):
+    return ksw.sharing.MixtureEnsembles(
+        transforms=(ksw.parts.RankOne(), *transforms)
+    )
 
 
 _RULES = {
-    "fair": lambda: ksw.sharing.FairShares(rank_one=False),
+    "fair": functools.partial(ksw.sharing.FairShares, rank_one=False),
     "fair-rank": ksw.sharing.FairShares,
     "mixture": ksw.sharing.MixtureEnsembles,
-    "mixture-rank": lambda: ksw.sharing.MixtureEnsembles(
-        transforms=ksw.parts.RankOne()
-    ),
+    "mixture-rank": mixture_rank,
     "depth": ksw.sharing.SuperWeights,
     "shapeshifter": ksw.sharing.Shapeshifter,
 }
 
-VARIANTS = {
+_PLAIN = {
     "independent": independent,
     "one": one,
     "narrow": narrow,
@@ -85,4 +93,14 @@ VARIANTS = {
     },
     "searched": searched,
     "parted": parted,
+}
+
+# Each also with weight standardization.
+_WS = (ksw.parts.Standardized(),)
+VARIANTS = {
+    **_PLAIN,
+    **{
+        f"{name}-ws": functools.partial(variant, transforms=_WS)
+        for name, variant in _PLAIN.items()
+    },
 }

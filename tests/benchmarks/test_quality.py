@@ -54,6 +54,17 @@ def test_one_network_and_the_deep_ensemble_are_the_ends_of_the_gain(tmp_path):
     assert (tmp_path / "B.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_standardized_kernels_are_compared_with_such(tmp_path):
+    names = ["independent", "mixture-ws", "independent-ws"]
+    write(tmp_path, "B", "independent", 0)
+    write(tmp_path, "B", "mixture-ws", 0, nll=0.9)
+    table = summary.Table(tmp_path, "B", names, [0])
+    assert table.gain("mixture-ws", "nll") is None
+    write(tmp_path, "B", "independent-ws", 0, nll=0.8)
+    table = summary.Table(tmp_path, "B", names, [0])
+    assert table.gain("mixture-ws", "nll") == pytest.approx(0.3 / 0.4)
+
+
 def test_a_variant_without_all_seeds_is_left_out(tmp_path):
     write(tmp_path, "C", "independent", 0)
     write(tmp_path, "C", "independent", 1)
@@ -89,10 +100,15 @@ def test_every_variant_keeps_the_budget_of_every_regime(name):
     budget = regime.budget_params(members)
     assert budget == round(regime.budget * count(members))
     untrained = set(regime.variants or VARIANTS)
-    for variant in untrained - {"independent", "searched", "parted"}:
+    for variant in untrained:
+        plain = variant.removesuffix("-ws")
+        if plain in ("independent", "searched", "parted"):
+            continue
         trained, allocation, _ = VARIANTS[variant](regime, config, members)
         assert allocation.num_params <= budget, variant
-        assert len(trained) == (1 if variant == "one" else len(members))
+        assert len(trained) == (1 if plain == "one" else len(members))
+        names = {type(each).__name__ for each in allocation.transforms}
+        assert ("Standardized" in names) == (plain != variant)
 
 
 @pytest.mark.usefixtures("eager")
