@@ -23,7 +23,11 @@ def get_config(variant=""):
 
     config.members = base.wide_resnets((16, 2), (16, 1), (10, 2))
     config.budget_params = 0.3
-    config.sharing = base.rule("SuperWeights", clusters="depth")
+    config.sharing = base.rule(
+        "SuperWeights",
+        clusters="depth",
+        transforms=({"class": "Standardized"},),
+    )
     config.one_network = True
     config.search.pretrain_epochs = 4
 

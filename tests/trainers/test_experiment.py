@@ -142,13 +142,24 @@ def test_one_network_is_the_largest_member_in_the_whole_budget():
     changes = differences(config.to_dict(), one.to_dict()).splitlines()
     assert {line.split(":")[0].strip() for line in changes} == {
         "budget_params",
-        "decouple.epoch",
         "members",
         "one_network",
         "search.pretrain_epochs",
         "sharing.clusters",
         "sharing.rule",
+        "sharing.transforms",
     }
+
+
+def test_one_network_has_the_transforms_that_cost_nothing():
+    config = quick(members=base.wide_resnets((10, 1), (10, 1)))
+    transforms = ({"class": "RankOne"}, {"class": "Standardized"})
+    config.sharing = base.rule("SuperWeights", transforms=transforms)
+    start = experiment.allocate(config, experiment.members(config))
+    one = experiment.one_network(config, start)
+    assert list(one.sharing.transforms) == [{"class": "Standardized"}]
+    alone = experiment.allocate(one, experiment.members(one))
+    assert alone.num_params <= start.budget_params
 
 
 def test_one_network_of_a_single_width_is_refused(monkeypatch):
@@ -245,7 +256,7 @@ def test_a_rule_of_the_users_own_is_named_by_its_path():
 
 def test_a_transform_that_is_not_known_is_refused():
     transforms = ({"class": "Nothing"},)
-    config = quick(sharing=base.rule("MixtureEnsembles", transforms=transforms))
+    config = quick(sharing=base.rule("SuperWeights", transforms=transforms))
     config.search.pretrain_epochs = 0
     with pytest.raises(ValueError, match="config.sharing.*RankOne.*'Nothing'"):
         experiment.check(config)

@@ -196,7 +196,8 @@ def one_network(config, start):
 
     It is the largest member of the `Allocation` `start`, narrowed or widened to
     what the whole ensemble may have, without sharing. Everything else, the
-    seed included, is the config's. Refuses a member that has one width only.
+    seed and transforms without scalars included, is the config's. Refuses a
+    member that has one width only.
     """
     sizes = [member.num_params for member in start.members]
     largest = config.members[sizes.index(max(sizes))]
@@ -204,7 +205,12 @@ def one_network(config, start):
     with one.ignore_type():
         one.members = ({**largest, "params": start.budget_params},)
     one.budget_params = float(start.budget_params)
-    one.sharing = base.rule("Independent")
+    free = [
+        data
+        for data in config.sharing.get("transforms", ())
+        if not any(map(_transform(data).num_scalars, start.kernels))
+    ]
+    one.sharing = base.rule("Independent", transforms=tuple(free))
     one.search.pretrain_epochs = one.decouple.epoch = 0
     one.one_network = False
     members(one)
@@ -266,8 +272,8 @@ def sharing(config):
     schema.check_keys("config.sharing", config.sharing, keys, {"rule"})
     with _section("sharing"):
         if "transforms" in arguments:
-            data = map(dict, arguments["transforms"])
-            arguments["transforms"] = tuple(map(Transform.from_data, data))
+            transforms = map(_transform, arguments["transforms"])
+            arguments["transforms"] = tuple(transforms)
         rule = found(**arguments)
     _check_number("search.pretrain_epochs", config.search.pretrain_epochs)
     if not config.search.pretrain_epochs:
@@ -280,6 +286,10 @@ def sharing(config):
             f"`config.sharing` is a rule that cannot be searched: {error} To "
             "train without a search, set `config.search.pretrain_epochs` to 0."
         ) from error
+
+
+def _transform(data):
+    return Transform.from_data(dict(data))
 
 
 def decoupling(config):
