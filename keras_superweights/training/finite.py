@@ -14,8 +14,9 @@ def check_epoch(network, epoch, logs=None):
     """Refuses an epoch that ends with losses or weights that are not finite.
 
     The loss alone does not tell: ReLU turns NaN into zero, so that a network
-    whose first layers have become NaN answers the same to every input. Reads
-    all weights once, as a callback does at the end of an epoch:
+    whose first layers have become NaN answers the same to every input. Keras'
+    `TerminateOnNaN` looks at the loss of every step; this reads all weights
+    once, at the end of an epoch:
 
     ```python
     check = functools.partial(check_epoch, network)
