@@ -96,7 +96,8 @@ def outcome(workdir):
         if isinstance(item, h5py.Dataset):
             found[name] = item[()]
 
-    (backup,) = workdir.glob("backup/epoch-*/state.weights.h5")
+    # How many older ones are left depends on the moment of a kill.
+    backup = max(workdir.glob("backup/epoch-*/state.weights.h5"))
     with h5py.File(backup) as archive:
         archive.visititems(visit)
     with np.load(workdir / "search" / "similarities.npz") as stored:

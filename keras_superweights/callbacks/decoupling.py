@@ -10,6 +10,7 @@ from keras_superweights.search.recording import GradientRecorder
 from keras_superweights.search.similarity import coefficient_similarity
 from keras_superweights.search.ties import cluster_ties
 from keras_superweights.search.ties import split_ties
+from keras_superweights.training.finite import check_epoch
 
 
 class CoefficientDecoupling(keras.callbacks.Callback):
@@ -44,7 +45,8 @@ class CoefficientDecoupling(keras.callbacks.Callback):
             default.
 
     Raises:
-        ValueError: If an argument is out of range.
+        ValueError: If an argument is out of range; at the end of an epoch that
+            decouples, if a weight or gradient is not finite.
         TypeError: When training begins, if the model is not a
             `SuperWeightNetwork`.
 
@@ -108,6 +110,7 @@ class CoefficientDecoupling(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         if self._recorder is None:
             return
+        check_epoch(self.model, epoch, logs)
         gradients = self._recorder.coefficient_gradients()
         self._recorder = None
         self.model.record_gradients(None)

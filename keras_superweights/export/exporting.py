@@ -19,6 +19,7 @@ from keras_superweights.export.formats import FORMATS
 from keras_superweights.export.formats import NotConvertedError
 from keras_superweights.export.formats import checked_formats
 from keras_superweights.export.formats import input_structure
+from keras_superweights.training.finite import first_not_finite
 from keras_superweights.training.network import SuperWeightNetwork
 
 _MIB = 2**20
@@ -38,6 +39,7 @@ def materialize_ensemble(network):
 
     Raises:
         TypeError: If `network` is not a `SuperWeightNetwork`.
+        ValueError: If a weight is NaN or infinite.
 
     Example:
 
@@ -99,10 +101,10 @@ def export_network(network, directory, formats=None, inputs=None):
 
     Raises:
         TypeError: If `network` is not a `SuperWeightNetwork`.
-        ValueError: If a format is unknown or cannot be written here, a file
-            exists already, an input has unknown dimensions and no batch is
-            given, or `formats` names LiteRT, which lacks operations of a
-            model.
+        ValueError: If a weight is NaN or infinite, a format is unknown or
+            cannot be written here, a file exists already, an input has
+            unknown dimensions and no batch is given, or `formats` names
+            LiteRT, which lacks operations of a model.
 
     Example:
 
@@ -182,6 +184,13 @@ def _materialized(network) -> dict[str, keras.Model]:
         raise TypeError(
             "`network` must be a `SuperWeightNetwork`; other Keras models are "
             f"plain already. Received: network={network!r}."
+        )
+    weight = first_not_finite(network)
+    if weight is not None:
+        raise ValueError(
+            "The weights of `network` must be finite. Received: NaN or "
+            f"infinity in {weight}. Its training has diverged: go back to "
+            "weights from before, or train it with a lower learning rate."
         )
     members = network.materialize()
     kind = network.ensemble

@@ -60,8 +60,8 @@ def find_clusters(
         TypeError: If an argument has the wrong type, such as a rule that
             cannot be refined, or arrays as data.
         ValueError: If a setting is out of range, the budget is too small for
-            the depth bins, the data ends within an epoch, or the loss is not
-            finite.
+            the depth bins, the data ends within an epoch, or the loss, a
+            weight or a gradient is not finite.
 
     Example:
 

@@ -69,7 +69,7 @@ def learn_stores(
             stores to learn, or arrays as data.
         ValueError: If a setting is out of range, there are fewer kernels than
             stores, the budget is too small, the data ends within an epoch, or
-            the loss is not finite.
+            the loss or a weight is not finite.
 
     Example:
 

@@ -6,6 +6,8 @@ import math
 import keras
 
 from keras_superweights.arguments import check_integer
+from keras_superweights.training.finite import NotFiniteError
+from keras_superweights.training.finite import check_epoch
 
 
 def pretrain(
@@ -44,8 +46,8 @@ def pretrain(
     Raises:
         TypeError: If the data are not batches, but arrays, say.
         ValueError: If `pretrain_epochs` is not a positive integer, the data
-            ends within an epoch, the loss is not finite, or the last epoch is
-            not trained here.
+            ends within an epoch, the loss or a weight is not finite, or the
+            last epoch is not trained here.
     """
     check_data(data)
     check_integer("pretrain_epochs", pretrain_epochs)
@@ -105,7 +107,7 @@ class _Watch(keras.callbacks.Callback):
     def on_train_batch_end(self, batch, logs=None):
         self._steps += 1
         if not math.isfinite(logs["loss"]):
-            raise ValueError(
+            raise NotFiniteError(
                 "The loss must stay finite during pretraining. Received: "
                 f"loss={logs['loss']} after step {self._steps} of epoch "
                 f"{self._epoch + 1}. Lower the learning rate, or look at the "
@@ -121,6 +123,7 @@ class _Watch(keras.callbacks.Callback):
                 f"{expected} steps of epoch {epoch + 1} of {self._epochs}. "
                 "Repeat it, or lower `steps_per_epoch` or `pretrain_epochs`."
             )
+        check_epoch(self.model, epoch)
 
     def on_train_end(self, logs=None):
         if self._recorder is not None:

@@ -16,7 +16,8 @@ no place on the plane of inputs and outputs and is compared whole: its box is
 which does not tell whether they agree.
 
 A gradient of zero (of an unused layer, say) neither agrees nor conflicts: its
-similarity to others is 0, to itself 1.
+similarity to others is 0, to itself 1. A gradient of NaN or infinity is none:
+all functions here refuse it (`ValueError`), and name its layer.
 """
 
 import numpy as np
@@ -69,7 +70,10 @@ def unused_kernels(allocation, grams):
             # A plain SuperWeight has one gradient for all its kernels.
             served = superweight.kernels
             squares = np.broadcast_to(np.diag(gram), len(served))
-            used |= {k for k, g in zip(served, squares, strict=True) if g > 0}
+            for kernel, square in zip(served, squares, strict=True):
+                _check_finite(allocation.kernels[kernel], square)
+                if square > 0:
+                    used.add(kernel)
     return tuple(
         index
         for index, parts in enumerate(allocation.composition)
@@ -90,7 +94,20 @@ def _cosines(allocation, cluster, gram_of):
                 if gram is not None:
                     i, j = rows[one][s], rows[other][s]
                     products += gram[i, j], gram[i, i], gram[j, j]
+            for place, square in ((one, products[1]), (other, products[2])):
+                _check_finite(allocation.kernels[cluster[place]], square)
             norm = np.sqrt(products[1] * products[2])
             cosine = np.clip(products[0] / norm, -1, 1) if norm > 0 else 0.0
             similarity[one, other] = similarity[other, one] = cosine
     return similarity
+
+
+def _check_finite(kernel, square):
+    """Refuses a squared norm of a kernel's gradient that is not finite."""
+    if not np.isfinite(square):
+        raise ValueError(
+            "Gradients that are compared must be finite. Received: a squared "
+            f"norm of {square} for layer '{kernel.layer}' of member "
+            f"{kernel.member}, in the epoch that was recorded. Look for NaN "
+            "and infinity in the data, or lower the learning rate."
+        )

@@ -339,3 +339,18 @@ def test_untied_kernels_of_a_resumed_run_stay_untied():
 def test_another_model_is_refused():
     with pytest.raises(TypeError, match="SuperWeightNetwork.*Received"):
         fit(compiled(member(4)), 1, CoefficientDecoupling())
+
+
+def test_weights_that_are_not_finite_do_not_part_without_a_word():
+    network = network_of()
+    images = X.copy()
+    images[-1, 1] = np.inf  # which tanh hides from the loss
+    with pytest.raises(ValueError, match="Received: NaN.*'d0'.* after epoch 1"):
+        network.fit(
+            *(images, Y),
+            batch_size=8,
+            shuffle=False,
+            verbose=0,
+            callbacks=[CoefficientDecoupling(epoch=1)],
+        )
+    assert {tie for ties in ties_of(network) for tie in ties} == {0}

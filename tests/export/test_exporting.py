@@ -286,3 +286,17 @@ def test_other_models_and_places_are_refused(small, tmp_path):
         with pytest.raises(ValueError, match="`directory`.*is a file"):
             export_network(small, directory)
     assert file.read_text() == "mine"
+
+
+@pytest.mark.parametrize("value", [np.nan, -np.inf])
+def test_weights_that_are_not_finite_are_refused_by_name(value, tmp_path):
+    network = ksw.SuperWeightNetwork([dense(8, 8)] * 2)
+    *_, bias = network.members[1].weights
+    bias.assign([0.0, value, 0.0])
+    for refused in (
+        lambda: export_network(network, tmp_path / "new"),
+        lambda: materialize_ensemble(network),
+    ):
+        with pytest.raises(ValueError, match=r"`network`.*bias \(member 1\)"):
+            refused()
+    assert names(tmp_path) == []

@@ -8,7 +8,10 @@ import pytest
 import tensorflow as tf
 
 from keras_superweights.search import find_clusters
+from keras_superweights.search import learn_stores
 from keras_superweights.search.pretraining import pretrain
+from keras_superweights.sharing import Shapeshifter
+from tests.builders import perceptron
 from tests.search.networks import dense_net
 from tests.search.planted import dataset
 from tests.search.planted import members_of
@@ -132,6 +135,35 @@ def test_a_loss_that_is_not_finite_stops_the_search(value, eager, tmp_path):
             callbacks=[keras.callbacks.BackupAndRestore(tmp_path)],
         )
     assert "must stay finite" in str(error.value)
+    assert epochs_backed_up(tmp_path) == 1
+
+
+def learn(members, data, **settings):
+    sharing = Shapeshifter(num_stores=2)
+    return learn_stores(members, 0.8, data, sharing, verbose=0, **settings)
+
+
+@pytest.mark.parametrize("measure", [search, learn])
+def test_data_that_break_weights_and_not_the_loss_stop_the_search(
+    measure, eager, tmp_path
+):
+    # As ReLU hides NaN, tanh hides infinity from what follows it. In the last
+    # step: the one after it would have no finite loss.
+    x, y = map(np.array, zip(*dataset(2), strict=True))
+    x[1, 5, 3] = np.inf
+    members = [perceptron(width) for width in (4, 6)]
+    with pytest.raises(
+        ValueError,
+        match="Received: NaN or infinity in bank_0/templates "
+        r"\('d0' of member 0, .* after epoch 2.*data.*learning rate",
+    ):
+        measure(
+            members,
+            tf.data.Dataset.from_tensor_slices((x, y)),
+            pretrain_epochs=2,
+            steps_per_epoch=1,
+            callbacks=[keras.callbacks.BackupAndRestore(tmp_path)],
+        )
     assert epochs_backed_up(tmp_path) == 1
 
 

@@ -180,3 +180,23 @@ def test_a_gradient_of_zero_agrees_and_conflicts_with_nothing():
     np.testing.assert_array_equal(
         coefficient_similarity(allocation, range(5), coefficients), np.eye(5)
     )
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.parametrize("place", [0, 2])
+def test_gradients_that_are_not_finite_are_refused_by_name(value, place):
+    allocation = allocation_of([(3, 4)] * 3)
+    gradients = gradients_of(allocation, np.random.default_rng(0))
+    grams = grams_of(allocation, gradients)
+    rows = [np.ones((3, s.num_templates)) for s in allocation.superweights]
+    for gram in (gram for boxes in grams for gram in boxes.values()):
+        gram[place] = gram[:, place] = value
+    rows[0][place, -1] = value
+    for function, *arguments in (
+        (weight_similarity, range(3), grams),
+        (coefficient_similarity, range(3), rows),
+        (unused_kernels, grams),
+    ):
+        told = f"norm of {value} for layer 'l{place}' of member 0"
+        with pytest.raises(ValueError, match=told):
+            function(allocation, *arguments)

@@ -8,6 +8,7 @@ import keras
 import numpy as np
 import pytest
 
+from tests.trainers.files import contents
 from trainers.runs.backup import Backup
 
 EPOCHS = 3
@@ -48,6 +49,13 @@ def train(directory):
     return values, backup.history
 
 
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """`(directory, weights, history)` of a training without kills."""
+    directory = tmp_path_factory.mktemp("trained")
+    return directory, *train(directory)
+
+
 def interrupt(monkeypatch, moment):
     """Raises `Killed` before the file operation number `moment`."""
     count = iter(range(10**6))
@@ -78,8 +86,8 @@ def interrupt(monkeypatch, moment):
     return count
 
 
-def test_killed_at_any_moment_it_ends_the_same(tmp_path):
-    expected, expected_history = train(tmp_path / "never")
+def test_killed_at_any_moment_it_ends_the_same(trained, tmp_path):
+    _, expected, expected_history = trained
     with pytest.MonkeyPatch.context() as patch:
         count = interrupt(patch, None)
         train(tmp_path / "counted")
@@ -98,8 +106,61 @@ def test_killed_at_any_moment_it_ends_the_same(tmp_path):
             np.testing.assert_array_equal(value, other, str(moment))
 
 
-def test_only_the_last_epoch_is_kept(tmp_path):
-    _, history = train(tmp_path)
-    assert [path.name for path in tmp_path.iterdir()] == ["epoch-000003"]
+def names(directory):
+    return sorted(path.name for path in directory.iterdir())
+
+
+def flip(path, place):
+    """Damages one bit of a file, at this fraction of its size."""
+    content = bytearray(path.read_bytes())
+    content[int(place * len(content))] ^= 1
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    "file, place",
+    [
+        ("state.weights.h5", 0.3),
+        ("state.weights.h5", 0.9),
+        ("history.json", 0.5),
+        ("SHA256SUMS", 0.1),
+    ],
+)
+def test_a_damaged_backup_is_refused_and_the_one_before_it_offered(
+    trained, tmp_path, file, place
+):
+    directory, values, history = trained
+    shutil.copytree(directory, tmp_path / "backup")
+    newest = tmp_path / "backup" / "epoch-000003"
+    flip(newest / file, place)
+    before = contents(tmp_path)
+    with pytest.raises(
+        ValueError,
+        match=f"{newest}/.* is damaged.*delete {newest} to go on from "
+        "epoch-000002.*--start_over",
+    ):
+        train(tmp_path / "backup")
+    assert contents(tmp_path) == before
+    shutil.rmtree(newest)
+    again, its_history = train(tmp_path / "backup")
+    assert its_history["loss"] == history["loss"]
+    for value, other in zip(again, values, strict=True):
+        np.testing.assert_array_equal(value, other)
+
+
+def test_the_last_two_epochs_are_kept(trained, tmp_path):
+    directory, _, history = trained
+    assert names(directory) == ["epoch-000002", "epoch-000003"]
     assert len(history["loss"]) == len(history["seconds"]) == EPOCHS
     assert Backup(tmp_path / "none").restore(make_model()) == 0
+
+
+def test_a_backup_of_an_older_version_has_no_checksums(trained, tmp_path):
+    newest = tmp_path / "epoch-000003"
+    shutil.copytree(trained[0] / newest.name, newest)
+    (newest / "SHA256SUMS").unlink()
+    assert Backup(tmp_path).restore(make_model()) == EPOCHS
+    (newest / "state.weights.h5").write_bytes(b"half")
+    told = "epoch-000003 must hold.*Put the file back, or discard the run"
+    with pytest.raises(ValueError, match=f"(?s){told}"):
+        Backup(tmp_path).restore(make_model())

@@ -64,10 +64,14 @@ def test_a_run_learns_its_stores_trains_and_continues(
     # What was edited or is missing is told and left.
     (whole / "metrics.json").unlink()
     file = whole / "search" / "stores.json"
+    edit_json(file, lambda notes: notes["history"].update(loss=[2.0, 1.0]))
+    with pytest.raises(ValueError, match="stores.json is damaged"):
+        train(config, whole)
+    (whole / "search" / "SHA256SUMS").unlink()
     edit_json(file, lambda notes: notes["stores"].reverse())
     edit_json(file, lambda notes: notes["stores"].append(9))
     before = file.read_text()
-    with pytest.raises(ValueError, match="stores"):
+    with pytest.raises(ValueError, match="stores.json does not fit"):
         train(config, whole)
     assert file.read_text() == before
     file.unlink()

@@ -1,5 +1,8 @@
 """What a run refuses: damaged files, other configs, losses; nothing is lost."""
 
+import shutil
+
+import h5py
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -9,7 +12,9 @@ from tests.trainers.files import contents
 from tests.trainers.files import edit_json
 from tests.trainers.files import unfinished
 from trainers.phases import experiment
+from trainers.phases.search import search
 from trainers.phases.training import train
+from trainers.runs.workdir import Workdir
 
 
 def similarities(edit):
@@ -95,15 +100,39 @@ SIMILARITIES = "search/similarities.npz"
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_what_was_edited_or_damaged_is_told_and_left(
+def test_without_checksums_what_does_not_fit_is_told_and_left(
     searched_run, tmp_path, file, damage, told
 ):
     copy = unfinished(searched_run, tmp_path)
+    for checksums in copy.rglob("SHA256SUMS"):
+        checksums.unlink()  # older versions did not write any
     damage(copy / file)
     before = contents(copy)
     with pytest.raises(ValueError, match=f"(?s){told}.*--start_over"):
         train(searched_run[0], copy)
     assert contents(copy) == before
+
+
+@pytest.mark.parametrize(
+    "file, damage",
+    [
+        (SEARCH, edited(lambda d: d["history"].update(loss=[2.0, 1.0]))),
+        (
+            SIMILARITIES,
+            similarities(lambda d: {k: v / 2 for k, v in d.items()}),
+        ),
+        (SIMILARITIES, cut),
+    ],
+)
+def test_damage_that_would_fit_shows_in_checksums(
+    searched_run, tmp_path, file, damage
+):
+    config, path, _ = searched_run
+    start = experiment.allocate(config, experiment.members(config))
+    shutil.copytree(path / "search", tmp_path / "search")
+    damage(tmp_path / file)
+    with pytest.raises(ValueError, match=f"{file} is damaged.*--start_over"):
+        search(config, Workdir(tmp_path), None, start)
 
 
 @pytest.mark.parametrize(
@@ -149,28 +178,56 @@ class BrokenImages(ImagePipeline):
         return batches.enumerate().map(spoil)
 
 
+@pytest.mark.parametrize(
+    "phase, told",
+    [
+        ("search", "loss=nan after step 1 of epoch 2"),
+        ("training", "Received: loss=nan, .*after epoch 2"),
+    ],
+)
 def test_a_loss_that_is_not_finite_keeps_what_was_saved(
-    tiny_config, tmp_path, monkeypatch
+    phase, told, tiny_config, tmp_path, monkeypatch, no_figures
 ):
     config = tiny_config
     config.data.train_split = "train[:64]"
     config.data.batch_size = 32
     config.members = config.members[:1]
     config.budget_params = 0.9
-    config.search.pretrain_epochs = 3
+    config.epochs = 3
+    config.search.pretrain_epochs = 3 if phase == "search" else 0
     monkeypatch.setattr(
         experiment,
         "pipeline",
         lambda config: BrokenImages(seed=config.seed, **config.data),
     )
-    with pytest.raises(ValueError, match="loss=nan after step 1 of epoch 2"):
+    told += f".*backup of epoch 1 of the {phase} is kept.*--start_over"
+    with pytest.raises(ValueError, match=told):
         train(config, tmp_path)
     found = {p.name for p in tmp_path.iterdir()}
-    assert found == {"config.json", "search"}
-    (kept,) = tmp_path.glob("search/*/*")
+    trained = {"allocation.json", "backup", "logs"}
+    assert found == {"config.json"} | (
+        {"search"} if phase == "search" else trained
+    )
+    (kept,) = tmp_path.rglob("epoch-*")
     assert kept.name == "epoch-000001"
-    before = contents(tmp_path)
+    before = contents(kept)
     # The same command goes on there, and meets the same end.
-    with pytest.raises(ValueError, match="loss=nan after step 1 of epoch 2"):
+    with pytest.raises(ValueError, match=told):
         train(config, tmp_path)
-    assert contents(tmp_path) == before
+    assert contents(tmp_path) | before == contents(tmp_path)
+    assert list(tmp_path.rglob("epoch-*")) == [kept]
+
+
+def test_a_backup_that_is_not_finite_is_told(finished_run, tmp_path):
+    """Older versions went on, to a model that nothing could measure."""
+    copy = unfinished(finished_run, tmp_path)
+    (copy / "model.keras").unlink()
+    newest = copy / "backup" / "epoch-000002"
+    (newest / "SHA256SUMS").unlink()
+    with h5py.File(newest / "state.weights.h5", "r+") as archive:
+        weights = archive["generator/banks/bank/vars/0"]
+        weights[:] = np.nan
+    told = "in bank_0/templates .* after epoch 2.*--start_over"
+    with pytest.raises(ValueError, match=told):
+        train(finished_run[0], copy)
+    assert not (copy / "model.keras").exists()

@@ -37,8 +37,11 @@ def test_a_run_leaves_the_files_of_the_design(finished_run):
     assert {name for name in names if not name.startswith(told)} == {
         "config.json",
         "allocation.json",
-        "backup/epoch-000002/history.json",
-        "backup/epoch-000002/state.weights.h5",
+        *(
+            f"backup/epoch-{epoch:06d}/{name}"
+            for epoch in (1, 2)
+            for name in ("SHA256SUMS", "history.json", "state.weights.h5")
+        ),
         "metrics.json",
         "model.keras",
     }
@@ -119,6 +122,7 @@ def test_a_run_that_searches_leaves_its_evidence(searched_run):
     config, path, metrics = searched_run
     found = sorted(p.name for p in (path / "search").iterdir())
     assert found == [
+        "SHA256SUMS",
         "allocation-start.json",
         "backup",
         "search.json",

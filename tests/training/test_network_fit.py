@@ -65,6 +65,16 @@ def test_an_interrupted_run_continues_as_if_it_had_not_been(tmp_path):
         np.testing.assert_allclose(one, other, atol=1e-6)
 
 
+def test_training_that_diverges_stops_as_keras_stops_it():
+    network = compiled(
+        shared([small_net(depth=1)] * 2), keras.optimizers.SGD(1e38)
+    )
+    x, y = batch_of(16)
+    stop = keras.callbacks.TerminateOnNaN()
+    network.fit(x, y, batch_size=8, epochs=3, verbose=0, callbacks=[stop])
+    assert network.history.epoch == [0]
+
+
 def test_statistics_of_frozen_layers_are_not_averaged():
     inputs = keras.Input((6,))
     x = keras.layers.BatchNormalization(name="moving")(inputs)

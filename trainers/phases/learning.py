@@ -3,17 +3,18 @@
     search/stores.json  the learned coefficients, one row per kernel, the store
                         of each kernel, losses; written last, so a run that has
                         it is done with this phase
+    search/SHA256SUMS   its checksum
     search/backup/      the pretraining
 
-Stores follow from the coefficients: a continued run derives them again, and so
-notices when the file was edited or damaged.
+Stores follow from the coefficients: a continued run derives them again.
 """
 
-from keras_superweights.files import write_json
+from keras_superweights import files
 from keras_superweights.search import learning
 from trainers.phases import experiment
 from trainers.phases.pretraining import begin
 from trainers.phases.pretraining import is_measured
+from trainers.runs.workdir import check_sound
 from trainers.runs.workdir import check_unchanged
 from trainers.runs.workdir import read_json
 
@@ -42,7 +43,10 @@ def learn(config, workdir, images, start):
             "history": backup.history,
         }
         workdir.search.mkdir(exist_ok=True)
-        write_json(learned, notes)
+        with files.replacing(learned) as unfinished:
+            files.write_json(unfinished, notes)
+            files.write_checksums([unfinished])
+    check_sound([learned])
     notes = read_json(learned)
     coefficients = notes.get("coefficients") or [[0.0]]
     rule = learning.with_stores(rule, coefficients, config.seed)

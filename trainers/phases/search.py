@@ -5,11 +5,12 @@
     search/similarities.npz       psi_W for each starting cluster, by its name,
                                   and psi_C, as "<name> coefficients"; written
                                   last, so a search that has it is done
+    search/SHA256SUMS             checksums of these two
     search/backup/                the pretraining
 
 Only similarities and unused kernels are measured: a continued run derives the
-allocation from them and the config again, and so notices when a file was
-edited or damaged.
+allocation from them and the config again, and so notices when a file does not
+fit.
 """
 
 import dataclasses
@@ -23,6 +24,7 @@ from keras_superweights import files
 from trainers.phases import experiment
 from trainers.phases.pretraining import begin
 from trainers.phases.pretraining import is_measured
+from trainers.runs.workdir import check_sound
 from trainers.runs.workdir import check_unchanged
 from trainers.runs.workdir import read_json
 
@@ -96,12 +98,14 @@ def _refine(config, directory, measured, history):
     matrices = found.similarities + found.coefficient_similarities
     with files.replacing(directory / _SIMILARITIES) as unfinished:
         np.savez(unfinished, **dict(zip(names, matrices, strict=True)))
+        files.write_checksums([directory / "search.json", unfinished])
     return found
 
 
 def _read(config, directory, start):
     """Reads an earlier `(Measurement, history)`; checks what is measured."""
     path = directory / _SIMILARITIES
+    check_sound([path, directory / "search.json"])
     clusters = experiment.sharing(config).start_clusters(start.members)
     try:
         with np.load(path) as stored:

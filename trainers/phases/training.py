@@ -8,6 +8,7 @@ import tensorflow as tf
 import keras_superweights as ksw
 from keras_superweights import figures
 from keras_superweights import files
+from keras_superweights.training.finite import check_epoch
 from trainers.devices.strategy import shared
 from trainers.devices.strategy import strategy
 from trainers.phases import experiment
@@ -16,6 +17,7 @@ from trainers.phases.logs import EpochLine
 from trainers.phases.measuring import measure
 from trainers.phases.search import search
 from trainers.runs.backup import Backup
+from trainers.runs.backup import told_of_divergence
 from trainers.runs.workdir import Workdir
 from trainers.runs.workdir import read_json
 from trainers.runs.workers import own_workdir
@@ -28,7 +30,9 @@ def train(config, path, start_over=False):
 
     Raises:
         ValueError: If the config does not describe a run, or the directory
-            belongs to something else. Nothing is written or deleted then.
+            belongs to something else; nothing is written or deleted then. If
+            an epoch ends with a loss or weights that are not finite; backups
+            of the epochs before are kept then.
     """
     # Config. Errors in it, in devices, data, members or budget show before the
     # first file is written.
@@ -54,7 +58,10 @@ def train(config, path, start_over=False):
         one = experiment.one_network(config, start)
         Workdir(workdir.one_network).check(None if start_over else one)
 
-    with own_workdir(devices, workdir, config, start_over) as own:
+    with (
+        own_workdir(devices, workdir, config, start_over) as own,
+        told_of_divergence(own),
+    ):
         with devices.scope():
             # Sharing: by the rule, or by a search.
             allocation, found, seconds = _find(config, own, images, start)
@@ -133,6 +140,7 @@ def _find(config, workdir, images, start):
 def _fit(config, workdir, images, network, allocation, found, backup):
     """Trains the epochs that are not in the backup."""
     done = backup.restore(network)
+    check_epoch(network, done - 1)  # older versions went on with NaN
     workdir.keep_allocation(allocation, network.allocation)
     if done == config.epochs:
         return
@@ -148,9 +156,13 @@ def _fit(config, workdir, images, network, allocation, found, backup):
         validation_steps=steps,
         # Shuffled by the pipeline, as a function of the epoch.
         shuffle=False,
-        # Ties change first: the others report and keep an epoch's end. The
-        # backup comes last: it marks the epoch as done.
+        # An epoch that is not finite is refused first. Ties change before the
+        # others report and keep an epoch's end. The backup comes last: it
+        # marks the epoch as done.
         callbacks=[
+            keras.callbacks.LambdaCallback(
+                on_epoch_end=partial(check_epoch, network)
+            ),
             *experiment.decoupling(config),
             EpochLine(part=split),
             ksw.callbacks.SharingInspector(

@@ -4,7 +4,7 @@
     allocation.json  the allocation that is trained; at the end with the ties
                      that decoupling has left
     search/          how it was found, see `search.py`
-    backup/          what resuming needs
+    backup/          what resuming needs, of the last two epochs
     logs/            TensorBoard
     figures/         what TensorBoard shows, as PNG files
     model.keras      the trained network
@@ -13,7 +13,8 @@
                      finished
 
 `keras_superweights.files` writes each whole or not at all, whenever the run is
-killed.
+killed. What a continued run cannot derive again has its checksum in SHA256SUMS
+beside it; runs of older versions, which have none, continue without.
 """
 
 import itertools
@@ -169,6 +170,18 @@ def read_json(path):
             f"{type(error).__name__}: {error}. Put the file back, or discard "
             "the run with `--start_over`."
         ) from error
+
+
+def check_sound(
+    paths,
+    remedy="Put the file back, or discard the run with `--start_over`.",
+):
+    """Refuses files of one directory that do not fit their checksums."""
+    for path in files.damaged(paths):
+        raise ValueError(
+            f"{path} is damaged: it must be as the run has written it, by its "
+            f"checksum in {files.CHECKSUMS} beside it. {remedy}"
+        )
 
 
 def check_unchanged(path, expected):

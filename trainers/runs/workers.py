@@ -20,7 +20,7 @@ import zlib
 import tensorflow as tf
 
 from keras_superweights.training.distribution import is_multi_worker
-from trainers.runs.backup import Backup
+from trainers.runs.backup import kept
 from trainers.runs.workdir import Workdir
 
 # Paths of a `Workdir` that resuming reads.
@@ -129,15 +129,6 @@ def _told_of_losses(strategy, workdir):
         raise ConnectionError(
             f"A worker is gone{others[0] if others else ''}, and without it "
             "none can train. TensorFlow says: "
-            f"{told.strip().splitlines()[0].strip(' .:')}. {_kept(workdir)} "
+            f"{told.strip().splitlines()[0].strip(' .:')}. {kept(workdir)} "
             "Start all workers again, by the same command, to go on."
         ) from error
-
-
-def _kept(workdir):
-    backups = {"training": workdir.backup, "search": workdir.search / "backup"}
-    for name, path in backups.items():
-        done = Backup(path).epochs_done
-        if done:
-            return f"The backup of epoch {done} of the {name} is kept."
-    return "There was no backup yet."
