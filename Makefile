@@ -8,7 +8,8 @@ INSTALLED := .venv/installed
 .PHONY: demo demo-quick test lint install
 
 demo: $(INSTALLED)
-	$(RUN) -m trainers.train --config configs/digits.py --workdir runs/digits
+	$(RUN) -m trainers.train --config configs/digits.py:few \
+	    --workdir runs/digits
 
 # The same, shortened, and leaving nothing behind.
 demo-quick: $(INSTALLED)

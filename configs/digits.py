@@ -14,7 +14,11 @@ from configs import base
 
 
 def get_config(variant=""):
-    """Returns the experiment, or with `"quick"` a few epochs of small ones."""
+    """Returns the experiment.
+
+    With `"few"` there are 300 images to learn from, with `"quick"` a few epochs
+    of small members.
+    """
     config = base.get_base()
     config.data.name = "sklearn_digits"
     config.data.batch_size = 64
@@ -35,10 +39,13 @@ def get_config(variant=""):
     config.epochs = 30
     config.deterministic = True
 
+    if variant == "few":
+        config.data.train_split = "train[:300]"
+        config.data.batch_size = 32
     if variant == "quick":
         config.members = base.wide_resnets((16, 1), (10, 2), (10, 1))
         config.budget_params = 0.6
         config.epochs = 3
         config.search.pretrain_epochs = 1
-    base.check_variant(variant, ("quick",))
+    base.check_variant(variant, ("few", "quick"))
     return config.lock()
