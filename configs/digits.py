@@ -7,7 +7,11 @@ what the three have on their own, half of what the largest has.
 
     python -m trainers.train --config configs/digits.py --workdir runs/digits
 
-The README has what it measures.
+Measured on two CPU cores with the variant `few`, but on all 1,497 other images,
+`--config.data.test_split=train[300:]+test`, seeds 0, 1 and 2: test accuracy of
+the ensemble 95.0, 95.3 and 96.1 %, of one network of the same size, WRN-16-2
+narrowed to 348,688 parameters, 94.0, 93.3 and 95.5 %. With all digits it is not
+measured yet.
 """
 
 from configs import base

@@ -95,6 +95,7 @@ def refine(
     if beta is not None:
         allocation = tied_inside_members(
             allocation,
+            start,
             rule.start_clusters(start.members),
             measured.coefficient_similarities,
             beta,

@@ -53,16 +53,20 @@ def split_ties(
 
 def tied_inside_members(
     allocation: Allocation,
+    measured: Allocation,
     start: Sequence[Cluster],
     similarities: Sequence[np.ndarray],
     beta: float,
 ) -> Allocation:
     """Ties the kernels of one member and cluster that are alike.
 
-    Kernels of different members are never tied: they would stay copies.
+    Kernels of different members are never tied: they would stay copies. Nor are
+    those that had a single template in common when they were measured, unless
+    `beta` is below 0: the cosine of two numbers is 1 or -1 whatever they are.
 
     Args:
         allocation: The refined allocation.
+        measured: The allocation that was pretrained.
         start: The clusters that were measured, which it refines.
         similarities: psi_C of the kernels of each of these.
         beta: Threshold on psi_C, for Algorithm 1.
@@ -80,8 +84,20 @@ def tied_inside_members(
             parts.setdefault(key, []).append(place)
         for places in parts.values():
             inside = similarity[np.ix_(places, places)]
+            kernels = [cluster.kernels[place] for place in places]
+            inside = np.where(_tells(measured, kernels), inside, 0.0)
             for group in group_above(inside, beta):
-                kernels = [cluster.kernels[places[each]] for each in group]
-                group_of |= dict.fromkeys(kernels, kernels[0])
+                tied = [kernels[each] for each in group]
+                group_of |= dict.fromkeys(tied, tied[0])
     ties = split_ties(allocation, cluster_ties(allocation), group_of)
     return allocation.with_ties(ties)
+
+
+def _tells(allocation, kernels):
+    """Returns whether each pair mixes two templates or more in common."""
+    common = np.zeros((len(kernels), len(kernels)))
+    for superweight in allocation.superweights:
+        if superweight.ties:
+            reads = np.isin(kernels, superweight.kernels)
+            common += superweight.num_templates * np.outer(reads, reads)
+    return common > 1

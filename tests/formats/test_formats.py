@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import keras_superweights as ksw
+from configs import base
 from configs import digits
 from tests.formats import write_files
 from trainers.runs.workdir import Workdir
@@ -59,6 +60,7 @@ def test_runs_are_read_and_belong_to_their_config(number):
     """Also of a search from before it had a beta, which tied clusters."""
     config = digits.get_config("quick").unlock()
     config.one_network = False  # as in runs that are older than this key
+    config.sharing = base.rule("SuperWeights", clusters="depth")
     config.search.beta = None
     config.decouple.epoch = 1
     Workdir(HERE / f"run-{number}").check(config)

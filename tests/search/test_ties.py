@@ -48,6 +48,14 @@ def tied_pairs(allocation):
     }
 
 
+def templates_in_common(allocation, *kernels):
+    return sum(
+        each.num_templates
+        for each in allocation.superweights
+        if each.ties and set(kernels) <= set(each.kernels)
+    )
+
+
 def by_definition(found, clusters, beta):
     """Pairs that pairs above beta connect inside a member and cluster."""
     pairs = set()
@@ -55,7 +63,9 @@ def by_definition(found, clusters, beta):
     matrices = found.coefficient_similarities
     for cluster, similarity in zip(clusters, matrices, strict=True):
         psi = {
+            # With one template in common, a cosine is a sign and tells nothing.
             frozenset((k, other)): similarity[i, j]
+            * (templates_in_common(found.start, k, other) > 1)
             for i, k in enumerate(cluster.kernels)
             for j, other in enumerate(cluster.kernels)
         }
