@@ -47,6 +47,7 @@ def get_config(variant=""):
         config.data.train_split = "train[:300]"
         config.data.batch_size = 32
     if variant == "quick":
+        config.sharing = base.rule("SuperWeights", clusters="depth")
         config.members = base.wide_resnets((16, 1), (10, 2), (10, 1))
         config.budget_params = 0.6
         config.epochs = 3

@@ -131,8 +131,7 @@ def searched(strategy, data):
     matrices = found.similarities + found.coefficient_similarities
     return {
         **{f"similarity {i}": matrix for i, matrix in enumerate(matrices)},
-        # Not the names of the models, which Keras counts up.
-        "allocation": repr(found.allocation.superweights),
+        "allocation": found.allocation.to_json(),
         "clusters": json.dumps(found.allocation.clusters),
         "coefficients": learned.coefficients,
         "stores": learned.sharing.stores,
