@@ -205,12 +205,13 @@ def one_network(config, start):
     with one.ignore_type():
         one.members = ({**largest, "params": start.budget_params},)
     one.budget_params = float(start.budget_params)
-    free = [
+    free = tuple(
         data
         for data in config.sharing.get("transforms", ())
         if not any(map(_transform(data).num_scalars, start.kernels))
-    ]
-    one.sharing = base.rule("Independent", transforms=tuple(free))
+    )
+    kept = {"transforms": free} if free else {}
+    one.sharing = base.rule("Independent", **kept)
     one.search.pretrain_epochs = one.decouple.epoch = 0
     one.one_network = False
     members(one)
