@@ -3,7 +3,7 @@
 Searches, trains, decouples coefficients and evaluates, as far as the config
 asks for it; read `phases/training.py` from top to bottom.
 
-    python -m trainers.train --config configs/digits.py --workdir runs/digits
+    python -m trainers.train --config configs/digits.py:few --workdir DIR
 
 Any value of the config can be given on the command line:
 `--config.budget_params=0.4 --config.seed=1`. `runs/workdir.py` lists the files
@@ -25,14 +25,7 @@ def main(options):
     metrics = train(options.config, options.workdir, options.start_over)
     workdir = Workdir(options.workdir)
     print(f"\n{report.table(metrics)}")
-    search_too = ""
-    if metrics["search"]:
-        search_too = ", search included"
-        told = (
-            "search      {num_start_clusters} clusters by depth, "
-            "{num_clusters} by similarity (tau {tau:g}, beta {beta})"
-        )
-        print(told.format(**metrics["search"]))
+    search_too = ", search included" if metrics["search"] else ""
     print(
         f"training    {metrics['epochs']} epochs in "
         f"{metrics['seconds']:.0f} seconds{search_too}, "

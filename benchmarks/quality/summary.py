@@ -9,7 +9,7 @@ from benchmarks.quality.regimes import SAME_UNSHARED
 from keras_superweights.figures import style
 
 
-def unshared(variant):
+def deep_ensemble(variant):
     """Returns the deep ensemble that is trained as a variant is."""
     return "independent-ws" if variant.endswith("-ws") else "independent"
 
@@ -19,7 +19,7 @@ def path_of(results, regime, variant, seed):
 
     Members that share nothing are the same in regimes of other budgets.
     """
-    if variant == unshared(variant):
+    if variant == deep_ensemble(variant):
         regime = SAME_UNSHARED.get(regime, regime)
     return results / regime / f"{variant}-{seed}.json"
 
@@ -66,7 +66,7 @@ class Table:
 
     def gain(self, variant, measure):
         """Returns the share of the deep ensemble's gain that is reached."""
-        deep = self.rows.get(unshared(variant))
+        deep = self.rows.get(deep_ensemble(variant))
         if deep is None:
             return None
         one = statistics.mean(deep[f"member {measure}"])

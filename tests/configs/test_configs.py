@@ -52,7 +52,8 @@ def test_on_cifar10_only_the_set_and_beta_are_others(name):
 def test_its_quick_variant_takes_a_step_on_digits(name):
     config = module(name).get_config("quick")
     full = module(name).get_config()
-    assert config.sharing == full.sharing
+    if name != "digits":  # its kernels are standardized in full only
+        assert config.sharing == full.sharing
     assert config.epochs <= 3
     train_a_step(config)
 

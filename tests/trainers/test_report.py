@@ -152,6 +152,19 @@ def test_one_network_has_a_row_below_the_ensemble():
     assert "one network wide, widened to fit" in text
 
 
+def test_what_a_search_decided_is_told():
+    metrics = example_metrics(2)
+    search = {"num_start_clusters": 12, "num_clusters": 7, "tau": 0.25}
+    told = "search      12 clusters by depth, 7 by similarity (tau 0.25{})"
+    for beta, end in ((0.9, ", beta 0.9"), (-1, ", beta -1"), (0, ", beta 0")):
+        text = report.table({**metrics, "search": {**search, "beta": beta}})
+        assert text.splitlines()[-1] == told.format(end)
+    # One that left beta to the training, and one of an earlier version.
+    for found in ({**search, "beta": None}, search):
+        text = report.table({**metrics, "search": found})
+        assert text.splitlines()[-1] == told.format("")
+
+
 def test_the_anytime_table_marks_the_pareto_frontier():
     lines = report.table(example_metrics(3)).splitlines()
     first = lines.index(next(line for line in lines if "that answer" in line))

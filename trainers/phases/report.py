@@ -143,3 +143,13 @@ def _remarks(metrics):
         f"            {alone:,} without sharing, of which that is "
         f"{trainable / alone:.1%}"
     )
+    search = metrics.get("search")
+    if search:
+        beta = search.get("beta")  # earlier versions did not decide it
+        decided = f"tau {search['tau']:g}" + (
+            "" if beta is None else f", beta {beta:g}"
+        )
+        yield (
+            f"search      {search['num_start_clusters']} clusters by depth, "
+            f"{search['num_clusters']} by similarity ({decided})"
+        )
