@@ -12,7 +12,7 @@ from configs import cifar_swn_ho
 from configs import digits
 from keras_superweights.schedules import LinearWarmup
 from trainers.phases import experiment
-from trainers.runs.workdir import differences
+from trainers.runs.reading import differences
 
 
 def quick(**changes):

@@ -7,7 +7,7 @@ from keras_superweights.allocation import Allocation
 from tests.trainers.files import edit_json
 from trainers.phases import experiment
 from trainers.phases.training import train
-from trainers.runs.workdir import read_json
+from trainers.runs.reading import read_json
 
 
 @pytest.fixture
