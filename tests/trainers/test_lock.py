@@ -22,9 +22,7 @@ def test_a_lock_names_its_process_and_leaves_nothing(tmp_path):
             Workdir(directory).check(None)
         assert list(directory.iterdir()) == []
         # What a killed process leaves does not count.
-        (directory / "lock").write_text(
-            "process 1 on moon, since ever and ever"
-        )
+        (directory / "lock").write_text("process 1 on moon, since ever")
 
 
 def test_a_lock_that_is_removed_while_it_is_taken_is_taken_anew(

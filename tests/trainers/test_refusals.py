@@ -186,10 +186,10 @@ READERS = {
         (
             "evaluate",
             CONFIG,
-            written('{"format": 1, "data": 3}'),
+            edited(lambda d: d.update(data=3)),
             "`config.data",
         ),
-        ("train", CONFIG, written('{"format": 1, "data": 3}'), "data: 3 -> "),
+        ("train", CONFIG, edited(lambda d: d.update(data=3)), "data: 3 -> "),
         ("train", HISTORY, written("{}"), r"seconds: \(not there\)"),
         ("train", HISTORY, written("[[[[["), "JSONDecodeError"),
         ("train", HISTORY, written("[" * 10**5), "RecursionError"),
@@ -223,13 +223,12 @@ def test_files_of_another_form_are_named_by_all_that_read_them(
     "module, name",
     [(os, "replace"), (os, "fsync"), (pathlib.Path, "write_bytes")],
 )
-@pytest.mark.parametrize("number", [0, 3])
+@pytest.mark.parametrize("number", [0, 2])
 def test_what_the_disk_refuses_is_told_and_the_next_start_ends_the_same(
     finished_run, tmp_path, monkeypatch, no_figures, module, name, number
 ):
     copy = unfinished(finished_run, tmp_path)
     (copy / "allocation.json").unlink()
-    expected = {MODEL: None, METRICS: None}
     done = getattr(module, name)
     calls = itertools.count()
 
@@ -244,8 +243,8 @@ def test_what_the_disk_refuses_is_told_and_the_next_start_ends_the_same(
             train(finished_run[0], copy)
     assert not list(copy.rglob("unfinished-*"))
     assert not (copy / METRICS).exists()
-    train(finished_run[0], copy)
-    assert contents(copy).keys() >= {copy / name for name in expected}
+    again = train(finished_run[0], copy)
+    assert again["nll"] == finished_run[2]["nll"]
 
 
 def test_a_run_of_another_process_is_left_alone(finished_run, tmp_path):
