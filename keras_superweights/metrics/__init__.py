@@ -14,4 +14,5 @@ from keras_superweights.metrics.flops import count_flops
 from keras_superweights.metrics.interpolation import interpolate_members
 from keras_superweights.metrics.interpolation import same_architecture
 from keras_superweights.metrics.predictions import predict_members
+from keras_superweights.metrics.predictions import predict_samples
 from keras_superweights.metrics.robustness import evaluate_corrupted

@@ -88,8 +88,8 @@ class IVON(keras.optimizers.Optimizer):
     `sampled_weights` and `metrics.predict_samples` for those of samples.
 
     A sample's noise is a function of seed, step, sample and replica: a run
-    that is resumed goes on as if it had not stopped. `g` and `h` are float32,
-    or float64 for weights of float64.
+    that is resumed goes on as if it had not stopped (XLA makes other noise of
+    the same seed). `g` and `h` are float32, or float64 for weights of float64.
 
     Args:
         learning_rate: float, or a schedule. Good rates are about those of SGD

@@ -7,25 +7,25 @@ import tensorflow as tf
 import keras_superweights as ksw
 
 
-def linear(optimizer, inputs=2, **kwargs):
+def linear(optimizer, **kwargs):
     """A network that answers `x @ w`, for half the mean squared error."""
     network = ksw.SuperWeightNetwork(
-        linear_model(inputs), sharing=ksw.sharing.Independent()
+        linear_model(), sharing=ksw.sharing.Independent()
     )
     network.compile(
         optimizer,
-        lambda y, found: keras.ops.mean((y - found) ** 2) / 2,
+        lambda y, found: keras.ops.mean((y - found) ** 2, axis=-1) / 2,
         **(kwargs or {"run_eagerly": True}),
     )
     return network
 
 
-def linear_model(inputs=2, dtype=None):
+def linear_model(dtype=None):
     """Has a head, which every member needs, that is the identity."""
     head = keras.layers.Dense(1, use_bias=False, kernel_initializer="ones")
     head.trainable = False
     layer = keras.layers.Dense(1, use_bias=False, dtype=dtype)
-    return keras.Sequential([keras.Input((inputs,)), layer, head])
+    return keras.Sequential([keras.Input((2,)), layer, head])
 
 
 def gradient(x, y, w):
@@ -46,11 +46,14 @@ class ByHand:
         self.rescale_lr = options.get("rescale_lr", True)
 
     def step(self, normals, gradient_at, rate):
-        """One step, with an array of normal noise for each sample."""
+        """One step, with an array of normal noise for each sample.
+
+        `gradient_at` takes weights and the number of the sample.
+        """
         gradients, products = [], []
-        for e in normals:
+        for index, e in enumerate(normals):
             n = e / np.sqrt(self.ess * (self.h + self.d))
-            gradients.append(gradient_at(self.m + n))
+            gradients.append(gradient_at(self.m + n, index))
             products.append(n * gradients[-1])
         self.t += 1
         self.g = self.b1 * self.g + (1 - self.b1) * np.mean(gradients, axis=0)

@@ -54,7 +54,7 @@ def test_three_steps_equal_those_by_hand(name, monkeypatch):
     hand = ByHand(start, 20, 0.5, 0.01, betas=(0.9, 0.9), **options)
     for number, rate in enumerate(rates):
         network.train_on_batch(x, y)
-        hand.step(normals[number], lambda w: gradient(x, y, w), rate)
+        hand.step(normals[number], lambda w, _: gradient(x, y, w), rate)
         found = mean_of(network)
         np.testing.assert_allclose(found, hand.m, rtol=1e-5, atol=1e-6)
         for found, expected in zip(
