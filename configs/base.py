@@ -57,8 +57,10 @@ def get_base():
     config.decouple.every = 0  # once
 
     config.optimizer = ConfigDict()
+    config.optimizer.name = "sgd"  # "adam" or "ivon"
+    config.optimizer.arguments = ConfigDict()  # others than those below
     config.optimizer.learning_rate = 0.1
-    config.optimizer.momentum = 0.9
+    config.optimizer.momentum = 0.9  # of "sgd", as the next
     config.optimizer.nesterov = True
     config.optimizer.schedule = placeholder(str)  # "steps" or "cosine"
     config.optimizer.drop_epochs = ()  # of "steps", and only of it

@@ -22,6 +22,7 @@ from keras_superweights.metrics.interpolation import same_architecture
 from keras_superweights.metrics.intervals import crps
 from keras_superweights.metrics.intervals import interval_coverage
 from keras_superweights.metrics.predictions import predict_members
+from keras_superweights.metrics.predictions import predict_samples
 from keras_superweights.metrics.robustness import evaluate_corrupted
 from keras_superweights.metrics.uncertainty import mixture_moments
 from keras_superweights.metrics.uncertainty import mixture_quantiles

@@ -91,10 +91,15 @@ def plan_training(members, allocation, optimizer="sgd", num_workers=1):
     own = [v for v in trained if id(v) not in readers]
     generated = _of_kernels(generator, readers.values())
     generated["copies"] += _copies(layers, own)
+    copies = _copies(layers, trained)
+    in_network = [*generator.trainable_variables, *own]
+    if optimizers.reads_samples(optimizer):
+        generated["copies"] += _bytes(in_network)
+        copies += _bytes(trained)
     return TrainingPlan(
         shared=TrainingMemory(
             **_of_variables(
-                [*generator.trainable_variables, *own],
+                in_network,
                 [*generator.non_trainable_variables, *untrained],
                 optimizer,
             ),
@@ -103,7 +108,7 @@ def plan_training(members, allocation, optimizer="sgd", num_workers=1):
         ),
         alone=TrainingMemory(
             **_of_variables(trained, untrained, optimizer),
-            copies=_copies(layers, trained),
+            copies=copies,
         ),
         optimizer=type(optimizers.inner_optimizer(optimizer)).__name__,
         dtypes=tuple(dict.fromkeys(each.dtype_policy.name for each in layers)),
@@ -112,10 +117,9 @@ def plan_training(members, allocation, optimizer="sgd", num_workers=1):
 
 
 def _of_variables(trained, untrained, optimizer):
-    parameters = _bytes(trained)
     return {
-        "parameters": parameters,
-        "gradients": parameters,
+        "parameters": _bytes(trained),
+        "gradients": optimizers.gradient_bytes(optimizer, trained),
         "slots": optimizers.slot_bytes(optimizer, trained),
         "untrained": _bytes(untrained),
     }

@@ -13,6 +13,8 @@ from keras_superweights.members import cloning
 from keras_superweights.members import skeleton
 from keras_superweights.members import warm_start
 from keras_superweights.members.rebuilding import check_rebuilding
+from keras_superweights.optimizers.sampling import check_weight_decay
+from keras_superweights.optimizers.sampling import gradients_at_samples
 from keras_superweights.training import gradients
 from keras_superweights.training.distribution import DistributedFit
 from keras_superweights.training.front import FrontOfMember
@@ -237,6 +239,7 @@ class SuperWeightNetwork(FrontOfMember, DistributedFit, keras.Model):
         and a list of metrics, reported for itself and for every member.
         """
         kind = self.ensemble
+        check_weight_decay(optimizer, self.weight_decay)
         kind.check_loss(loss)
         metrics = kind.checked_metrics(metrics)
         super().compile(
@@ -259,27 +262,14 @@ class SuperWeightNetwork(FrontOfMember, DistributedFit, keras.Model):
 
     def train_step(self, data):
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
-        with tf.GradientTape() as generation_tape:
-            superweights = self.generator.superweights()
-        with tf.GradientTape() as loss_tape:
-            loss_tape.watch(superweights)
-            with self.generator.using(superweights):
-                results = self.ensemble.objective(
-                    self, x, y, sample_weight, training=True
-                )
-            scaled_loss = self.optimizer.scale_loss(results[-1])
         variables = self.trainable_variables
-        of_variables, of_superweights = gradients.two_stage_gradients(
-            scaled_loss,
+        results, of_variables = gradients_at_samples(
+            self.optimizer,
             variables,
-            self.generator,
-            superweights,
-            loss_tape,
-            generation_tape,
+            lambda: gradients.two_stage_gradients(
+                self, variables, x, y, sample_weight
+            ),
         )
-        if self._recorder is not None:
-            scale = gradients.loss_scale(self.optimizer)
-            self._recorder.update(of_superweights, loss_scale=scale)
         if self.weight_decay:
             of_variables = gradients.add_weight_decay(
                 of_variables,

@@ -160,6 +160,8 @@ def test_a_network_of_one_is_the_plain_network():
 def test_the_recipe_of_imagenet_is_that_of_the_papers():
     config = module("imagenet_mixture_ensembles").get_config()
     assert config.optimizer.to_dict() == {
+        "name": "sgd",
+        "arguments": {},
         "learning_rate": 1.6,
         "momentum": 0.9,
         "nesterov": False,

@@ -10,6 +10,7 @@ from configs import cifar_swn_ho
 from configs import digits
 from keras_superweights.schedules import LinearWarmup
 from trainers.phases import experiment
+from trainers.phases import optimizers
 
 
 def quick(**changes):
@@ -124,7 +125,7 @@ def test_members_are_as_wide_as_their_factor_says():
 
 def test_steps_drop_at_the_first_step_of_their_epoch():
     config = cifar_swn_ho.get_config()
-    optimizer = experiment.optimizer(config, steps_per_epoch=390)
+    optimizer = experiment.optimizer(config, 390, 1)
     assert isinstance(optimizer, keras.optimizers.SGD)
     assert (optimizer.momentum, optimizer.nesterov) == (0.9, True)
     assert not optimizer.weight_decay  # the network's, which is coupled
@@ -137,7 +138,7 @@ def test_steps_drop_at_the_first_step_of_their_epoch():
 
 def test_cosine_falls_to_zero_over_all_epochs():
     config = digits.get_config()
-    rate = experiment.optimizer(config, steps_per_epoch=7)._learning_rate
+    rate = experiment.optimizer(config, 7, 1)._learning_rate
     steps = np.arange(config.epochs * 7 + 1)
     expected = (1 + np.cos(np.pi * steps / steps[-1])) / 2
     expected *= config.optimizer.learning_rate
@@ -145,11 +146,58 @@ def test_cosine_falls_to_zero_over_all_epochs():
     np.testing.assert_allclose(found, expected, atol=1e-7)
 
 
+def test_the_optimizer_is_the_named_one_and_alone_decays_weights():
+    config = digits.get_config("quick").unlock()
+    options = config.optimizer
+    both = {"weight_decay": 5e-4, "decay_batch_norm": True}
+    assert optimizers.of_network(config) == both
+    options.name = "adam"
+    options.arguments = {"beta_2": 0.99}
+    experiment.check(config)
+    adam = experiment.optimizer(config, 4, 256)
+    assert type(adam) is keras.optimizers.Adam
+    assert (adam.beta_1, adam.beta_2, adam.weight_decay) == (0.9, 0.99, None)
+    assert optimizers.of_network(config) == both
+
+    options.name = "ivon"
+    options.arguments = {"hessian_init": 0.5}
+    config.seed = 4
+    experiment.check(config)
+    found = experiment.optimizer(config, 4, 256).get_config()
+    expected = {
+        "ess": 256,
+        "hessian_init": 0.5,
+        "weight_decay": 5e-4,
+        "seed": 4,
+    }
+    assert expected.items() <= found.items()
+    assert optimizers.of_network(config) == {**both, "weight_decay": 0.0}
+    options.arguments.ess = 1000
+    assert experiment.optimizer(config, 4, 256).ess == 1000  # tempered
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"name": "lamb"}, "'adam', 'ivon', 'sgd'.*'lamb'"),
+        ({"arguments": {"momentum": 0.5}}, "arguments`.*unknown 'momentum'"),
+        ({"arguments": {"ess": 9}}, "arguments`.*'clipnorm'.*unknown 'ess'"),
+        ({"name": "ivon", "arguments": {"ess": 0}}, "arguments`: `ess` of.*=0"),
+        ({"name": "ivon", "decay_batch_norm": False}, "True with 'ivon'"),
+    ],
+)
+def test_an_optimizer_that_is_none_is_refused(changes, told):
+    config = digits.get_config("quick").unlock()
+    config.optimizer.update(changes)
+    with pytest.raises(ValueError, match=told):
+        experiment.check(config)
+
+
 def test_the_rate_rises_before_its_schedule():
     config = cifar_swn_ho.get_config().unlock()
-    after = experiment.optimizer(config, steps_per_epoch=7)._learning_rate
+    after = experiment.optimizer(config, 7, 1)._learning_rate
     config.optimizer.warmup_epochs = 3
-    rate = experiment.optimizer(config, steps_per_epoch=7)._learning_rate
+    rate = experiment.optimizer(config, 7, 1)._learning_rate
     assert isinstance(rate, LinearWarmup)
     assert rate.get_config()["warmup_steps"] == 21
     assert rate(20) == after(21) == np.float32(0.1)

@@ -22,6 +22,7 @@ from keras_superweights.search.recording import check_sketch_size
 from keras_superweights.search.refinement import check_thresholds
 from keras_superweights.search.refinement import refinable
 from trainers.devices.strategy import check_strategy
+from trainers.phases import optimizers
 from trainers.phases import schema
 
 APPLICATIONS = dict(inspect.getmembers(keras.applications, inspect.isfunction))
@@ -80,6 +81,7 @@ def check(config):
     check_strategy(config.strategy, config.num_cpus)
     jit_compile(config)
     schedule(config, steps_per_epoch=1)
+    optimizers.check(config)
     decoupling(config)
     with _section("search"):
         check_thresholds(config.search.tau, config.search.beta)
@@ -284,13 +286,10 @@ def decoupling(config):
     return [callback] if options.epoch else []
 
 
-def optimizer(config, steps_per_epoch):
-    """Returns SGD with the schedule, for epochs of so many steps."""
-    return keras.optimizers.SGD(
-        schedule(config, steps_per_epoch),
-        momentum=config.optimizer.momentum,
-        nesterov=config.optimizer.nesterov,
-    )
+def optimizer(config, steps_per_epoch, num_examples):
+    """Returns the config's optimizer for epochs of so many steps, examples."""
+    rate = schedule(config, steps_per_epoch)
+    return optimizers.build(config, rate, num_examples)
 
 
 def schedule(config, steps_per_epoch):

@@ -13,6 +13,7 @@ from trainers.devices.strategy import shared
 from trainers.devices.strategy import strategy
 from trainers.phases import baselines
 from trainers.phases import experiment
+from trainers.phases import optimizers
 from trainers.phases.learning import learn
 from trainers.phases.logs import EpochLine
 from trainers.phases.measuring import measure
@@ -74,11 +75,12 @@ def train(config, path, start_over=False):
             network = ksw.SuperWeightNetwork(
                 experiment.members(config),
                 allocation=allocation,
-                weight_decay=config.optimizer.weight_decay,
-                decay_batch_norm=config.optimizer.decay_batch_norm,
+                **optimizers.of_network(config),
             )
             network.compile(
-                experiment.optimizer(config, images.steps_per_epoch),
+                experiment.optimizer(
+                    config, images.steps_per_epoch, images.num_train
+                ),
                 experiment.loss(config),
                 metrics=["accuracy"],
                 jit_compile=experiment.jit_compile(config),
