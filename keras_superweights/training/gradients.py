@@ -71,6 +71,19 @@ def add_weight_decay(
     return decayed
 
 
+def apply(optimizer, gradients, variables, rates):
+    """Updates variables by their gradients.
+
+    `rates` are pairs of a variable and the factor of its update. Applied to
+    the update, not to the gradient, it acts as a factor of the learning rate
+    does in any optimizer; one like Adam is blind to the scale of gradients.
+    """
+    before = [tf.identity(variable) for variable, _ in rates]
+    optimizer.apply_gradients(zip(gradients, variables, strict=True))
+    for (variable, rate), start in zip(rates, before, strict=True):
+        variable.assign(start + rate * (variable - start))
+
+
 def loss_scale(optimizer):
     """Returns the factor by which an optimizer scales the loss, or `None`."""
     if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):

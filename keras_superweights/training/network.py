@@ -288,8 +288,9 @@ class SuperWeightNetwork(FrontOfMember, DistributedFit, keras.Model):
                 self.optimizer,
                 self._undecayed,
             )
-        pairs = zip(of_variables, variables, strict=True)
-        self.optimizer.apply_gradients(pairs)
+        gradients.apply(
+            self.optimizer, of_variables, variables, self.generator.rates
+        )
         # Each replica has updated its own batch-norm statistics; without
         # averaging, a saved model would differ from the evaluated one.
         gradients.average_over_replicas(self._statistics())
