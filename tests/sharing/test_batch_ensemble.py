@@ -6,6 +6,8 @@ import pytest
 import tensorflow as tf
 
 import keras_superweights as ksw
+from keras_superweights.allocation import Allocation
+from keras_superweights.keras_internals import without_memory
 from keras_superweights.sharing import BatchEnsemble
 from tests import builders
 from tests.training.networks import batch_of
@@ -101,12 +103,12 @@ def test_scaled_activations_answer_the_same(name):
 
     network = ensemble([member(), member()])
     x = np.random.default_rng(0).normal(size=(2, 7, 7, 4)).astype("float32")
-    (bank,) = network.generator.banks
+    bank = network.generator.banks[0]
     for index, model in enumerate(network.members):
         shared = LAYERS[name]()
         shared.build(x.shape)
         shared.kernel.assign(np.reshape(bank.store, shared.kernel.shape))
-        a, g = factors(network, index)
+        a, g = factors(network, 2 * index)  # its head is the next
         model.layers[1].bias.assign(bias := np.arange(6.0))
         scaled = np.tile(a, 4 // len(a))  # a group reads its own inputs
         expected = np.array(shared(x * scaled)) * g + bias
@@ -165,3 +167,96 @@ def test_counts_are_kernels_once_and_vectors_of_each_member():
     allocation = BatchEnsemble().allocate(members, needed)
     assert allocation.num_params == needed
     builders.refuses_less(BatchEnsemble(), members, needed)
+
+
+def poster_vgg11():
+    """The poster's "complex" network, with what Keras has of it."""
+    x = inputs = keras.Input((32, 32, 3))
+    filters = (64, 128, 256, 256, 512, 512, 512, 512)
+    for index, width in enumerate(filters, start=1):
+        x = keras.layers.Conv2D(width, 3, padding="same")(x)
+        x = keras.layers.ReLU()(keras.layers.BatchNormalization()(x))
+        if index in (1, 2, 4, 6, 8):
+            x = keras.layers.MaxPooling2D()(x)
+    x = keras.layers.Dense(512, activation="relu")(keras.layers.Flatten()(x))
+    return keras.Model(inputs, keras.layers.Dense(10)(x))
+
+
+ONE_NORM = BatchEnsemble(also_shared="normalization")
+NETWORKS = {
+    "wide resnet 100": lambda: ksw.models.wide_resnet(28, 10, 100),
+    "wide resnet 10": lambda: ksw.models.wide_resnet(28, 10, 10),
+    "vgg11": lambda: ksw.models.vgg11(10),
+    "poster": poster_vgg11,
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "counts"),
+    [
+        # Counted from google/uncertainty-baselines,
+        # `wide_resnet_batchensemble.py`; `None` is ensemble batch norm.
+        ("wide resnet 100", {(4, ONE_NORM): 36_615_868, (4, None): 36_669_724}),
+        ("wide resnet 10", {(4, ONE_NORM): 36_557_548, (4, None): 36_611_404}),
+        # `vgg11` of this library.
+        (
+            "vgg11",
+            {(4, None): 9_266_972, (8, None): 9_311_096}
+            | {(e, ONE_NORM): 9_233_879 + 5_527 * (e - 1) for e in (1, 4, 9)},
+        ),
+        # stefanielnz/P7_BatchEnsemble, counted by building it.
+        (
+            "poster",
+            {(2, None): 9_515_630, (4, None): 9_546_268, (8, None): 9_607_544},
+        ),
+    ],
+)
+def test_published_networks_have_their_numbers_of_parameters(name, counts):
+    with without_memory():
+        model = NETWORKS[name]()
+    for (members, rule), scalars in counts.items():
+        rule = rule or BatchEnsemble()
+        allocation = ksw.allocate([model] * members, 40_000_000, rule)
+        assert allocation.num_params == scalars
+        assert f"{scalars:,} trainable scalars" in str(allocation)
+        assert Allocation.from_json(allocation.to_json()) == allocation
+
+
+@pytest.mark.parametrize("shared", [(), "bias", ("bias", "normalization")])
+def test_members_have_in_common_what_they_are_told_to(shared, tmp_path):
+    rule = BatchEnsemble(also_shared=shared)
+    network = ksw.SuperWeightNetwork([small_net(), small_net()], 10_000, rule)
+    allocation = network.allocation
+    variables = compiled(network).trainable_variables
+    assert sum(np.prod(v.shape) for v in variables) == allocation.num_params
+    one, other = network.members
+    for path, weight in (
+        ("conv0", "bias"),
+        ("head", "bias"),
+        ("norm1", "beta"),
+    ):
+        first, second = (
+            getattr(m.get_layer(path), weight) for m in (one, other)
+        )
+        kind = "normalization" if path == "norm1" else "bias"
+        assert (first is second) == (kind in shared)
+    network.train_on_batch(*batch_of())
+    network.save(tmp_path / "network.keras")
+    loaded = keras.models.load_model(tmp_path / "network.keras")
+    assert loaded.allocation == allocation
+    x, y = batch_of()
+    np.testing.assert_array_equal(loaded(x), network(x))
+    plain = network.materialize()
+    for model, output in zip(plain, network.member_outputs(x), strict=True):
+        np.testing.assert_allclose(model(x), output, rtol=1e-5, atol=1e-6)
+    # Statistics are each member's own, or the plain models would differ.
+    means = [m.get_layer("norm1").moving_mean.numpy() for m in plain]
+    assert not np.array_equal(*means)
+    begun = ksw.SuperWeightNetwork(
+        plain, 10_000, rule, initialize="weights", name="begun"
+    )
+    assert max(begun.initial_errors) < 1e-3
+    for member, output in zip(
+        begun.member_outputs(x), network.member_outputs(x), strict=True
+    ):
+        np.testing.assert_allclose(member, output, rtol=0.1, atol=0.1)
