@@ -3,6 +3,7 @@
 from keras_superweights.metrics.calibration import calibration_bins
 from keras_superweights.metrics.calibration import expected_calibration_error
 from keras_superweights.metrics.classification import accuracy
+from keras_superweights.metrics.classification import brier_score
 from keras_superweights.metrics.classification import negative_log_likelihood
 from keras_superweights.metrics.ensembles import diversity
 from keras_superweights.metrics.ensembles import ensemble_probabilities

@@ -16,7 +16,7 @@ CONFIGS = pathlib.Path(__file__).parents[2] / "configs"
 NAMES = sorted(
     path.stem
     for path in CONFIGS.glob("*.py")
-    if path.stem not in ("__init__", "base", "space")
+    if path.stem not in ("__init__", "base", "compare_digits", "space")
     and not path.stem.endswith("_recipe")
 )
 CIFAR = [name for name in NAMES if name.startswith("cifar")]

@@ -11,6 +11,7 @@ from keras_superweights import files
 from keras_superweights.training.finite import check_epoch
 from trainers.devices.strategy import shared
 from trainers.devices.strategy import strategy
+from trainers.phases import baselines
 from trainers.phases import experiment
 from trainers.phases.learning import learn
 from trainers.phases.logs import EpochLine
@@ -55,7 +56,7 @@ def train(config, path, start_over=False):
     start = experiment.allocate(config, experiment.members(config))
     one = None
     if config.one_network:
-        one = experiment.one_network(config, start)
+        one = baselines.one_network(config)
         Workdir(workdir.one_network).check(None if start_over else one)
 
     with (
