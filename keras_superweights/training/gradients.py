@@ -71,13 +71,14 @@ def add_weight_decay(
     return decayed
 
 
-def apply(optimizer, gradients, variables, rates):
+def apply(optimizer, gradients, variables, generator):
     """Updates variables by their gradients.
 
-    `rates` are pairs of a variable and the factor of its update. Applied to
-    the update, not to the gradient, it acts as a factor of the learning rate
-    does in any optimizer; one like Adam is blind to the scale of gradients.
+    The generator's rates are factors of updates, not of gradients: so they act
+    as factors of the learning rate do, also in optimizers that are blind to
+    the scale of gradients, such as Adam.
     """
+    rates = generator.rates
     before = [tf.identity(variable) for variable, _ in rates]
     optimizer.apply_gradients(zip(gradients, variables, strict=True))
     for (variable, rate), start in zip(rates, before, strict=True):
