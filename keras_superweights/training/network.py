@@ -278,12 +278,11 @@ class SuperWeightNetwork(FrontOfMember, DistributedFit, keras.Model):
                 self.optimizer,
                 self._undecayed,
             )
-        pairs = zip(of_variables, variables, strict=True)
-        self.optimizer.apply_gradients(pairs)
+        gradients.apply(self.optimizer, of_variables, variables, self.generator)
         # Each replica has updated its own batch-norm statistics; without
         # averaging, a saved model would differ from the evaluated one.
         gradients.average_over_replicas(self._statistics())
-        return self._update_metrics(x, y, sample_weight, *results)
+        return self._update_metrics(x, y, sample_weight, results)
 
     def _statistics(self):
         return gradients.statistics(
@@ -296,7 +295,7 @@ class SuperWeightNetwork(FrontOfMember, DistributedFit, keras.Model):
             results = self.ensemble.objective(
                 self, x, y, sample_weight, training=False
             )
-        return self._update_metrics(x, y, sample_weight, *results)
+        return self._update_metrics(x, y, sample_weight, results)
 
     def data_loss(self, y, y_pred, sample_weight=None):
         """Computes the compiled loss of one answer, scaled for its replica.
@@ -315,8 +314,10 @@ class SuperWeightNetwork(FrontOfMember, DistributedFit, keras.Model):
         """Sums the losses of layers; call it inside `generator.using`."""
         return sum(map(self._aggregate_additional_loss, self.losses))
 
-    def _update_metrics(self, x, y, sample_weight, outputs, of_members, loss):
+    def _update_metrics(self, x, y, sample_weight, results):
+        outputs, of_members, loss, *targets = results
         kind = self.ensemble
+        predict = kind.joined if targets else kind.prediction
         replicas = tf.distribute.get_strategy().num_replicas_in_sync
         batch = ops.shape(keras.tree.flatten(outputs)[0])[0]
         self._loss_tracker.update_state(loss * replicas, sample_weight=batch)
@@ -324,10 +325,9 @@ class SuperWeightNetwork(FrontOfMember, DistributedFit, keras.Model):
             y,
             kind.observed_members(outputs),
             [each * replicas for each in of_members],
+            *targets,
         )
-        return self.compute_metrics(
-            x, y, kind.prediction(outputs), sample_weight
-        )
+        return self.compute_metrics(x, y, predict(outputs), sample_weight)
 
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
         observed = self.ensemble.observed(y_pred)
