@@ -1,13 +1,16 @@
-"""The README's snippets run one after the other, with fewer images."""
+"""The README's snippets run one after the other, in fewer steps."""
 
 import pathlib
 import re
 
 
-def test_the_snippets_run(tmp_path, monkeypatch, capsys):
+# Eager: to trace these steps would take far longer.
+def test_the_snippets_run(tmp_path, monkeypatch, capsys, eager):
     readme = pathlib.Path(__file__).parents[1] / "README.md"
     text, count = re.subn(r"\b256\b(?=, 28|\) % 10)", "64", readme.read_text())
     assert count == 2
+    text = text.replace("    batch_size=64,\n", "    batch_size=512,\n")
+    assert text.count("=512,") == 1
     blocks = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
     assert len(blocks) == 7
     monkeypatch.chdir(tmp_path)

@@ -11,7 +11,6 @@ ended, after some ten seconds if its machine has.
 """
 
 import contextlib
-import pathlib
 import re
 import shutil
 import tempfile
