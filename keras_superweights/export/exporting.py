@@ -212,8 +212,11 @@ def _materialized(network) -> dict[str, keras.Model]:
     members = network.materialize()
     kind = network.ensemble
     front = kind.front(members)
-    if front is not None:
+    if front is not None and kind.calibration is None:
         return {"model": front}
+    if front is not None:
+        answer = kind.prediction(front.outputs)
+        return {"model": keras.Model(front.inputs, answer, name=front.name)}
     for index, member in enumerate(members):
         # Members may have equal names; layers of a model may not.
         member.name = f"member_{index}"
