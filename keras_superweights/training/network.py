@@ -316,9 +316,14 @@ class SuperWeightNetwork(FrontOfMember, Answers, DistributedFit, keras.Model):
         return sum(map(self._aggregate_additional_loss, self.losses))
 
     def _update_metrics(self, x, y, sample_weight, results):
-        outputs, of_members, loss, *targets = results
-        kind = self.ensemble
-        predict = kind.joined if targets else kind.prediction
+        outputs, of_members, loss, *of_batches = results
+        kind, predict, targets = self.ensemble, self.ensemble.prediction, None
+        for batches in of_batches:
+            # Members have seen rows of their own.
+            targets, weights = zip(*batches, strict=True)
+            y, predict = ops.concatenate(targets, axis=0), kind.joined
+            if weights[0] is not None:
+                sample_weight = ops.concatenate(weights, axis=0)
         replicas = tf.distribute.get_strategy().num_replicas_in_sync
         batch = ops.shape(keras.tree.flatten(outputs)[0])[0]
         self._loss_tracker.update_state(loss * replicas, sample_weight=batch)
@@ -326,7 +331,7 @@ class SuperWeightNetwork(FrontOfMember, Answers, DistributedFit, keras.Model):
             y,
             kind.observed_members(outputs),
             [each * replicas for each in of_members],
-            *targets,
+            targets,
         )
         return self.compute_metrics(x, y, predict(outputs), sample_weight)
 
