@@ -14,7 +14,7 @@ from keras_superweights.layers import walk
 from keras_superweights.members import skeleton
 from keras_superweights.members.allocating import fitted_allocation
 from keras_superweights.members.cloning import without_memory
-from keras_superweights.members.shareable import shareable_kernels
+from keras_superweights.members.shareable import weights_of
 from keras_superweights.planning import optimizers
 from keras_superweights.planning.memory import TrainingMemory
 from keras_superweights.planning.memory import TrainingPlan
@@ -77,18 +77,23 @@ def plan_training(members, allocation, optimizer="sgd", num_workers=1):
             allocation, dtype=skeleton.generated_dtype(policy.variable_dtype)
         )
     layers = [layer for model in models for _, layer in walk(model)]
-    kernels = [
-        kernel for model in models for kernel in shareable_kernels(model)
-    ]
     # By the identity of each generated variable, the layer that reads it.
     readers = {
         id(getattr(layer, weight)): (index, layer)
-        for index, (_, layer, weight) in enumerate(kernels)
+        for index, (layer, weight) in enumerate(
+            weights_of(models, allocation.kernels)
+        )
         if allocation.composition[index]
+    }
+    vectors = weights_of(models, allocation.vectors)
+    repeated = {
+        id(getattr(*vectors[index]))
+        for group in allocation.common
+        for index in group[1:]
     }
     trained = [v for model in models for v in model.trainable_variables]
     untrained = [v for model in models for v in model.non_trainable_variables]
-    own = [v for v in trained if id(v) not in readers]
+    own = [v for v in trained if id(v) not in readers.keys() | repeated]
     generated = _of_kernels(generator, readers.values())
     generated["copies"] += _copies(layers, own)
     copies = _copies(layers, trained)

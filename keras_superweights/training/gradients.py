@@ -32,7 +32,7 @@ def two_stage_gradients(network, variables, x, y, sample_weight):
             results = network.ensemble.objective(
                 network, x, y, sample_weight, training=True
             )
-        scaled_loss = optimizer.scale_loss(results[-1])
+        scaled_loss = optimizer.scale_loss(results[2])
     of_superweights, of_masks, of_others = loss_tape.gradient(
         scaled_loss, (superweights, *sources[1:])
     )
@@ -79,6 +79,20 @@ def add_weight_decay(
             gradient = tf.convert_to_tensor(gradient) + decay * variable
         decayed.append(gradient)
     return decayed
+
+
+def apply(optimizer, gradients, variables, generator):
+    """Updates variables by their gradients.
+
+    The generator's rates are factors of updates, not of gradients: so they act
+    as factors of the learning rate do, also in optimizers that are blind to
+    the scale of gradients, such as Adam.
+    """
+    rates = generator.rates
+    before = [tf.identity(variable) for variable, _ in rates]
+    optimizer.apply_gradients(zip(gradients, variables, strict=True))
+    for (variable, rate), start in zip(rates, before, strict=True):
+        variable.assign(start + rate * (variable - start))
 
 
 def loss_scale(optimizer):

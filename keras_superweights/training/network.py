@@ -16,6 +16,7 @@ from keras_superweights.members.rebuilding import check_rebuilding
 from keras_superweights.optimizers.sampling import check_weight_decay
 from keras_superweights.optimizers.sampling import gradients_at_samples
 from keras_superweights.training import gradients
+from keras_superweights.training.answers import Answers
 from keras_superweights.training.distribution import DistributedFit
 from keras_superweights.training.front import FrontOfMember
 
@@ -24,7 +25,7 @@ FORMAT = 1
 
 
 @keras.saving.register_keras_serializable(package="keras_superweights")
-class SuperWeightNetwork(FrontOfMember, DistributedFit, keras.Model):
+class SuperWeightNetwork(FrontOfMember, Answers, DistributedFit, keras.Model):
     """Networks trained together inside a number of parameters.
 
     Members are ordinary Keras models whose layers share weights as an
@@ -278,12 +279,11 @@ class SuperWeightNetwork(FrontOfMember, DistributedFit, keras.Model):
                 self.optimizer,
                 self._undecayed,
             )
-        pairs = zip(of_variables, variables, strict=True)
-        self.optimizer.apply_gradients(pairs)
+        gradients.apply(self.optimizer, of_variables, variables, self.generator)
         # Each replica has updated its own batch-norm statistics; without
         # averaging, a saved model would differ from the evaluated one.
         gradients.average_over_replicas(self._statistics())
-        return self._update_metrics(x, y, sample_weight, *results)
+        return self._update_metrics(x, y, sample_weight, results)
 
     def _statistics(self):
         return gradients.statistics(
@@ -296,7 +296,7 @@ class SuperWeightNetwork(FrontOfMember, DistributedFit, keras.Model):
             results = self.ensemble.objective(
                 self, x, y, sample_weight, training=False
             )
-        return self._update_metrics(x, y, sample_weight, *results)
+        return self._update_metrics(x, y, sample_weight, results)
 
     def data_loss(self, y, y_pred, sample_weight=None):
         """Computes the compiled loss of one answer, scaled for its replica.
@@ -315,8 +315,10 @@ class SuperWeightNetwork(FrontOfMember, DistributedFit, keras.Model):
         """Sums the losses of layers; call it inside `generator.using`."""
         return sum(map(self._aggregate_additional_loss, self.losses))
 
-    def _update_metrics(self, x, y, sample_weight, outputs, of_members, loss):
+    def _update_metrics(self, x, y, sample_weight, results):
+        outputs, of_members, loss, *targets = results
         kind = self.ensemble
+        predict = kind.joined if targets else kind.prediction
         replicas = tf.distribute.get_strategy().num_replicas_in_sync
         batch = ops.shape(keras.tree.flatten(outputs)[0])[0]
         self._loss_tracker.update_state(loss * replicas, sample_weight=batch)
@@ -324,10 +326,9 @@ class SuperWeightNetwork(FrontOfMember, DistributedFit, keras.Model):
             y,
             kind.observed_members(outputs),
             [each * replicas for each in of_members],
+            *targets,
         )
-        return self.compute_metrics(
-            x, y, kind.prediction(outputs), sample_weight
-        )
+        return self.compute_metrics(x, y, predict(outputs), sample_weight)
 
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
         observed = self.ensemble.observed(y_pred)
@@ -353,7 +354,11 @@ class SuperWeightNetwork(FrontOfMember, DistributedFit, keras.Model):
         )
 
     def get_config(self):
-        return {
+        kept = {}
+        if self.calibration is not None:
+            found = keras.saving.serialize_keras_object(self.calibration)
+            kept["calibration"] = found
+        return kept | {
             "format": FORMAT,
             "name": self.name,
             "members": list(self._member_texts),
@@ -380,7 +385,12 @@ class SuperWeightNetwork(FrontOfMember, DistributedFit, keras.Model):
         )
         config["dtype"] = keras.saving.deserialize_keras_object(config["dtype"])
         frozen = config.pop("frozen")
+        calibration = config.pop("calibration", None)
         network = cls(**config)
+        if calibration is not None:
+            network.calibration = keras.saving.deserialize_keras_object(
+                calibration
+            )
         network.generator.trainable = not frozen["generator"]
         for member, paths in zip(
             network.members, frozen["members"], strict=True
