@@ -67,11 +67,11 @@ class Allocation:
     def __post_init__(self):
         check_integer("budget_params", self.budget_params)
         for index, member in enumerate(self.members):
-            named = [w.member for w in (*member.kernels, *member.vectors)]
-            if any(each != index for each in named):
+            if any(kernel.member != index for kernel in member.kernels):
                 raise ValueError(
                     f"The kernels of member {index} ('{member.name}') must "
-                    f"name it as their member. Received: {named}."
+                    "name it as their member. Received: "
+                    f"{[kernel.member for kernel in member.kernels]}."
                 )
         for index, superweight in enumerate(self.superweights):
             if not 0 <= superweight.bank < len(self.banks):

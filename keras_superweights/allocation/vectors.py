@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from keras_superweights.arguments import check_choice
-from keras_superweights.arguments import check_integer
 
 VECTOR_KINDS = ("bias", "normalization")
 
@@ -29,8 +28,6 @@ class VectorSpec:
 
     def __post_init__(self):
         check_choice("kind", self.kind, VECTOR_KINDS)
-        for side in self.shape:
-            check_integer("shape", side)
 
     @property
     def size(self) -> int:
