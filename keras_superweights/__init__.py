@@ -29,6 +29,7 @@ from keras_superweights import export
 from keras_superweights import layers
 from keras_superweights import metrics
 from keras_superweights import models
+from keras_superweights import optimizers
 from keras_superweights import parts
 from keras_superweights import planning
 from keras_superweights import schedules

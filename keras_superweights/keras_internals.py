@@ -81,6 +81,18 @@ def drop_weight(layer, variable):
     super(keras.layers.Layer, layer).__delattr__(attribute)
 
 
+def replace_weight(layer, attribute, variable):
+    """Makes a built layer hold another layer's trainable weight as its own."""
+    own = getattr(layer, attribute)
+    weights = layer._trainable_variables
+    place = [id(each) for each in weights].index(id(own))
+    layer._untrack_variable(own)
+    layer._tracker.unlock()
+    setattr(layer, attribute, variable)
+    layer._tracker.lock()
+    weights.insert(place, weights.pop())  # weights are saved in order
+
+
 def origin(tensor):
     """Returns the layer call that made a symbolic tensor.
 

@@ -37,7 +37,7 @@ def train(regime, variant, seed, data_dir=None):
         weight_decay=config.optimizer.weight_decay,
     )
     network.compile(
-        experiment.optimizer(config, images.steps_per_epoch),
+        experiment.optimizer(config, images.steps_per_epoch, images.num_train),
         experiment.loss(config),
     )
     network.fit(

@@ -22,6 +22,9 @@ class Single(EnsembleKind):
     ```
     """
 
+    def __init__(self):
+        super().__init__()  # nobody to split a batch with
+
     def check(self, models):
         if len(models) != 1:
             raise ValueError(
@@ -55,3 +58,6 @@ class Single(EnsembleKind):
 
     def observed_members(self, outputs):
         return []
+
+    def get_config(self):
+        return {}

@@ -11,7 +11,9 @@ from keras_superweights import files
 from keras_superweights.training.finite import check_epoch
 from trainers.devices.strategy import shared
 from trainers.devices.strategy import strategy
+from trainers.phases import baselines
 from trainers.phases import experiment
+from trainers.phases import optimizers
 from trainers.phases.learning import learn
 from trainers.phases.logs import EpochLine
 from trainers.phases.measuring import measure
@@ -55,7 +57,7 @@ def train(config, path, start_over=False):
     start = experiment.allocate(config, experiment.members(config))
     one = None
     if config.one_network:
-        one = experiment.one_network(config, start)
+        one = baselines.one_network(config)
         Workdir(workdir.one_network).check(None if start_over else one)
 
     with (
@@ -73,11 +75,12 @@ def train(config, path, start_over=False):
             network = ksw.SuperWeightNetwork(
                 experiment.members(config),
                 allocation=allocation,
-                weight_decay=config.optimizer.weight_decay,
-                decay_batch_norm=config.optimizer.decay_batch_norm,
+                **optimizers.of_network(config),
             )
             network.compile(
-                experiment.optimizer(config, images.steps_per_epoch),
+                experiment.optimizer(
+                    config, images.steps_per_epoch, images.num_train
+                ),
                 experiment.loss(config),
                 metrics=["accuracy"],
                 jit_compile=experiment.jit_compile(config),

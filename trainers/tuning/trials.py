@@ -14,8 +14,6 @@ import copy
 import dataclasses
 import math
 import numbers
-import pprint
-import textwrap
 import traceback
 
 import keras
@@ -24,6 +22,7 @@ from keras_superweights import files
 from keras_superweights.tuning.extra import keras_tuner
 from keras_superweights.tuning.trial_space import Infeasible
 from trainers.phases import experiment
+from trainers.runs.config_file import write_config
 from trainers.runs.workdir import Workdir
 from trainers.runs.workdir import read_json
 from trainers.tuning import hparams
@@ -38,21 +37,6 @@ SECTIONS = {
     "depth_bins": "sharing",
     "max_templates": "sharing",
 }
-
-_CONFIG_FILE = '''\
-"""Trial {name} of the tuning in {tuning}.
-
-    python -m trainers.train --config {file} --workdir DIR
-"""
-
-from configs import base
-
-
-def get_config():
-    return base.loaded(
-{values}
-    )
-'''
 
 
 def trial_config(base, settings, members=(), epochs=None):
@@ -166,7 +150,12 @@ class Trial:
         self.directory.mkdir(parents=True, exist_ok=True)
         with output_to(self.directory / "output.txt") as output:
             self.failure.unlink(missing_ok=True)
-            self._write_config()
+            write_config(
+                self.config_file,
+                self.config,
+                f"Trial {self.directory.name} of the tuning in "
+                f"{self.directory.parent.parent}",
+            )
             try:
                 yield
             except Exception as error:
@@ -223,14 +212,3 @@ class Trial:
         if not self.workdir.metrics.exists():
             return {"status": "unfinished"}
         return {"status": "completed", "metrics": self.measured()}
-
-    def _write_config(self):
-        values = self.config.to_dict()
-        values = pprint.pformat(values, width=72, sort_dicts=False)
-        text = _CONFIG_FILE.format(
-            name=self.directory.name,
-            tuning=self.directory.parent.parent,
-            file=self.config_file,
-            values=textwrap.indent(values, "        "),
-        )
-        files.write_text(self.config_file, text)
