@@ -23,6 +23,7 @@ Papers, as they are cited:
     NPAS Plummer et al., Neural Parameter Allocation Search
 """
 
+from keras_superweights import calibration
 from keras_superweights import callbacks
 from keras_superweights import ensembles
 from keras_superweights import export

@@ -1,9 +1,11 @@
 """The private names of Keras that layers and members use."""
 
 import contextlib
+import io
 
 import keras
 from keras.src.backend.common import global_state
+from keras.src.saving import saving_lib
 
 _SCOPE = "stateless_scope"
 _UNINITIALIZED = "uninitialized_variables"
@@ -102,3 +104,18 @@ def origin(tensor):
     """
     layer, index, position = tensor._keras_history
     return layer, layer._inbound_nodes[index], index, position
+
+
+def saved_weights(model) -> memoryview:
+    """Returns the content of the file that `model.save_weights` writes."""
+    file = io.BytesIO()
+    store = saving_lib.H5IOStore(file, mode="w")
+    saving_lib._save_state(
+        model,
+        weights_store=store,
+        assets_store=None,
+        inner_path="",
+        visited_saveables=set(),
+    )
+    store.close()
+    return file.getbuffer()

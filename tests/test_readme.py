@@ -15,7 +15,7 @@ def test_the_snippets_run(tmp_path, monkeypatch, capsys, eager):
     text = text.replace("    batch_size=64,\n", "    batch_size=512,\n")
     assert text.count("=512,") == 1
     blocks = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
-    assert len(blocks) == 7
+    assert len(blocks) == 8
     monkeypatch.chdir(tmp_path)
     # Half of the time; `tests/callbacks` draws them all.
     monkeypatch.setattr(inspector, "_write_images", lambda *_: None)
@@ -32,3 +32,4 @@ def test_the_snippets_run(tmp_path, monkeypatch, capsys, eager):
     assert list((tmp_path / "logs").iterdir())
     assert names["slim"].allocation.num_params == 5286  # as the text says
     assert (tmp_path / "parameters.png").exists()
+    assert names["network"].calibration is names["temperature"]

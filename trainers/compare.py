@@ -34,6 +34,7 @@ from trainers.comparing import results
 from trainers.comparing.runs import Run
 from trainers.comparing.runs import train_all
 from trainers.phases import schema
+from trainers.runs.lock import only_process
 from trainers.runs.workdir import belongs_to
 
 _KEYS = {"experiment", "methods", "budgets", "seeds", "corruptions"}
@@ -71,15 +72,15 @@ def compare(config, path, processes=2):
             print(results.line(rows[each]), flush=True)
         else:
             feasible.append(each)
-    path.mkdir(parents=True, exist_ok=True)
-    files.write_json(definition, config.to_dict())
-    corruptions = tuple(config.corruptions)
-    for each, row in train_all(feasible, processes, corruptions):
-        rows[each] = row
-        print(results.line(row), flush=True)
-    rows = [rows[each] for each in runs]
-    results.write(path, runs, rows)
-    return rows
+    with only_process(path):
+        files.write_json(definition, config.to_dict())
+        corruptions = tuple(config.corruptions)
+        for each, row in train_all(feasible, processes, corruptions):
+            rows[each] = row
+            print(results.line(row), flush=True)
+        rows = [rows[each] for each in runs]
+        results.write(path, runs, rows)
+        return rows
 
 
 def check(config):

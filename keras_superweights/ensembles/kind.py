@@ -43,6 +43,8 @@ class EnsembleKind:
             the user's own are accepted by every kind.
         logits_loss: If members must return logits, what to write for a loss
             that takes them; by default they need not.
+        calibration: What is done to predictions, as the network's
+            `calibration` has set it, or None.
 
     Example:
 
@@ -62,6 +64,7 @@ class EnsembleKind:
     losses = {}
     logits_loss = ""
     split_batch = False
+    calibration = None
 
     def __init__(self, split_batch=False):
         if not isinstance(split_batch, bool):
@@ -207,7 +210,11 @@ class EnsembleKind:
     def prediction(self, outputs):
         """Predicts from the outputs of all or some members."""
         answers = [self.answer(output) for output in outputs]
-        return with_mask_of(outputs, self.combine(answers))
+        return with_mask_of(outputs, self.calibrated(self.combine(answers)))
+
+    def calibrated(self, prediction):
+        """Applies the network's calibration, if there is one."""
+        return self.calibration(prediction) if self.calibration else prediction
 
     def observed(self, answer):
         """Returns an answer or a prediction as metrics see it, in float32."""

@@ -47,12 +47,16 @@ class Single(EnsembleKind):
         return members[0]
 
     def prediction(self, outputs):
-        return outputs[0]
+        return self.calibrated(outputs[0])
 
     def objective(self, network, x, y, sample_weight, training):
         outputs = network.member_outputs(x, training=training)
         loss = network.compute_loss(
-            x, y, self.prediction(outputs), sample_weight, training
+            x,
+            y,
+            outputs[0] if training else self.prediction(outputs),
+            sample_weight,
+            training,
         )
         return outputs, [], loss
 

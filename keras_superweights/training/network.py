@@ -16,6 +16,7 @@ from keras_superweights.members.rebuilding import check_rebuilding
 from keras_superweights.optimizers.sampling import check_weight_decay
 from keras_superweights.optimizers.sampling import gradients_at_samples
 from keras_superweights.training import gradients
+from keras_superweights.training.answers import Answers
 from keras_superweights.training.distribution import DistributedFit
 from keras_superweights.training.front import FrontOfMember
 
@@ -24,7 +25,7 @@ FORMAT = 1
 
 
 @keras.saving.register_keras_serializable(package="keras_superweights")
-class SuperWeightNetwork(FrontOfMember, DistributedFit, keras.Model):
+class SuperWeightNetwork(FrontOfMember, Answers, DistributedFit, keras.Model):
     """Networks trained together inside a number of parameters.
 
     Members are ordinary Keras models whose layers share weights as an
@@ -353,7 +354,11 @@ class SuperWeightNetwork(FrontOfMember, DistributedFit, keras.Model):
         )
 
     def get_config(self):
-        return {
+        kept = {}
+        if self.calibration is not None:
+            found = keras.saving.serialize_keras_object(self.calibration)
+            kept["calibration"] = found
+        return kept | {
             "format": FORMAT,
             "name": self.name,
             "members": list(self._member_texts),
@@ -380,7 +385,12 @@ class SuperWeightNetwork(FrontOfMember, DistributedFit, keras.Model):
         )
         config["dtype"] = keras.saving.deserialize_keras_object(config["dtype"])
         frozen = config.pop("frozen")
+        calibration = config.pop("calibration", None)
         network = cls(**config)
+        if calibration is not None:
+            network.calibration = keras.saving.deserialize_keras_object(
+                calibration
+            )
         network.generator.trainable = not frozen["generator"]
         for member, paths in zip(
             network.members, frozen["members"], strict=True

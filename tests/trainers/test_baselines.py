@@ -7,7 +7,7 @@ from configs import base
 from configs import digits
 from trainers.phases import baselines
 from trainers.phases import experiment
-from trainers.runs.workdir import differences
+from trainers.runs.reading import differences
 
 # What a baseline may change, beside its members.
 CHANGED = {

@@ -14,7 +14,7 @@ from tests.trainers.files import contents
 from trainers import compare
 from trainers.comparing import results
 from trainers.comparing.runs import Run
-from trainers.runs.workdir import read_json
+from trainers.runs.reading import read_json
 
 METHODS = {
     "fair": {"sharing": base.rule("FairShares")},

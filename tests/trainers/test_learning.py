@@ -9,7 +9,7 @@ from tests.builders import Interrupted
 from tests.trainers.files import edit_json
 from trainers.phases import experiment
 from trainers.phases.training import train
-from trainers.runs.workdir import read_json
+from trainers.runs.reading import read_json
 
 
 @pytest.fixture

@@ -19,10 +19,12 @@ import sys
 from keras_superweights import files
 from trainers.phases import baselines
 from trainers.phases import experiment
+from trainers.phases import report
 from trainers.phases import schema
 from trainers.runs.config_file import write_config
+from trainers.runs.reading import NUMBER
+from trainers.runs.reading import read_json
 from trainers.runs.workdir import Workdir
-from trainers.runs.workdir import read_json
 
 BASELINES = {
     "one_network": baselines.one_network,
@@ -144,7 +146,7 @@ class Run:
             for name in ("accuracy", "nll"):
                 row[f"corrupted_{name}"] = metrics["corruptions"][name]
         if self.memory.exists():
-            row["memory"] = read_json(self.memory)["bytes"]
+            row["memory"] = read_json(self.memory, {"bytes": NUMBER})["bytes"]
         return row | {
             "parameters": metrics["trainable_parameters"],
             "flops": sum(member["flops"] for member in members),
@@ -162,7 +164,8 @@ class Run:
 
     def _metrics(self):
         file = self.workdir.metrics
-        return read_json(file) if file.exists() else {}
+        form = report.FORM | {"brier": NUMBER}
+        return read_json(file, form) if file.exists() else {}
 
     def _run(self, program, flag, threads):
         command = [sys.executable, "-m", f"trainers.{program}", flag]

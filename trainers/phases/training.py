@@ -14,14 +14,15 @@ from trainers.devices.strategy import strategy
 from trainers.phases import baselines
 from trainers.phases import experiment
 from trainers.phases import optimizers
+from trainers.phases import report
 from trainers.phases.learning import learn
 from trainers.phases.logs import EpochLine
 from trainers.phases.measuring import measure
 from trainers.phases.search import search
 from trainers.runs.backup import Backup
 from trainers.runs.backup import told_of_divergence
+from trainers.runs.reading import read_json
 from trainers.runs.workdir import Workdir
-from trainers.runs.workdir import read_json
 from trainers.runs.workers import own_workdir
 
 
@@ -42,7 +43,7 @@ def train(config, path, start_over=False):
     workdir = Workdir(path)
     workdir.check(None if start_over else config)
     if workdir.metrics.exists() and not start_over:
-        return read_json(workdir.metrics)
+        return read_json(workdir.metrics, report.FORM)
 
     # Devices, before anything else touches TensorFlow.
     devices = strategy(config.strategy, config.num_cpus, config.data.batch_size)
