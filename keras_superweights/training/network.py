@@ -359,11 +359,7 @@ class SuperWeightNetwork(FrontOfMember, Answers, DistributedFit, keras.Model):
         )
 
     def get_config(self):
-        kept = {}
-        if self.calibration is not None:
-            found = keras.saving.serialize_keras_object(self.calibration)
-            kept["calibration"] = found
-        return kept | {
+        return super().get_config() | {
             "format": FORMAT,
             "name": self.name,
             "members": list(self._member_texts),
@@ -390,12 +386,11 @@ class SuperWeightNetwork(FrontOfMember, Answers, DistributedFit, keras.Model):
         )
         config["dtype"] = keras.saving.deserialize_keras_object(config["dtype"])
         frozen = config.pop("frozen")
-        calibration = config.pop("calibration", None)
+        calibration = keras.saving.deserialize_keras_object(
+            config.pop("calibration", None)
+        )
         network = cls(**config)
-        if calibration is not None:
-            network.calibration = keras.saving.deserialize_keras_object(
-                calibration
-            )
+        network.calibration = calibration
         network.generator.trainable = not frozen["generator"]
         for member, paths in zip(
             network.members, frozen["members"], strict=True
