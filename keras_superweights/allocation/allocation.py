@@ -10,9 +10,12 @@
 Networks are built from an `Allocation` and nothing else.
 """
 
+import contextlib
 import dataclasses
 import functools
+import gc
 import json
+import operator
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -24,7 +27,9 @@ from keras_superweights.allocation.specs import UnsharedKernel
 from keras_superweights.allocation.superweight import BankSpec
 from keras_superweights.allocation.superweight import SuperWeight
 from keras_superweights.allocation.table import format_allocation
+from keras_superweights.arguments import check_fields
 from keras_superweights.arguments import check_integer
+from keras_superweights.arguments import quoted
 
 # Of the JSON text. A version that changes it reads all lower numbers.
 FORMAT = 1
@@ -58,29 +63,32 @@ class Allocation:
     note: str = ""
 
     def __post_init__(self):
+        check_fields(self)
         check_integer("budget_params", self.budget_params)
         for index, member in enumerate(self.members):
             if any(kernel.member != index for kernel in member.kernels):
                 raise ValueError(
                     f"The kernels of member {index} ('{member.name}') must "
                     "name it as their member. Received: "
-                    f"{[kernel.member for kernel in member.kernels]}."
+                    f"{quoted([kernel.member for kernel in member.kernels])}."
                 )
         for index, superweight in enumerate(self.superweights):
             if not 0 <= superweight.bank < len(self.banks):
                 raise ValueError(
                     f"In SuperWeight {index}, `bank` must be the index of a "
-                    f"bank. Received: {superweight}."
+                    f"bank. Received: {quoted(superweight)}."
                 )
             bank = self.banks[superweight.bank]
             superweight.check(index, self.kernels, bank)
         for transform in self.transforms:
             self._check_transform(transform)
         for index, bank in enumerate(self.banks):
-            if not self.readers[index]:
+            read = sum(reader.num_read for reader in self.readers[index])
+            if bank.size > 2 * read:  # gaps are left where rows differ
                 raise ValueError(
-                    "Every bank must be read by a SuperWeight. Received: "
-                    f"bank {index} ('{bank.name}') is read by none."
+                    "A bank must have at most twice the scalars that kernels "
+                    f"read of it. Received: bank {index} ('{bank.name}') of "
+                    f"{bank.size} scalars, of which they read {read}."
                 )
         self._check_coverage()
         if self.num_params > self.budget_params:
@@ -96,8 +104,8 @@ class Allocation:
         ):
             raise ValueError(
                 "`kernels` of a transform must be indices of kernels that "
-                f"SuperWeights serve. Received: kernels={transform.kernels} "
-                f"of {transform}."
+                "SuperWeights serve. Received: "
+                f"kernels={quoted(transform.kernels)} of {quoted(transform)}."
             )
         transform.check([self.kernels[k] for k in transform.kernels])
 
@@ -111,9 +119,9 @@ class Allocation:
                 *(t.input_size(kernel) for t in self.transforms_of[index]),
                 kernel.size,
             )
-            if not parts or (kernel.shape, parts, takes) in covered:
+            geometries = tuple(self.superweights[s].geometry for s in parts)
+            if not parts or (kernel.shape, geometries, takes) in covered:
                 continue
-            geometries = [self.superweights[s].geometry for s in parts]
             fit = geometries[0].covers(kernel, geometries, takes)
             if not fit or any(size != kernel.size for size in others):
                 raise ValueError(
@@ -121,9 +129,10 @@ class Allocation:
                     f"member {kernel.member}) must make up its shape "
                     f"{kernel.shape}, and tile its box {kernel.box}, or "
                     "have a transform that makes it of their size. Received: "
-                    f"{geometries}, transforms {self.transforms_of[index]}."
+                    f"{quoted(geometries)}, transforms "
+                    f"{quoted(self.transforms_of[index])}."
                 )
-            covered.add((kernel.shape, parts, takes))
+            covered.add((kernel.shape, geometries, takes))
 
     @functools.cached_property
     def kernels(self) -> tuple[KernelSpec, ...]:
@@ -142,11 +151,13 @@ class Allocation:
     @functools.cached_property
     def transforms_of(self) -> tuple[tuple[Transform, ...], ...]:
         """The transforms of each kernel, in order."""
-        chains = [[] for _ in self.kernels]
+        chains = {}
         for transform in self.transforms:
             for kernel in transform.kernels:
-                chains[kernel].append(transform)
-        return tuple(map(tuple, chains))
+                chains.setdefault(kernel, []).append(transform)
+        return tuple(
+            tuple(chains.get(kernel, ())) for kernel in range(len(self.kernels))
+        )
 
     @functools.cached_property
     def readers(self) -> tuple[tuple[SuperWeight, ...], ...]:
@@ -232,7 +243,8 @@ class Allocation:
                 "budget_params": self.budget_params,
                 "sharing": self.sharing,
                 "note": self.note,
-            }
+            },
+            default=operator.index,  # NumPy's integers
         )
 
     @classmethod
@@ -243,8 +255,16 @@ class Allocation:
             ValueError: If the text is not an allocation, has a format that
                 this version does not read, or does not fit together.
         """
+        with _without_collector():
+            return cls._from_json(text)
+
+    @classmethod
+    def _from_json(cls, text):
         try:
             data = json.loads(text)
+        except (TypeError, ValueError, RecursionError) as error:
+            raise _not_an_allocation(text, error) from error
+        try:
             check_format(data.pop("format", 0), FORMAT, "allocation")
             readers = {
                 "members": _member,
@@ -253,19 +273,10 @@ class Allocation:
                 "transforms": Transform.from_data,
             }
             for name, read in readers.items():
-                data[name] = tuple(map(read, data[name]))
+                data[name] = _each(read, data[name])
             return cls(**data)
-        except (
-            AttributeError,
-            KeyError,
-            TypeError,
-            json.JSONDecodeError,
-        ) as error:
-            raise ValueError(
-                "This is not an allocation as `Allocation.to_json` writes it: "
-                f"{type(error).__name__}: {error}. It starts with: "
-                f"{str(text)[:60]!r}."
-            ) from error
+        except (AttributeError, KeyError, TypeError, RecursionError) as error:
+            raise _not_an_allocation(text, error) from error
 
     def __str__(self):
         return format_allocation(self)
@@ -313,13 +324,43 @@ def check_format(found, newest: int, subject: str):
         )
 
 
+@contextlib.contextmanager
+def _without_collector():
+    """Pauses Python's search for garbage, of which reading makes none.
+
+    It looks at all that was read again and again: half of the time.
+    """
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
 def _member(data) -> MemberSpec:
     kinds = {"kernels": KernelSpec, "unshared": UnsharedKernel}
     kernels = {
-        name: tuple(
-            kind(**kernel | {"shape": as_tuples(kernel["shape"])})
-            for kernel in data[name]
+        name: _each(
+            lambda kernel, kind=kind: kind(
+                **kernel | {"shape": as_tuples(kernel["shape"])}
+            ),
+            data[name],
         )
         for name, kind in kinds.items()
     }
     return MemberSpec(**data | kernels)
+
+
+def _each(read, values):
+    """Reads each of a list; anything else is left for checks to refuse."""
+    return tuple(map(read, values)) if type(values) is list else values
+
+
+def _not_an_allocation(text, error) -> ValueError:
+    return ValueError(
+        "This is not an allocation as `Allocation.to_json` writes it: "
+        f"{type(error).__name__}: {error}. It starts with: "
+        f"{str(text)[:60]!r}."
+    )

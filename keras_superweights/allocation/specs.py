@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from keras_superweights.arguments import check_choice
+from keras_superweights.arguments import check_fields
 from keras_superweights.arguments import check_integer
 
 # Keras draws embeddings uniformly from [-0.05, 0.05].
@@ -53,6 +54,7 @@ class KernelSpec:
     fan_in: int = 0
 
     def __post_init__(self):
+        check_fields(self)
         if len(self.shape) < 2 or any(side < 1 for side in self.shape):
             raise ValueError(
                 "A kernel needs at least an input and an output axis, all of "
@@ -66,6 +68,7 @@ class KernelSpec:
         if not self.fan_in:
             fan_in = self.size // self.shape[-1]
             object.__setattr__(self, "fan_in", fan_in)
+        check_integer("fan_in", self.fan_in)
 
     @property
     def variance(self) -> float:
@@ -110,6 +113,9 @@ class UnsharedKernel:
     weight: str
     shape: tuple[int, ...]
     reason: str
+
+    def __post_init__(self):
+        check_fields(self)
 
     @property
     def size(self) -> int:
@@ -156,6 +162,7 @@ class MemberSpec:
     unshared: tuple[UnsharedKernel, ...] = ()
 
     def __post_init__(self):
+        check_fields(self)
         check_integer("other_params", self.other_params, least=0)
 
     @property

@@ -23,7 +23,9 @@ class Bilinear(Transform):
     length: int
 
     def check(self, kernels):
-        check_integer("length", self.length)
+        # What is longer than all kernels is not read, only skipped.
+        most = max((kernel.size for kernel in kernels), default=math.inf)
+        check_integer("length", self.length, most=most)
 
     def input_size(self, kernel):
         return self.length

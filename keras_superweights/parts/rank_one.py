@@ -44,6 +44,7 @@ class RankOne(Transform):
     start: str = "signs"
 
     def __post_init__(self):
+        super().__post_init__()
         check_choice("start", self.start, STARTS)
 
     def num_scalars(self, kernel):

@@ -12,6 +12,7 @@ from keras_superweights.allocation.part import Transform
 from keras_superweights.allocation.specs import KernelSpec
 from keras_superweights.allocation.specs import MemberSpec
 from keras_superweights.arguments import as_tuple
+from keras_superweights.arguments import check_fields
 from keras_superweights.sharing.plan import Plan
 from keras_superweights.sharing.plan import TooSmallError
 from keras_superweights.sharing.selection import check_kinds
@@ -38,8 +39,7 @@ class Rule:
             its layer reads it, such as `parts.RankOne()`.
 
     Raises:
-        TypeError: If `kinds` or `exclude` is not of strings, or `transforms`
-            not of transforms.
+        TypeError: If an argument has another type than its field.
         ValueError: If a kind is unknown.
 
     Example:
@@ -83,6 +83,7 @@ class Rule:
         keep("exclude", str, "a string or a list of strings")
         parts = "a transform of `keras_superweights.parts` or a list of them"
         keep("transforms", Transform, parts)
+        check_fields(self)
 
     def plan(self, kernels: Sequence[KernelSpec], scalars: int) -> Plan:
         """Decides what the chosen kernels are made of.
