@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import math
 import numbers
+import os
 import types
 import typing
 
@@ -36,6 +37,12 @@ def check_type(argument: str, value, is_right: bool, expected: str):
             f"`{argument}` must be {expected}. Received: "
             f"{argument}={quoted(value)} of type {type(value).__name__}."
         )
+
+
+def check_path(argument: str, value):
+    """Raises an error unless the value is a path."""
+    is_path = isinstance(value, (str, os.PathLike))
+    check_type(argument, value, is_path, "a path: a string or a `pathlib.Path`")
 
 
 def check_bool(argument: str, value):
@@ -74,7 +81,7 @@ def _range(least, most, below=math.inf) -> str:
 
 def check_choice(argument: str, value, choices):
     """Raises an error unless the value is one of the choices."""
-    if value not in tuple(choices):
+    if not isinstance(value, str) or value not in choices:
         raise ValueError(
             f"`{argument}` must be one of {tuple(choices)}. Received: "
             f"{argument}={quoted(value)}."

@@ -29,6 +29,7 @@ from keras_superweights.allocation.superweight import SuperWeight
 from keras_superweights.allocation.table import format_allocation
 from keras_superweights.arguments import check_fields
 from keras_superweights.arguments import check_integer
+from keras_superweights.arguments import check_type
 from keras_superweights.arguments import quoted
 
 # Of the JSON text. A version that changes it reads all lower numbers.
@@ -215,9 +216,14 @@ class Allocation:
         """Returns the allocation with other ties, one tuple per SuperWeight.
 
         Raises:
+            TypeError: If they are not tuples of integers.
             ValueError: If their number is wrong, or they do not fit.
         """
-        ties = list(ties)
+        ties = list(ties) if isinstance(ties, Iterable) else ties
+        is_list = isinstance(ties, list) and all(
+            isinstance(rows, (list, tuple)) for rows in ties
+        )
+        check_type("ties", ties, is_list, "a list of tuples")
         if len(ties) != len(self.superweights):
             raise ValueError(
                 f"`ties` must have one tuple for each of the "
@@ -252,9 +258,11 @@ class Allocation:
         """Reads what `to_json` of this version or an older one wrote.
 
         Raises:
+            TypeError: If it is no text.
             ValueError: If the text is not an allocation, has a format that
                 this version does not read, or does not fit together.
         """
+        check_type("text", text, isinstance(text, str), "text")
         with _without_collector():
             return cls._from_json(text)
 
@@ -262,7 +270,7 @@ class Allocation:
     def _from_json(cls, text):
         try:
             data = json.loads(text)
-        except (TypeError, ValueError, RecursionError) as error:
+        except (ValueError, RecursionError) as error:
             raise _not_an_allocation(text, error) from error
         try:
             check_format(data.pop("format", 0), FORMAT, "allocation")
@@ -362,5 +370,5 @@ def _not_an_allocation(text, error) -> ValueError:
     return ValueError(
         "This is not an allocation as `Allocation.to_json` writes it: "
         f"{type(error).__name__}: {error}. It starts with: "
-        f"{str(text)[:60]!r}."
+        f"{text[:60]!r}."
     )

@@ -90,7 +90,7 @@ class SuperWeight:
 
     def with_ties(self, ties) -> "SuperWeight":
         """Returns the SuperWeight with other ties."""
-        mixing = self.mixing.with_ties(tuple(map(int, ties)))
+        mixing = self.mixing.with_ties(tuple(ties))
         return dataclasses.replace(self, mixing=mixing)
 
     def check(self, index: int, kernels, bank: BankSpec):

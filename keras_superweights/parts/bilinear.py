@@ -22,6 +22,10 @@ class Bilinear(Transform):
 
     length: int
 
+    def __post_init__(self):
+        super().__post_init__()
+        check_integer("length", self.length)
+
     def check(self, kernels):
         # What is longer than all kernels is not read, only skipped.
         most = max((kernel.size for kernel in kernels), default=math.inf)

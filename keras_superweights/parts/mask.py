@@ -24,8 +24,11 @@ class Repeat(Transform):
 
     length: int
 
-    def check(self, kernels):
+    def __post_init__(self):
+        super().__post_init__()
         check_integer("length", self.length)
+
+    def check(self, kernels):
         for kernel in kernels:
             if self.length >= kernel.size:
                 raise ValueError(

@@ -37,12 +37,18 @@ class Region(Geometry):
     rectangles: tuple[Rectangle, ...]
 
     def __post_init__(self):
-        rectangles = tuple(Rectangle(*each) for each in self.rectangles)
+        rectangles = self.rectangles
+        is_right = isinstance(rectangles, (list, tuple)) and all(
+            isinstance(each, (list, tuple))
+            and len(each) == 4
+            and all(map(is_integer, each))
+            for each in rectangles
+        )
+        expected = "of rectangles, of four integers each"
+        check_type("rectangles", rectangles, is_right, expected)
+        rectangles = tuple(itertools.starmap(Rectangle, rectangles))
         object.__setattr__(self, "rectangles", rectangles)
         super().__post_init__()
-        for number in itertools.chain(*rectangles):
-            is_right = is_integer(number)
-            check_type("rectangles", rectangles, is_right, "of integers")
         if not rectangles or any(min(r.sides) <= 0 for r in rectangles):
             raise ValueError(
                 "`rectangles` must hold at least one rectangle, none of them "

@@ -13,6 +13,7 @@ from keras_superweights.allocation.specs import KernelSpec
 from keras_superweights.allocation.specs import MemberSpec
 from keras_superweights.arguments import as_tuple
 from keras_superweights.arguments import check_fields
+from keras_superweights.arguments import check_integer
 from keras_superweights.sharing.plan import Plan
 from keras_superweights.sharing.plan import TooSmallError
 from keras_superweights.sharing.selection import check_kinds
@@ -124,6 +125,9 @@ class Rule:
             ValueError: If the budget is too small (names the smallest), if
                 `kinds` and `exclude` leave nothing, or a pattern matches none.
         """
+        expected = "a list of `allocation.MemberSpec`s"
+        members = as_tuple("members", members, MemberSpec, expected)
+        check_integer("budget_params", budget_params)
         plan = plan or self.plan
         every = all_kernels(members)
         chosen = self.chosen(members)
@@ -149,7 +153,7 @@ class Rule:
             return replace(part, kernels=tuple(chosen[k] for k in part.kernels))
 
         return Allocation(
-            members=tuple(members),
+            members=members,
             banks=tuple(planned.banks),
             superweights=tuple(map(named, planned.superweights)),
             budget_params=budget_params,

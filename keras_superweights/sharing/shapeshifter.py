@@ -97,7 +97,8 @@ class Shapeshifter(Rule):
         ):
             value = getattr(self, name)
             is_own = isinstance(value, type) and issubclass(value, family)
-            if not is_own and value not in tuple(named):
+            is_named = isinstance(value, str) and value in named
+            if not is_own and not is_named:
                 raise ValueError(
                     f"`{name}` must be one of {tuple(named)}, or a class that "
                     f"derives from `allocation.{family.__name__}`. Received: "

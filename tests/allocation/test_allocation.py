@@ -150,9 +150,9 @@ DAMAGES = [
     ("superweights.1.kernels", [1], "window"),
     (RECTANGLES, OVERLAP, "must make up"),
     (RECTANGLES, [[-1, 1, 0, 4]], "must make up"),
-    (RECTANGLES, [[0, 2, 0]], "Rectangle"),
+    (RECTANGLES, [[0, 2, 0]], "`rectangles`.*four integers"),
     (RECTANGLES, [], "at least one rectangle"),
-    (RECTANGLES, [[0, 2.0, 0, 4]], "`rectangles` must be of integers"),
+    (RECTANGLES, [[0, 2.0, 0, 4]], "`rectangles`.*four integers"),
     (TIES, [0], "SuperWeight 0, `ties`"),
     (CHOICES, [[0], [2]], "SuperWeight 0, `choices`"),
     (CHOICES, [[0.0], [1]], r"`choices` must be of type.*\(\(0.0,\)"),
@@ -225,7 +225,6 @@ NO_ALLOCATIONS = {
     "number": "3",
     "text": '"text"',
     "cut off": GOOD.to_json()[:-2],
-    "none": None,
     "deep": "[" * 10**5,
     "deep inside": GOOD.to_json().replace("[3]", "[" * 900 + "]" * 900),
     "a long number": GOOD.to_json().replace("100", "1" * 5000),
@@ -236,6 +235,11 @@ NO_ALLOCATIONS = {
 def test_text_that_is_no_allocation_is_refused(text):
     with pytest.raises(ValueError, match="not an allocation"):
         Allocation.from_json(text)
+
+
+def test_what_is_no_text_is_no_allocation():
+    with pytest.raises(TypeError, match="`text` must be text.*text={}"):
+        Allocation.from_json({})
 
 
 def test_what_reading_allocates_is_bounded_by_the_text():
