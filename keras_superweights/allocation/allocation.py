@@ -10,30 +10,25 @@
 Networks are built from an `Allocation` and nothing else.
 """
 
-import contextlib
 import dataclasses
 import functools
-import gc
-import json
-import operator
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from keras_superweights.allocation.part import Transform
-from keras_superweights.allocation.part import as_tuples
 from keras_superweights.allocation.specs import KernelSpec
 from keras_superweights.allocation.specs import MemberSpec
-from keras_superweights.allocation.specs import UnsharedKernel
 from keras_superweights.allocation.superweight import BankSpec
 from keras_superweights.allocation.superweight import SuperWeight
 from keras_superweights.allocation.table import format_allocation
+from keras_superweights.allocation.text import read
+from keras_superweights.allocation.text import text_of
+from keras_superweights.allocation.vectors import VectorSpec
+from keras_superweights.allocation.vectors import check_common
 from keras_superweights.arguments import check_fields
 from keras_superweights.arguments import check_integer
 from keras_superweights.arguments import check_type
 from keras_superweights.arguments import quoted
-
-# Of the JSON text. A version that changes it reads all lower numbers.
-FORMAT = 1
 
 
 @dataclass(frozen=True)
@@ -46,6 +41,8 @@ class Allocation:
         superweights: The SuperWeights mixed from them.
         budget_params: The most trainable scalars allowed.
         transforms: Transforms of kernels, in the order of their application.
+        common: Groups of vectors that are one variable, by their indices
+            among all vectors, one member after the other.
         sharing: The rule that made it, as text.
         note: Why part of the budget is left unused.
 
@@ -62,6 +59,7 @@ class Allocation:
     transforms: tuple[Transform, ...] = ()
     sharing: str = ""
     note: str = ""
+    common: tuple[tuple[int, ...], ...] = ()
 
     def __post_init__(self):
         check_fields(self)
@@ -92,6 +90,7 @@ class Allocation:
                     f"{bank.size} scalars, of which they read {read}."
                 )
         self._check_coverage()
+        check_common(self.common, self.vectors)
         if self.num_params > self.budget_params:
             raise ValueError(
                 f"The allocation needs {self.num_params} trainable scalars, "
@@ -141,6 +140,11 @@ class Allocation:
         return all_kernels(self.members)
 
     @functools.cached_property
+    def vectors(self) -> tuple[VectorSpec, ...]:
+        """The vectors of all members, if any of them are common."""
+        return all_vectors(self.members)
+
+    @functools.cached_property
     def composition(self) -> tuple[tuple[tuple[int, int], ...], ...]:
         """The `(SuperWeight, row)` pairs of each kernel; none if private."""
         composition = [[] for _ in self.kernels]
@@ -188,6 +192,17 @@ class Allocation:
         kernels = (self.kernels[index] for index in transform.kernels)
         return sum(map(transform.num_scalars, kernels))
 
+    @property
+    def num_common(self) -> int:
+        """Scalars of the variables that are common vectors."""
+        return sum(self.vectors[group[0]].size for group in self.common)
+
+    def rest_of(self, member: int) -> int:
+        """Scalars that a member has alone, without kernels."""
+        named = [self.vectors[i] for group in self.common for i in group]
+        own = self.members[member].other_params
+        return own - sum(v.size for v in named if v.member == member)
+
     @functools.cached_property
     def num_params(self) -> int:
         """All trainable scalars of the network built from this."""
@@ -196,7 +211,8 @@ class Allocation:
             + self.num_coefficients
             + self.num_transform_scalars
             + sum(self.kernels[k].size for k in self.private_kernels)
-            + sum(member.other_params for member in self.members)
+            + self.num_common
+            + sum(map(self.rest_of, range(len(self.members))))
         )
 
     @property
@@ -239,19 +255,7 @@ class Allocation:
 
     def to_json(self) -> str:
         """Returns the allocation as JSON text, for `from_json`."""
-        return json.dumps(
-            {
-                "format": FORMAT,
-                "members": list(map(dataclasses.asdict, self.members)),
-                "banks": list(map(dataclasses.asdict, self.banks)),
-                "superweights": [each.to_data() for each in self.superweights],
-                "transforms": [each.to_data() for each in self.transforms],
-                "budget_params": self.budget_params,
-                "sharing": self.sharing,
-                "note": self.note,
-            },
-            default=operator.index,  # NumPy's integers
-        )
+        return text_of(self)
 
     @classmethod
     def from_json(cls, text: str) -> "Allocation":
@@ -262,29 +266,7 @@ class Allocation:
             ValueError: If the text is not an allocation, has a format that
                 this version does not read, or does not fit together.
         """
-        check_type("text", text, isinstance(text, str), "text")
-        with _without_collector():
-            return cls._from_json(text)
-
-    @classmethod
-    def _from_json(cls, text):
-        try:
-            data = json.loads(text)
-        except (ValueError, RecursionError) as error:
-            raise _not_an_allocation(text, error) from error
-        try:
-            check_format(data.pop("format", 0), FORMAT, "allocation")
-            readers = {
-                "members": _member,
-                "banks": lambda bank: BankSpec(**bank),
-                "superweights": SuperWeight.from_data,
-                "transforms": Transform.from_data,
-            }
-            for name, read in readers.items():
-                data[name] = _each(read, data[name])
-            return cls(**data)
-        except (AttributeError, KeyError, TypeError, RecursionError) as error:
-            raise _not_an_allocation(text, error) from error
+        return read(text, cls)
 
     def __str__(self):
         return format_allocation(self)
@@ -293,6 +275,11 @@ class Allocation:
 def all_kernels(members: Iterable[MemberSpec]) -> tuple[KernelSpec, ...]:
     """Returns the kernels of all members, one member after the other."""
     return tuple(kernel for member in members for kernel in member.kernels)
+
+
+def all_vectors(members: Iterable[MemberSpec]) -> tuple[VectorSpec, ...]:
+    """Returns the vectors of all members, one member after the other."""
+    return tuple(vector for member in members for vector in member.vectors)
 
 
 def merged(sets: Iterable[set[int]]) -> tuple[tuple[int, ...], ...]:
@@ -309,66 +296,3 @@ def merged(sets: Iterable[set[int]]) -> tuple[tuple[int, ...], ...]:
         apart = [other for other in apart if other.isdisjoint(each)]
         apart.append(each.union(*meeting))
     return tuple(sorted(tuple(sorted(each)) for each in apart))
-
-
-def check_format(found, newest: int, subject: str):
-    """Checks that this version reads a format, up to the one that it writes.
-
-    The number is 0 where none was written, as before version 0.2.0. The
-    message says which version reads the subject.
-    """
-    is_number = type(found) is int  # JSON's `true` is a bool
-    if is_number and found == 0:
-        raise ValueError(
-            f"This {subject} has no format number: version 0.1.0 of "
-            "keras_superweights, or an older one, wrote it. Use that version "
-            "to read it."
-        )
-    if not is_number or not 1 <= found <= newest:
-        raise ValueError(
-            f"The format of this {subject} must be a number from 1 to "
-            f"{newest}, the newest that this version of keras_superweights "
-            f"reads. Received: format {found!r}. Use a newer version."
-        )
-
-
-@contextlib.contextmanager
-def _without_collector():
-    """Pauses Python's search for garbage, of which reading makes none.
-
-    It looks at all that was read again and again: half of the time.
-    """
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()
-
-
-def _member(data) -> MemberSpec:
-    kinds = {"kernels": KernelSpec, "unshared": UnsharedKernel}
-    kernels = {
-        name: _each(
-            lambda kernel, kind=kind: kind(
-                **kernel | {"shape": as_tuples(kernel["shape"])}
-            ),
-            data[name],
-        )
-        for name, kind in kinds.items()
-    }
-    return MemberSpec(**data | kernels)
-
-
-def _each(read, values):
-    """Reads each of a list; anything else is left for checks to refuse."""
-    return tuple(map(read, values)) if type(values) is list else values
-
-
-def _not_an_allocation(text, error) -> ValueError:
-    return ValueError(
-        "This is not an allocation as `Allocation.to_json` writes it: "
-        f"{type(error).__name__}: {error}. It starts with: "
-        f"{text[:60]!r}."
-    )

@@ -89,17 +89,28 @@ def fitted(models, params):
     >>> sum(v.shape.num_elements() for v in model.trainable_variables)
     298802
     """
-    is_list = isinstance(models, (list, tuple))
+    models = list(models) if isinstance(models, (list, tuple)) else [models]
+    factor = largest_factor(models, params)
+    return [_scaled(model, factor) for model in models]
+
+
+def largest_factor(models, params):
+    """Returns the factor that `fitted` scales models by."""
     expected = "a Keras model, or a list of at least one"
-    check_type("models", models, bool(models) or not is_list, expected)
-    models = list(models) if is_list else [models]
+    check_type("models", models, bool(models), expected)
     for model in models:
         _check_model(model)
     check_integer("params", params)
+    # Equal models are scaled once.
+    configs = [str(model.get_config()) for model in models]
+    distinct = dict(zip(configs, models, strict=True))
 
     def size(factor):
         with cloning.without_memory():
-            return count([_scaled(model, factor) for model in models])
+            return sum(
+                configs.count(config) * count([_scaled(model, factor)])
+                for config, model in distinct.items()
+            )
 
     low, high = 0.0, 1.0
     if size(low) > params:
@@ -112,7 +123,7 @@ def fitted(models, params):
     while high - low > 1e-3 * high:
         middle = (low + high) / 2
         low, high = (middle, high) if size(middle) <= params else (low, middle)
-    return [_scaled(model, low) for model in models]
+    return low
 
 
 def count(models):

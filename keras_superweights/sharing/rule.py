@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from keras_superweights.allocation.allocation import Allocation
 from keras_superweights.allocation.allocation import all_kernels
+from keras_superweights.allocation.allocation import all_vectors
 from keras_superweights.allocation.part import Transform
 from keras_superweights.allocation.specs import KernelSpec
 from keras_superweights.allocation.specs import MemberSpec
@@ -38,6 +39,8 @@ class Rule:
             `"lstm/recurrent_kernel"`.
         transforms: Transforms, or a single one, of every chosen kernel before
             its layer reads it, such as `parts.RankOne()`.
+        heads: Whether the kernels of heads are shared like all others. By
+            default each member keeps its own.
 
     Raises:
         TypeError: If an argument has another type than its field.
@@ -72,6 +75,7 @@ class Rule:
     kinds: tuple[str, ...] | None = None
     exclude: tuple[str, ...] = ()
     transforms: tuple[Transform, ...] = ()
+    heads: bool = False
 
     def __post_init__(self):
         def keep(name, kind, expected):
@@ -102,13 +106,23 @@ class Rule:
         """
         raise NotImplementedError(f"{type(self).__name__} has no `plan`.")
 
+    def common(self, members: Sequence[MemberSpec]) -> tuple:
+        """Returns the vectors that are one: see `Allocation.common`."""
+        return ()
+
+    def offered(self, members: Sequence[MemberSpec]) -> list[MemberSpec]:
+        """Returns the members with all that the rule may share."""
+        vectors = bool(self.common(members))
+        return [member.offered(self.heads, vectors) for member in members]
+
     def chosen(self, members: Sequence[MemberSpec]) -> tuple[int, ...]:
         """Returns the indices of the members' kernels; see `choose`."""
-        return choose(all_kernels(members), self.kinds, self.exclude)
+        kernels = all_kernels(self.offered(members))
+        return choose(kernels, self.kinds, self.exclude)
 
     def chosen_kernels(self, members: Sequence[MemberSpec]) -> list[KernelSpec]:
         """Returns the members' kernels that may be shared."""
-        every = all_kernels(members)
+        every = all_kernels(self.offered(members))
         return [every[index] for index in self.chosen(members)]
 
     def allocate(
@@ -129,6 +143,7 @@ class Rule:
         members = as_tuple("members", members, MemberSpec, expected)
         check_integer("budget_params", budget_params)
         plan = plan or self.plan
+        members = self.offered(members)
         every = all_kernels(members)
         chosen = self.chosen(members)
         kernels = [every[index] for index in chosen]
@@ -163,6 +178,7 @@ class Rule:
             ),
             sharing=str(self),
             note=note,
+            common=self.common(members),
         )
 
     def fixed_params(
@@ -170,10 +186,14 @@ class Rule:
     ) -> int:
         """Returns the scalars that members have whatever the plan.
 
-        All but the chosen kernels, and those of the rule's transforms.
+        All but the chosen kernels, and those of the rule's transforms; common
+        vectors once.
         """
+        vectors = all_vectors(members)
+        repeated = [i for group in self.common(members) for i in group[1:]]
         return (
             sum(member.num_params for member in members)
+            - sum(vectors[index].size for index in repeated)
             - sum(kernel.size for kernel in kernels)
             + sum(t.num_scalars(k) for t in self.transforms for k in kernels)
         )
