@@ -34,7 +34,7 @@ class DistributedFit:
 
     For a `keras.Model` whose layers are built in its constructor. On one
     replica, results equal those of Keras, but the first step is traced once
-    instead of twice.
+    instead of twice. Counts and callbacks are checked before anything runs.
     """
 
     def _maybe_symbolic_build(self, iterator=None, data_batch=None):
