@@ -15,6 +15,7 @@ import keras_superweights as ksw
 from keras_superweights.allocation import Transform
 from keras_superweights.allocation import specs
 from keras_superweights.datasets import ImagePipeline
+from keras_superweights.keras_internals import names_anew
 from keras_superweights.members.allocating import describe
 from keras_superweights.members.skeleton import skeletons
 from keras_superweights.search import learning
@@ -107,7 +108,8 @@ def pipeline(config) -> ImagePipeline:
 
 def members(config):
     """Returns the members, as models that have shapes but take no memory."""
-    with policy(config.precision):
+    # A run that is continued finds its layers by their names.
+    with policy(config.precision), names_anew():
         return skeletons(_builders(config))
 
 
