@@ -220,9 +220,7 @@ class IVON(keras.optimizers.Optimizer):
         samples = []
         for variable, own in zip(variables, seeds, strict=True):
             hessian = self._hessians[self._get_variable_index(variable)]
-            noise = tf.random.stateless_normal(
-                variable.shape, own, dtype=hessian.dtype, alg="philox"
-            )
+            noise = normal(variable.shape, own, hessian.dtype)
             noise *= ops.rsqrt(self.ess * (hessian + self.weight_decay))
             samples.append(variable + ops.cast(noise, variable.dtype))
         return samples
@@ -307,6 +305,22 @@ class IVON(keras.optimizers.Optimizer):
             "rescale_lr": self.rescale_lr,
             "seed": self.seed,
         }
+
+
+def normal(shape, seed, dtype):
+    """Draws a tensor of standard normal noise, by Box and Muller (1958).
+
+    Written as operations on whole tensors: on CPUs in little more than half
+    the time of `tf.random.stateless_normal`, which would be most of a step's.
+    """
+    size = math.prod(shape)
+    uniform = tf.random.stateless_uniform(
+        (2, -(-size // 2)), seed, dtype=dtype, alg="philox"
+    )
+    radius = ops.sqrt(-2.0 * ops.log(1.0 - uniform[0]))
+    angle = 2.0 * math.pi * uniform[1]
+    pairs = ops.concatenate([radius * ops.cos(angle), radius * ops.sin(angle)])
+    return ops.reshape(pairs[:size], shape)
 
 
 def _at_least_float32(dtype):
