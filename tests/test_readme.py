@@ -15,7 +15,7 @@ def test_the_snippets_run(tmp_path, monkeypatch, capsys, eager):
     text = text.replace("    batch_size=64,\n", "    batch_size=512,\n")
     assert text.count("=512,") == 1
     blocks = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
-    assert len(blocks) == 8
+    assert len(blocks) == 9
     monkeypatch.chdir(tmp_path)
     # Half of the time; `tests/callbacks` draws them all.
     monkeypatch.setattr(inspector, "_write_images", lambda *_: None)
