@@ -87,12 +87,11 @@ def judge_end(case, directory, status, errors, before):
         errors: What it wrote to stderr, as text.
         before: `contents(directory)` before it began.
     """
-    lines = [line for line in errors.splitlines() if line.strip()]
     words = f"status {status}: {errors.strip()}"
     if not status:
         kind = SILENT
     else:
-        is_told = len(lines) == 1 and names(errors, case.told)
+        is_told = "Traceback" not in errors and names(errors, case.told)
         kind = CLEAR if status == REFUSED and is_told else RAW
     return _checked_files(case, kind, words, before, directory)
 
