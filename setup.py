@@ -23,6 +23,7 @@ setuptools.setup(
         "ml_collections>=1.0",
         "numpy>=1.26",
         "scikit-learn>=1.4",
+        "scipy>=1.11",
         "tensorboard>=2.19",
         "tensorflow>=2.19",
         "tensorflow-datasets>=4.9.7",

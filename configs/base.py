@@ -5,8 +5,8 @@ error. A value of `None` must be set, or means none where a comment says so.
 `sharing` holds `rule`, the name of a rule of the library or
 `package.module:Class`, and the rule's arguments; each of its `transforms`
 holds `class`, such as `"RankOne"`, and its arguments. Each of `members` holds
-`model` and the model's arguments; with `params`, the model is as wide as fits
-in so many parameters.
+`model` and the model's arguments; with `factor`, all its widths are that many
+times as large, see `ksw.models.narrowed`.
 """
 
 from ml_collections import ConfigDict
@@ -57,8 +57,10 @@ def get_base():
     config.decouple.every = 0  # once
 
     config.optimizer = ConfigDict()
+    config.optimizer.name = "sgd"  # "adam" or "ivon"
+    config.optimizer.arguments = ConfigDict()  # others than those below
     config.optimizer.learning_rate = 0.1
-    config.optimizer.momentum = 0.9
+    config.optimizer.momentum = 0.9  # of "sgd", as the next
     config.optimizer.nesterov = True
     config.optimizer.schedule = placeholder(str)  # "steps" or "cosine"
     config.optimizer.drop_epochs = ()  # of "steps", and only of it
@@ -80,6 +82,29 @@ def get_base():
 def rule(name, **arguments):
     """Returns the section `sharing` of a config: a rule, its arguments."""
     return ConfigDict({"rule": name, **arguments}).lock()
+
+
+def comparison(experiment, methods, budgets, seeds=(0, 1, 2)):
+    """Returns what `trainers.compare` takes.
+
+    Args:
+        experiment: The config that all methods start from.
+        methods: Dict from a name, of letters, digits, `_` and `.`, to what the
+            method does otherwise: a dict of keys of the config, such as
+            `"sharing"`, or of sections with some of their keys. With
+            `"baseline"` nothing is shared: `"one_network"` is the largest
+            member as wide as fits, `"narrow"` all of them narrowed until they
+            fit, `"unshared"` the deep ensemble outside of any budget.
+        budgets: Tuple of budgets, as `budget_params`.
+        seeds: Tuple of integers. Defaults to three.
+    """
+    config = ConfigDict()
+    config.experiment = experiment
+    config.methods = methods
+    config.budgets = budgets
+    config.seeds = seeds
+    config.corruptions = ()  # of the test images, to measure on; or ("all",)
+    return config.lock()
 
 
 def wide_resnets(*sizes):

@@ -23,12 +23,14 @@ Papers, as they are cited:
     NPAS Plummer et al., Neural Parameter Allocation Search
 """
 
+from keras_superweights import calibration
 from keras_superweights import callbacks
 from keras_superweights import ensembles
 from keras_superweights import export
 from keras_superweights import layers
 from keras_superweights import metrics
 from keras_superweights import models
+from keras_superweights import optimizers
 from keras_superweights import parts
 from keras_superweights import planning
 from keras_superweights import schedules

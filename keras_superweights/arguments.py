@@ -6,6 +6,11 @@ def is_integer(value) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
+def is_number(value) -> bool:
+    """Whether a value is an integer or a float; a bool is none."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
 def check_integer(argument: str, value, least: int = 1):
     """Raises an error unless the value is an integer, and at least `least`."""
     if not is_integer(value) or value < least:

@@ -1,7 +1,9 @@
 """Writes files whole or not at all, and tells later whether they still are.
 
-A killed process leaves no half of a file. What a disk or a copy damages is told
-by checksums in a file beside, which `sha256sum --check SHA256SUMS` reads, too.
+A killed process, a full disk or a lost machine leaves no half of a file: what
+has its final name is complete, and on the disk. What a disk or a copy damages
+is told by checksums in a file beside, which `sha256sum --check SHA256SUMS`
+reads, too.
 """
 
 import contextlib
@@ -9,6 +11,7 @@ import hashlib
 import json
 import os
 import pathlib
+import shutil
 
 # Prefix of a file until it is complete.
 UNFINISHED = "unfinished-"
@@ -19,6 +22,9 @@ CHECKSUMS = "SHA256SUMS"
 def replacing(path):
     """Yields another path to write to, and renames it to `path` at the end.
 
+    It may become a file, or a directory of files that are on the disk. Whatever
+    goes wrong leaves nothing there; what a killed process has left is removed.
+
     Example:
 
     ```python
@@ -28,13 +34,34 @@ def replacing(path):
     """
     path = pathlib.Path(path)
     unfinished = path.with_name(UNFINISHED + path.name)
-    yield unfinished
-    os.replace(unfinished, path)
+    _remove(unfinished)
+    try:
+        yield unfinished
+        if unfinished.is_file():
+            # Else a machine that is lost may keep the name, and no content.
+            with open(unfinished, "rb") as file:
+                os.fsync(file.fileno())
+        os.replace(unfinished, path)
+    except BaseException:
+        _remove(unfinished)
+        raise
+
+
+def _remove(path):
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        with contextlib.suppress(OSError):  # a cause was told before
+            path.unlink()
+
+
+def write_bytes(path, data):
+    with replacing(path) as unfinished:
+        unfinished.write_bytes(data)
 
 
 def write_text(path, text):
-    with replacing(path) as unfinished:
-        unfinished.write_text(text)
+    write_bytes(path, text.encode())
 
 
 def write_json(path, data):

@@ -1,9 +1,11 @@
 """The private names of Keras that layers and members use."""
 
 import contextlib
+import io
 
 import keras
 from keras.src.backend.common import global_state
+from keras.src.saving import saving_lib
 
 _SCOPE = "stateless_scope"
 _UNINITIALIZED = "uninitialized_variables"
@@ -81,6 +83,18 @@ def drop_weight(layer, variable):
     super(keras.layers.Layer, layer).__delattr__(attribute)
 
 
+def replace_weight(layer, attribute, variable):
+    """Makes a built layer hold another layer's trainable weight as its own."""
+    own = getattr(layer, attribute)
+    weights = layer._trainable_variables
+    place = [id(each) for each in weights].index(id(own))
+    layer._untrack_variable(own)
+    layer._tracker.unlock()
+    setattr(layer, attribute, variable)
+    layer._tracker.lock()
+    weights.insert(place, weights.pop())  # weights are saved in order
+
+
 def origin(tensor):
     """Returns the layer call that made a symbolic tensor.
 
@@ -90,3 +104,18 @@ def origin(tensor):
     """
     layer, index, position = tensor._keras_history
     return layer, layer._inbound_nodes[index], index, position
+
+
+def saved_weights(model) -> memoryview:
+    """Returns the content of the file that `model.save_weights` writes."""
+    file = io.BytesIO()
+    store = saving_lib.H5IOStore(file, mode="w")
+    saving_lib._save_state(
+        model,
+        weights_store=store,
+        assets_store=None,
+        inner_path="",
+        visited_saveables=set(),
+    )
+    store.close()
+    return file.getbuffer()

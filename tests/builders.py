@@ -86,6 +86,25 @@ def dtype_policy(name):
         keras.config.set_dtype_policy(before)
 
 
+class Interrupted(Exception):
+    """What `Interrupt` raises."""
+
+
+class Interrupt(keras.callbacks.Callback):
+    """Interrupts training after a step of an epoch."""
+
+    def __init__(self, epoch, step=1):
+        super().__init__()
+        self._at = (epoch, step)
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self._epoch = epoch
+
+    def on_train_batch_end(self, batch, logs=None):
+        if (self._epoch, batch) == self._at:
+            raise Interrupted
+
+
 def any_member(draw, index=0):
     """Convolutions and dense layers of any shape, with nothing in common."""
     kernels = []

@@ -1,15 +1,18 @@
-"""The README's snippets run one after the other, with fewer images."""
+"""The README's snippets run one after the other, in fewer steps."""
 
 import pathlib
 import re
 
 
-def test_the_snippets_run(tmp_path, monkeypatch, capsys):
+# Eager: to trace these steps would take far longer.
+def test_the_snippets_run(tmp_path, monkeypatch, capsys, eager):
     readme = pathlib.Path(__file__).parents[1] / "README.md"
     text, count = re.subn(r"\b256\b(?=, 28|\) % 10)", "64", readme.read_text())
     assert count == 2
+    text = text.replace("    batch_size=64,\n", "    batch_size=512,\n")
+    assert text.count("=512,") == 1
     blocks = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
-    assert len(blocks) == 7
+    assert len(blocks) == 8
     monkeypatch.chdir(tmp_path)
     names = {}
     for block in blocks:
@@ -22,3 +25,4 @@ def test_the_snippets_run(tmp_path, monkeypatch, capsys):
     assert list((tmp_path / "logs").iterdir())
     assert names["slim"].allocation.num_params == 5286  # as the text says
     assert (tmp_path / "parameters.png").exists()
+    assert names["network"].calibration is names["temperature"]

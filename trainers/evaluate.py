@@ -19,7 +19,8 @@ architecture. Results are added to the run's metrics.json, as `corruptions` and
 `interpolation`, and to its figures and logs.
 """
 
-import keras
+import contextlib
+
 from absl import flags
 from ml_collections import ConfigDict
 
@@ -30,8 +31,10 @@ from trainers import run
 from trainers.phases import experiment
 from trainers.phases import measuring
 from trainers.phases import report
+from trainers.runs.lock import only_process
+from trainers.runs.model import load_network
+from trainers.runs.reading import read_json
 from trainers.runs.workdir import Workdir
-from trainers.runs.workdir import read_json
 
 
 def evaluate(path, split=None, data_dir=None, interpolation=0, corruptions=()):
@@ -42,8 +45,9 @@ def evaluate(path, split=None, data_dir=None, interpolation=0, corruptions=()):
     `"interpolation"` and `"corruptions"` if asked for.
 
     Raises:
-        ValueError: If there is no finished run, no two members are equal, or
-            a corruption is unknown. Nothing is written then.
+        ValueError: If there is no finished run, or one of its files is
+            damaged; if no two members are equal, or a corruption is unknown;
+            if another process works there. Nothing is written then.
     """
     workdir = Workdir(path)
     config = ConfigDict(workdir.read_config())
@@ -53,13 +57,23 @@ def evaluate(path, split=None, data_dir=None, interpolation=0, corruptions=()):
                 f"The run in {workdir.path} has no {file.name}: it is not "
                 "finished. The command that started it continues it."
             )
+    with contextlib.ExitStack() as stack:
+        if interpolation or corruptions:
+            stack.enter_context(only_process(workdir.path))
+        return _evaluate(
+            workdir, config, split, data_dir, interpolation, corruptions
+        )
+
+
+def _evaluate(workdir, config, split, data_dir, interpolation, corruptions):
+    kept = read_json(workdir.metrics, report.FORM)
     experiment.check(config)
     if split is not None:
         config.data.test_split = split
     if data_dir is not None:
         config.data.data_dir = data_dir
     images = experiment.pipeline(config)
-    network = keras.saving.load_model(workdir.model)
+    network = load_network(workdir.model)
     # Errors come before measurements.
     if interpolation < 0 or interpolation == 1:
         raise ValueError(
@@ -83,7 +97,7 @@ def evaluate(path, split=None, data_dir=None, interpolation=0, corruptions=()):
             step=config.epochs,
             figures_dir=workdir.figures,
         )
-        write_json(workdir.metrics, {**read_json(workdir.metrics), **more})
+        write_json(workdir.metrics, {**kept, **more})
     logits, labels = ksw.metrics.predict_members(network, images.test())
     measured = measuring.measure(network, logits, labels)
     return {"split": images.test_split, **measured, **more}

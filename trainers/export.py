@@ -8,12 +8,13 @@ LiteRT. None of them needs this project. Each is read back and compared with
 the network; the table shows what it takes.
 """
 
-import keras
 from absl import flags
 
 from keras_superweights.export import export_network
 from keras_superweights.export import format_exported
 from trainers import run
+from trainers.runs.lock import only_process
+from trainers.runs.model import load_network
 from trainers.runs.workdir import Workdir
 
 
@@ -21,9 +22,8 @@ def export(path, formats=None, output=None):
     """Exports the saved model of a run, as `export.export_network` does.
 
     Raises:
-        TypeError: If the saved model is not a `SuperWeightNetwork`.
-        ValueError: If there is no saved model, or it cannot be exported so;
-            nothing is written then.
+        ValueError: If there is no saved model, it is damaged or none of ours,
+            or cannot be exported so; nothing is written then.
     """
     workdir = Workdir(path)
     if not workdir.model.exists():
@@ -32,8 +32,11 @@ def export(path, formats=None, output=None):
             f"{workdir.path}, which has no model.keras. If a run was "
             "interrupted there, the command that started it continues it."
         )
-    network = keras.saving.load_model(workdir.model)
-    return export_network(network, output or workdir.path / "export", formats)
+    network = load_network(workdir.model)
+    if output is not None:
+        return export_network(network, output, formats)
+    with only_process(workdir.path):
+        return export_network(network, workdir.path / "export", formats)
 
 
 def main(options):

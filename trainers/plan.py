@@ -115,8 +115,8 @@ def main(options):
         optimizer = "sgd"
     else:
         members, allocation = plan(options.config)
-        # Steps change the rate, not the memory.
-        optimizer = experiment.optimizer(options.config, steps_per_epoch=1)
+        # Steps and examples do not change the memory.
+        optimizer = experiment.optimizer(options.config, 1, 1)
     if options.optimizer:
         kind = OPTIMIZERS[options.optimizer]
         optimizer = _with_arguments(kind, options, "optimizer")()

@@ -19,6 +19,7 @@ interrupted study. A budget that cannot be met is reported and left out.
 
     tau_0.1/, ...    the runs
     tau_0.1.txt      what they have printed
+    study.json       what is studied
     results.json     their metrics
     figures/, logs/  accuracy over the values, and all anytime curves in one
 """
@@ -28,6 +29,7 @@ import pathlib
 from absl import flags
 from ml_collections import config_flags
 
+from configs import base
 from keras_superweights import figures
 from keras_superweights.allocation.specs import is_fraction
 from keras_superweights.callbacks import write_figures
@@ -38,7 +40,12 @@ from trainers.phases import experiment
 from trainers.phases import report
 from trainers.phases.search import adopt
 from trainers.phases.training import train
+from trainers.runs.lock import only_process
+from trainers.runs.reading import ELSEWHERE
+from trainers.runs.reading import differences
+from trainers.runs.reading import read_json
 from trainers.runs.workdir import Workdir
+from trainers.runs.workdir import belongs_to
 from trainers.tuning import trials
 
 THRESHOLDS = {
@@ -63,8 +70,8 @@ def study(config, path, name, values=None):
 
     Raises:
         ValueError: If the study is unknown or the values make no difference
-            to the config; if a directory belongs to another run; if no budget
-            can be met.
+            to the config; if a directory belongs to something else or another
+            process; if no budget can be met.
     """
     experiment.check(config)
     if name not in (*THRESHOLDS, "budget"):
@@ -75,6 +82,7 @@ def study(config, path, name, values=None):
     key = "budget_params" if name == "budget" else name
     trials.check_varied(config, [key])
     path = pathlib.Path(path)
+    definition = path / "study.json"
     variants = {}
     for value in values or _values(config, name):
         variant = trials.trial_config(config, {key: value})
@@ -82,7 +90,29 @@ def study(config, path, name, values=None):
         experiment.check(variant)
         workdir.check(variant)
         variants[value] = variant, workdir
-    path.mkdir(parents=True, exist_ok=True)
+    begun = [d for _, d in variants.values() if d.config.exists()]
+    # Studies of older versions have no definition, but their runs.
+    known = [entry.name for entry in path.glob("*")] if begun else ()
+    described = {"study": name, "config": config.to_dict()}
+    if belongs_to(definition, "study", known):
+        form = {"study": str, "config": dict}
+        found = read_json(definition, form, ELSEWHERE)
+        # That of an older version lacks today's keys.
+        found["config"] = base.completed(found["config"])
+        changes = differences(found, described)
+        if changes:
+            raise ValueError(
+                f"`--workdir` {path} belongs to another study:\n{changes}\n"
+                "Choose another directory."
+            )
+    with only_process(path):
+        if not definition.exists():
+            write_json(definition, described)
+        return _run(path, name, variants)
+
+
+def _run(path, name, variants):
+    """Trains the variants, and returns the rows of `study`."""
     rows, measured = [], None
     for value, (variant, workdir) in variants.items():
         try:

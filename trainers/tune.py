@@ -44,6 +44,8 @@ from keras_superweights.tuning import make_oracle
 from keras_superweights.tuning.extra import keras_tuner
 from keras_superweights.tuning.oracles import MAX_FAILURES
 from trainers import run
+from trainers.runs.lock import only_process
+from trainers.runs.reading import ELSEWHERE
 from trainers.tuning import parallel
 from trainers.tuning import results
 from trainers.tuning.tuning import Tuning
@@ -73,8 +75,18 @@ class Tuner(keras_tuner.Tuner):
         )
         if self._is_owner:
             if (tuning.tuner / "oracle.json").exists():
-                oracle.reload()
+                self._reload()
             self.save()
+
+    def _reload(self):
+        try:
+            self.oracle.reload()
+        except Exception as error:  # whatever damaged files make KerasTuner say
+            raise ValueError(
+                f"{self._tuning.tuner} must hold the state of the tuning, as "
+                f"KerasTuner has written it. Received: {type(error).__name__}: "
+                f"{error}. {ELSEWHERE}"
+            ) from error
 
     def search(self):
         # KerasTuner prints tables of its own, and tracebacks of failed trials.
@@ -130,8 +142,9 @@ def tune(
 
     Raises:
         TypeError, ValueError: If an argument is wrong, the directory belongs
-            to something else, or three trials in a row end in an error. No
-            trial is lost then.
+            to something else or another process, one of its files is
+            damaged, or three trials in a row end in an error. No trial is lost
+            then.
     """
     role = parallel.role()
     if role == "worker":
@@ -142,12 +155,10 @@ def tune(
         _work(tuning)
         return None
     tuning.check()
-    tuning.path.mkdir(parents=True, exist_ok=True)
-    with parallel.only_process(
-        tuning.path / "lock",
-        f"Another process runs the tuning in {tuning.path}. To share it, give "
-        "each process KerasTuner's environment variables: see the top of "
-        "trainers/tuning/parallel.py.",
+    with only_process(
+        tuning.path,
+        "To share a tuning, give each process KerasTuner's environment "
+        "variables: see the top of trainers/tuning/parallel.py.",
     ):
         tuning.check()
         if not tuning.definition.exists():

@@ -14,13 +14,15 @@ the same command. Regime A needs no --data_dir.
 
 import argparse
 import json
+import multiprocessing
 import pathlib
-import subprocess
-import sys
-import time
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import as_completed
 
 from benchmarks.quality import summary
 from benchmarks.quality.regimes import REGIMES
+from benchmarks.quality.run import run
+from benchmarks.quality.run import use_one_thread
 from benchmarks.quality.variants import VARIANTS
 
 
@@ -38,30 +40,26 @@ def missing(arguments):
         path = summary.path_of(arguments.results, regime, variant, seed)
         if path not in seen and not path.exists():
             seen.add(path)
-            yield [regime, variant, str(seed), str(path)]
+            yield regime, variant, seed, path
 
 
 def train(runs, processes, data_dir):
-    """Trains runs in parallel, one thread each."""
-    options = ["--data_dir", data_dir] if data_dir else []
-    waiting, running = list(runs), []
-    while waiting or running:
-        while waiting and len(running) < processes:
-            run = waiting.pop(0)
-            command = [sys.executable, "-m", "benchmarks.quality.run", *run]
-            running.append((run, subprocess.Popen([*command, *options])))
-        time.sleep(0.5)
-        for run, process in list(running):
-            if process.poll() is None:
-                continue
-            running.remove((run, process))
-            if process.returncode:
-                for _, other in running:
-                    other.terminate()
-                sys.exit(f"This run failed: {' '.join(run)}")
-            figures = json.loads(pathlib.Path(run[-1]).read_text())
+    """Trains runs in parallel, each in a process of its own."""
+    with ProcessPoolExecutor(
+        processes,
+        multiprocessing.get_context("spawn"),
+        use_one_thread,
+        max_tasks_per_child=1,
+    ) as pool:
+        started = {pool.submit(run, *each, data_dir): each for each in runs}
+        for done in as_completed(started):
+            *names, path = started[done]
+            if error := done.exception():
+                pool.shutdown(cancel_futures=True)
+                raise RuntimeError(f"This run failed: {names}") from error
+            figures = json.loads(path.read_text())
             print(
-                *run[:3],
+                *names,
                 *(f"{m} {figures[m]:.4f}" for m in ("accuracy", "nll")),
                 f"{figures['seconds']:.0f} s",
                 flush=True,

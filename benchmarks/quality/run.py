@@ -1,14 +1,9 @@
-"""Trains one variant of one regime with one seed; writes its figures.
-
-python -m benchmarks.quality.run B mixture 0 out.json --data_dir DIR
-"""
+"""Trains one variant of one regime with one seed; writes its figures."""
 
 import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-import argparse
-import pathlib
 import time
 
 import keras
@@ -42,7 +37,7 @@ def train(regime, variant, seed, data_dir=None):
         weight_decay=config.optimizer.weight_decay,
     )
     network.compile(
-        experiment.optimizer(config, images.steps_per_epoch),
+        experiment.optimizer(config, images.steps_per_epoch, images.num_train),
         experiment.loss(config),
     )
     network.fit(
@@ -64,30 +59,16 @@ def train(regime, variant, seed, data_dir=None):
     }
 
 
-def main():
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
-    parser.add_argument("regime", choices=REGIMES)
-    parser.add_argument("variant", choices=VARIANTS)
-    parser.add_argument("seed", type=int)
-    parser.add_argument("output", type=pathlib.Path)
-    parser.add_argument("--data_dir")
-    arguments = parser.parse_args()
-    # Processes side by side use the cores better than threads do.
+def run(regime, variant, seed, path, data_dir=None):
+    """Trains a variant of a regime, both by name; writes its figures."""
+    start = time.perf_counter()
+    figures = train(REGIMES[regime], variant, seed, data_dir)
+    figures["seconds"] = time.perf_counter() - start
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_json(path, figures)
+
+
+def use_one_thread():
+    """Begins a process: side by side they use the cores better than threads."""
     tf.config.threading.set_intra_op_parallelism_threads(1)
     tf.config.threading.set_inter_op_parallelism_threads(1)
-    start = time.perf_counter()
-    figures = train(
-        REGIMES[arguments.regime],
-        arguments.variant,
-        arguments.seed,
-        arguments.data_dir,
-    )
-    figures["seconds"] = time.perf_counter() - start
-    arguments.output.parent.mkdir(parents=True, exist_ok=True)
-    write_json(arguments.output, figures)
-
-
-if __name__ == "__main__":
-    main()

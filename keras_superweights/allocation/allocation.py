@@ -24,10 +24,14 @@ from keras_superweights.allocation.specs import UnsharedKernel
 from keras_superweights.allocation.superweight import BankSpec
 from keras_superweights.allocation.superweight import SuperWeight
 from keras_superweights.allocation.table import format_allocation
+from keras_superweights.allocation.vectors import VectorSpec
+from keras_superweights.allocation.vectors import check_common
 from keras_superweights.arguments import check_integer
 
 # Of the JSON text. A version that changes it reads all lower numbers.
 FORMAT = 1
+# Of members, left out where empty: older versions read such text, too.
+_OPTIONAL = ("heads", "vectors")
 
 
 @dataclass(frozen=True)
@@ -40,6 +44,8 @@ class Allocation:
         superweights: The SuperWeights mixed from them.
         budget_params: The most trainable scalars allowed.
         transforms: Transforms of kernels, in the order of their application.
+        common: Groups of vectors that are one variable, by their indices
+            among all vectors, one member after the other.
         sharing: The rule that made it, as text.
         note: Why part of the budget is left unused.
 
@@ -56,6 +62,7 @@ class Allocation:
     transforms: tuple[Transform, ...] = ()
     sharing: str = ""
     note: str = ""
+    common: tuple[tuple[int, ...], ...] = ()
 
     def __post_init__(self):
         check_integer("budget_params", self.budget_params)
@@ -83,6 +90,7 @@ class Allocation:
                     f"bank {index} ('{bank.name}') is read by none."
                 )
         self._check_coverage()
+        check_common(self.common, self.vectors)
         if self.num_params > self.budget_params:
             raise ValueError(
                 f"The allocation needs {self.num_params} trainable scalars, "
@@ -131,6 +139,11 @@ class Allocation:
         return all_kernels(self.members)
 
     @functools.cached_property
+    def vectors(self) -> tuple[VectorSpec, ...]:
+        """The vectors of all members, if any of them are common."""
+        return all_vectors(self.members)
+
+    @functools.cached_property
     def composition(self) -> tuple[tuple[tuple[int, int], ...], ...]:
         """The `(SuperWeight, row)` pairs of each kernel; none if private."""
         composition = [[] for _ in self.kernels]
@@ -176,6 +189,17 @@ class Allocation:
         kernels = (self.kernels[index] for index in transform.kernels)
         return sum(map(transform.num_scalars, kernels))
 
+    @property
+    def num_common(self) -> int:
+        """Scalars of the variables that are common vectors."""
+        return sum(self.vectors[group[0]].size for group in self.common)
+
+    def rest_of(self, member: int) -> int:
+        """Scalars that a member has alone, without kernels."""
+        named = [self.vectors[i] for group in self.common for i in group]
+        own = self.members[member].other_params
+        return own - sum(v.size for v in named if v.member == member)
+
     @functools.cached_property
     def num_params(self) -> int:
         """All trainable scalars of the network built from this."""
@@ -184,7 +208,8 @@ class Allocation:
             + self.num_coefficients
             + self.num_transform_scalars
             + sum(self.kernels[k].size for k in self.private_kernels)
-            + sum(member.other_params for member in self.members)
+            + self.num_common
+            + sum(map(self.rest_of, range(len(self.members))))
         )
 
     @property
@@ -225,13 +250,14 @@ class Allocation:
         return json.dumps(
             {
                 "format": FORMAT,
-                "members": list(map(dataclasses.asdict, self.members)),
+                "members": list(map(_member_data, self.members)),
                 "banks": list(map(dataclasses.asdict, self.banks)),
                 "superweights": [each.to_data() for each in self.superweights],
                 "transforms": [each.to_data() for each in self.transforms],
                 "budget_params": self.budget_params,
                 "sharing": self.sharing,
                 "note": self.note,
+                **({"common": self.common} if self.common else {}),
             }
         )
 
@@ -254,6 +280,7 @@ class Allocation:
             }
             for name, read in readers.items():
                 data[name] = tuple(map(read, data[name]))
+            data["common"] = as_tuples(data.get("common", []))
             return cls(**data)
         except (
             AttributeError,
@@ -274,6 +301,11 @@ class Allocation:
 def all_kernels(members: Iterable[MemberSpec]) -> tuple[KernelSpec, ...]:
     """Returns the kernels of all members, one member after the other."""
     return tuple(kernel for member in members for kernel in member.kernels)
+
+
+def all_vectors(members: Iterable[MemberSpec]) -> tuple[VectorSpec, ...]:
+    """Returns the vectors of all members, one member after the other."""
+    return tuple(vector for member in members for vector in member.vectors)
 
 
 def merged(sets: Iterable[set[int]]) -> tuple[tuple[int, ...], ...]:
@@ -313,8 +345,20 @@ def check_format(found, newest: int, subject: str):
         )
 
 
+def _member_data(member) -> dict:
+    """Returns a member for JSON, without vectors that it does not need."""
+    data = dataclasses.asdict(member)
+    return {k: v for k, v in data.items() if v or k not in _OPTIONAL}
+
+
 def _member(data) -> MemberSpec:
-    kinds = {"kernels": KernelSpec, "unshared": UnsharedKernel}
+    data = dict.fromkeys(_OPTIONAL, ()) | data
+    kinds = {
+        "kernels": KernelSpec,
+        "unshared": UnsharedKernel,
+        "heads": KernelSpec,
+        "vectors": VectorSpec,
+    }
     kernels = {
         name: tuple(
             kind(**kernel | {"shape": as_tuples(kernel["shape"])})

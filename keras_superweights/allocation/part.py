@@ -170,10 +170,12 @@ class Transform(Part):
         noun: Class attribute: name of its scalars in tables and figures.
         is_linear: Class attribute: whether its output is linear in its input,
             so that kernels can begin as given ones.
+        rate: Factor of every update of its scalars.
     """
 
     noun = "scalars of transforms"
     is_linear = True
+    rate = 1.0
 
     kernels: tuple[int, ...] = field(default=(), repr=False)
 

@@ -4,7 +4,9 @@ import math
 import numbers
 from collections.abc import Sequence
 from dataclasses import dataclass
+from dataclasses import replace
 
+from keras_superweights.allocation.vectors import VectorSpec
 from keras_superweights.arguments import check_choice
 from keras_superweights.arguments import check_integer
 
@@ -147,13 +149,17 @@ class MemberSpec:
         other_params: Its other trainable scalars: heads, biases, batch-norm
             scales and offsets, and kernels that cannot be shared.
         unshared: The kernels among those scalars that cannot be shared,
-            without heads, which are never meant to be.
+            without heads, which need not be.
+        heads: The kernels of its heads, also among those scalars.
+        vectors: Its biases, scales and offsets, also among those scalars.
     """
 
     name: str
     kernels: tuple[KernelSpec, ...]
     other_params: int
     unshared: tuple[UnsharedKernel, ...] = ()
+    heads: tuple[KernelSpec, ...] = ()
+    vectors: tuple[VectorSpec, ...] = ()
 
     def __post_init__(self):
         check_integer("other_params", self.other_params, least=0)
@@ -162,6 +168,23 @@ class MemberSpec:
     def num_params(self) -> int:
         """Trainable scalars of the member without any sharing."""
         return self.other_params + sum(k.size for k in self.kernels)
+
+    def offered(self, heads: bool, vectors: bool) -> "MemberSpec":
+        """Returns the member as a rule shares it.
+
+        Args:
+            heads: Whether the kernels of heads are among its kernels.
+            vectors: Whether its vectors are kept.
+        """
+        kernels = self.kernels + (self.heads if heads else ())
+        more = sum(kernel.size for kernel in kernels[len(self.kernels) :])
+        return replace(
+            self,
+            kernels=kernels,
+            other_params=self.other_params - more,
+            heads=(),
+            vectors=self.vectors if vectors else (),
+        )
 
 
 def is_fraction(budget_params) -> bool:

@@ -33,7 +33,10 @@ def format_allocation(allocation) -> str:
             label = f"kernels of member {index} alone"
             rows.append((label, len(own), "", sum(own), ""))
         label = f"rest of member {index}, '{member.name}'"
-        rows.append((label, "", "", member.other_params, ""))
+        rows.append((label, "", "", allocation.rest_of(index), ""))
+    if allocation.common:
+        label = "biases and normalization that members share"
+        rows.append((label, "", "", allocation.num_common, ""))
     total = allocation.num_params - allocation.num_coefficients
     rows.append(("total", "", "", total, allocation.num_coefficients))
     share = allocation.num_params / allocation.independent_params

@@ -23,7 +23,8 @@ class Bank(keras.layers.Layer):
     Example:
 
     >>> bank = Bank(size=6, variance=0.1)
-    >>> bank.templates(num_templates=2, size=3).shape
+    >>> (templates,) = bank.views([(2, 3, 0)])
+    >>> templates.shape
     TensorShape([2, 3])
     """
 
@@ -40,29 +41,17 @@ class Bank(keras.layers.Layer):
         )
         self.built = True
 
-    def templates(self, num_templates, size, first=0):
-        """Returns templates, rows of the bank of `size` scalars.
-
-        Args:
-            num_templates: Number of templates.
-            size: Scalars in each. A remainder of the bank is not read.
-            first: Row of the first; row 0 follows the last row.
-
-        Returns:
-            A tensor `(num_templates, size)`.
-        """
-        (templates,) = self.views([(num_templates, size, first)])
-        return templates
-
     def views(self, readers):
-        """Returns the templates of several readers.
+        """Returns the templates of several readers, rows of the bank.
 
         The gradient of each slice of the store would be a zero-padded copy of
         the whole store. Here the readers' gradients are summed interval by
         interval, and nothing is written twice.
 
         Args:
-            readers: For each, the arguments of `templates`, in a tuple.
+            readers: For each `(num_templates, size, first)`: how many rows,
+                the scalars in each, and the first one; row 0 follows the last
+                row, and a remainder of the bank is not read.
 
         Returns:
             A list of tensors `(num_templates, size)`.

@@ -1,6 +1,7 @@
 """All banks of a network, and the kernels generated from them."""
 
 import contextlib
+import itertools
 import math
 import threading
 
@@ -74,6 +75,19 @@ class KernelGenerator(keras.layers.Layer):
         return [
             variable
             for layer in (*self.banks, *filter(None, self.mixtures))
+            for variable in layer.trainable_variables
+        ]
+
+    @property
+    def rates(self):
+        """Trainable variables whose updates have a factor: `(it, factor)`."""
+        transforms = itertools.chain(*self._allocation.transforms_of)
+        return [
+            (variable, transform.rate)
+            for transform, layer in zip(
+                transforms, self.transforms, strict=True
+            )
+            if transform.rate != 1
             for variable in layer.trainable_variables
         ]
 

@@ -7,6 +7,7 @@ import pathlib
 import keras
 import tensorflow as tf
 
+from keras_superweights import files
 from keras_superweights.callbacks.diagnosis import SharingDiagnosis
 from keras_superweights.figures import tagged
 
@@ -232,4 +233,4 @@ def _write_images(writer, figures, step, figures_dir):
                 name = tag.replace("/", "-") + ".png"
                 path = pathlib.Path(figures_dir) / name
                 path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_bytes(png)
+                files.write_bytes(path, png)

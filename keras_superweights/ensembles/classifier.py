@@ -31,6 +31,9 @@ class Classifier(EnsembleKind):
     log-probabilities, also of members. `diversity` measures how often members
     disagree: see `Diversity`.
 
+    Args:
+        split_batch: See `EnsembleKind`.
+
     Example:
 
     ```python

@@ -1,11 +1,15 @@
 """The interface between an ensemble's members and its network."""
 
+import inspect
+
 from keras_superweights.ensembles.heads import check_returns_logits
 from keras_superweights.ensembles.losses import check_takes_logits
 from keras_superweights.ensembles.losses import is_known
 from keras_superweights.ensembles.losses import loss_identity
 from keras_superweights.ensembles.member_metrics import MemberMetrics
+from keras_superweights.ensembles.splitting import split_batch
 from keras_superweights.ensembles.tensors import at_least_float32
+from keras_superweights.ensembles.tensors import joined
 from keras_superweights.ensembles.tensors import with_mask_of
 
 
@@ -26,12 +30,21 @@ class EnsembleKind:
     prediction. Override `outputs` if members are not separate calls, and
     `objective` if training draws members or mixes the batch.
 
+    Args:
+        split_batch: Whether, in training, each member sees its own part of
+            the batch, consecutive rows in equal number, and not all of it. A
+            step then takes the time of one member, and each example is
+            answered by one: in training, metrics are of its answer, and how
+            members differ is not known. Defaults to `False`.
+
     Attributes:
         losses: A dict that maps each supported loss, as `loss_identity`
             returns it, to how this kind is written. Functions and classes of
             the user's own are accepted by every kind.
         logits_loss: If members must return logits, what to write for a loss
             that takes them; by default they need not.
+        calibration: What is done to predictions, as the network's
+            `calibration` has set it, or None.
 
     Example:
 
@@ -50,6 +63,16 @@ class EnsembleKind:
 
     losses = {}
     logits_loss = ""
+    split_batch = False
+    calibration = None
+
+    def __init__(self, split_batch=False):
+        if not isinstance(split_batch, bool):
+            raise TypeError(
+                "`split_batch` must be a bool. Received: "
+                f"split_batch={split_batch!r}."
+            )
+        self.split_batch = split_batch
 
     def check(self, models):
         """Checks that members, as Keras models, form an ensemble of this kind.
@@ -187,7 +210,11 @@ class EnsembleKind:
     def prediction(self, outputs):
         """Predicts from the outputs of all or some members."""
         answers = [self.answer(output) for output in outputs]
-        return with_mask_of(outputs, self.combine(answers))
+        return with_mask_of(outputs, self.calibrated(self.combine(answers)))
+
+    def calibrated(self, prediction):
+        """Applies the network's calibration, if there is one."""
+        return self.calibration(prediction) if self.calibration else prediction
 
     def observed(self, answer):
         """Returns an answer or a prediction as metrics see it, in float32."""
@@ -206,8 +233,11 @@ class EnsembleKind:
         Returns:
             `(outputs, losses, loss)`: one output per member, its rows in the
             order of `y`; one loss per member; and the total loss, including
-            regularization.
+            regularization. Where outputs are of parts of the batch, in its
+            order, also the targets of each.
         """
+        if training and self.split_batch:
+            return self._objective_of_parts(network, (x, y, sample_weight))
         outputs = network.member_outputs(x, training=training)
         of_members = [
             network.data_loss(y, self._answer(output), sample_weight)
@@ -219,6 +249,22 @@ class EnsembleKind:
             loss = network.data_loss(y, self.prediction(outputs), sample_weight)
         return outputs, of_members, loss + network.regularization_loss()
 
+    def _objective_of_parts(self, network, batch):
+        outputs, losses, targets = [], [], []
+        parts = split_batch(batch, len(network.members))
+        for member, part in zip(network.members, parts, strict=True):
+            x, y, sample_weight = part
+            outputs += self.outputs([member], x, training=True)
+            answer = self._answer(outputs[-1])
+            losses.append(network.data_loss(y, answer, sample_weight))
+            targets.append(y)
+        loss = sum(losses) + network.regularization_loss()
+        return outputs, losses, loss, targets
+
+    def joined(self, outputs):
+        """Predicts a batch from the outputs of each member for its part."""
+        return joined([self.prediction([output]) for output in outputs])
+
     def _answer(self, output):
         return with_mask_of([output], self.answer(output))
 
@@ -227,11 +273,16 @@ class EnsembleKind:
         return [self.observed(self._answer(output)) for output in outputs]
 
     def __repr__(self):
-        values = ", ".join(f"{k}={v!r}" for k, v in self.get_config().items())
+        defaults = inspect.signature(type(self)).parameters
+        values = ", ".join(
+            f"{name}={value!r}"
+            for name, value in self.get_config().items()
+            if name not in defaults or value != defaults[name].default
+        )
         return f"{type(self).__name__}({values})"
 
     def get_config(self):
-        return {}
+        return {"split_batch": self.split_batch}
 
     @classmethod
     def from_config(cls, config):

@@ -44,22 +44,27 @@ class MemberMetrics:
                 self._update(y, [prediction] * len(self.metrics))
             self.built = True
 
-    def update(self, y, observed, losses):
+    def update(self, y, observed, losses, targets=None):
         """Adds one batch; `observed` and `losses` have one value per member.
 
+        So have `targets`, if members saw parts of the batch: nothing is
+        compared then.
         As in Keras, sample weights apply to losses, not to `metrics`.
         """
         for tracker, loss in zip(self.losses, losses, strict=True):
             batch = ops.shape(observed[0])[0]
             tracker.update_state(loss, sample_weight=batch)
-        self._update(y, observed)
+        self._update(y, observed, targets)
         self.built = True
 
-    def _update(self, y, observed):
-        for metrics, each in zip(self.metrics, observed, strict=True):
+    def _update(self, y, observed, targets=None):
+        of_members = targets or [y] * len(observed)
+        for metrics, target, each in zip(
+            self.metrics, of_members, observed, strict=True
+        ):
             for metric in metrics:
-                metric.update_state(y, each)
-        for comparison in self.comparisons:
+                metric.update_state(target, each)
+        for comparison in () if targets else self.comparisons:
             comparison.update_state(y, observed)
 
 

@@ -28,6 +28,9 @@ class MultiLabel(EnsembleKind):
     `"accuracy"` is the fraction of labels that are right at 0.5. `diversity`
     measures how often members disagree on a label: see `Diversity`.
 
+    Args:
+        split_batch: See `EnsembleKind`.
+
     Example:
 
     ```python

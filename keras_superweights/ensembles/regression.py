@@ -112,6 +112,7 @@ class Regression(EnsembleKind):
     Args:
         variance: Whether members also return raw variances. Defaults to
             `False`.
+        split_batch: See `EnsembleKind`.
 
     Example:
 
@@ -146,7 +147,8 @@ class Regression(EnsembleKind):
         GaussianNLL: "Regression(variance=True)",
     }
 
-    def __init__(self, variance=False):
+    def __init__(self, variance=False, split_batch=False):
+        super().__init__(split_batch)
         if not isinstance(variance, bool):
             raise TypeError(
                 f"`variance` must be a bool. Received: variance={variance!r}."
@@ -214,4 +216,4 @@ class Regression(EnsembleKind):
         return with_mask_of([answer], values)
 
     def get_config(self):
-        return {"variance": self.variance}
+        return {"variance": self.variance, **super().get_config()}

@@ -22,6 +22,9 @@ class Single(EnsembleKind):
     ```
     """
 
+    def __init__(self):
+        super().__init__()  # nobody to split a batch with
+
     def check(self, models):
         if len(models) != 1:
             raise ValueError(
@@ -44,14 +47,21 @@ class Single(EnsembleKind):
         return members[0]
 
     def prediction(self, outputs):
-        return outputs[0]
+        return self.calibrated(outputs[0])
 
     def objective(self, network, x, y, sample_weight, training):
         outputs = network.member_outputs(x, training=training)
         loss = network.compute_loss(
-            x, y, self.prediction(outputs), sample_weight, training
+            x,
+            y,
+            outputs[0] if training else self.prediction(outputs),
+            sample_weight,
+            training,
         )
         return outputs, [], loss
 
     def observed_members(self, outputs):
         return []
+
+    def get_config(self):
+        return {}

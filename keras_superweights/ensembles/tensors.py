@@ -44,3 +44,12 @@ def stacked(answers):
     """
     dtype = keras.backend.result_type(answers[0].dtype, "float32")
     return ops.stack([ops.cast(each, dtype) for each in answers])
+
+
+def joined(answers):
+    """Concatenates the rows of answers to parts of a batch, with masks."""
+    result = ops.concatenate(answers, axis=0)
+    masks = list(map(get_keras_mask, answers))
+    if masks[0] is not None:
+        set_keras_mask(result, ops.concatenate(masks, axis=0))
+    return result

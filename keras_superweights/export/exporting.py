@@ -5,10 +5,11 @@ members, and for an ensemble the whole as one model, are written. The files
 load where this library is not installed, and are as large as their parameters.
 """
 
+import contextlib
 import dataclasses
 import os
 import pathlib
-import tempfile
+import shutil
 import warnings
 
 import keras
@@ -19,6 +20,7 @@ from keras_superweights.export.formats import FORMATS
 from keras_superweights.export.formats import NotConvertedError
 from keras_superweights.export.formats import checked_formats
 from keras_superweights.export.formats import input_structure
+from keras_superweights.files import UNFINISHED
 from keras_superweights.training.finite import first_not_finite
 from keras_superweights.training.network import SuperWeightNetwork
 
@@ -78,7 +80,8 @@ def export_network(network, directory, formats=None, inputs=None):
     For an ensemble, writes `member_0`, `member_1`, ... and `ensemble`; for a
     network of one member, `model`. A file gets its name only after all have
     been read back and compared with the network, so a file of that name is
-    complete. If anything fails before that, nothing is left behind.
+    complete. If anything fails before that, nothing is left behind. A directory
+    that is new gets its name with all files in it.
 
     A SavedModel has the signatures `serve` and `serving_default`, and any batch
     size. It holds each variable once; `keras.Model.export` writes them twice.
@@ -131,9 +134,9 @@ def export_network(network, directory, formats=None, inputs=None):
 
     exported, left_out = [], []
     # On the same file system, so that only renaming remains to be done.
-    with tempfile.TemporaryDirectory("", "unfinished-", place) as unfinished:
+    with _unfinished(place / f"{UNFINISHED}{directory.name}") as unfinished:
         for (name, key), target in targets.items():
-            path = pathlib.Path(unfinished, target.name)
+            path = unfinished / target.name
             try:
                 FORMATS[key].write(models[name], path)
             except NotConvertedError as error:
@@ -152,14 +155,28 @@ def export_network(network, directory, formats=None, inputs=None):
                     difference=_largest_difference(expected[name], found),
                 )
             )
-        directory.mkdir(parents=True, exist_ok=True)
-        for file in exported:
-            os.rename(pathlib.Path(unfinished, file.path.name), file.path)
+        if directory.exists():
+            for file in exported:
+                os.rename(unfinished / file.path.name, file.path)
+        else:  # all at once
+            directory.parent.mkdir(parents=True, exist_ok=True)
+            os.rename(unfinished, directory)
     if left_out:
         warnings.warn(
             f"Not exported: {', '.join(left_out)}. {reason}", stacklevel=2
         )
     return exported
+
+
+@contextlib.contextmanager
+def _unfinished(path):
+    """Yields a new directory, and removes what a killed process has left."""
+    shutil.rmtree(path, ignore_errors=True)
+    path.mkdir()
+    try:
+        yield path
+    finally:
+        shutil.rmtree(path, ignore_errors=True)
 
 
 def format_exported(files):
@@ -195,8 +212,11 @@ def _materialized(network) -> dict[str, keras.Model]:
     members = network.materialize()
     kind = network.ensemble
     front = kind.front(members)
-    if front is not None:
+    if front is not None and kind.calibration is None:
         return {"model": front}
+    if front is not None:
+        answer = kind.prediction(front.outputs)
+        return {"model": keras.Model(front.inputs, answer, name=front.name)}
     for index, member in enumerate(members):
         # Members may have equal names; layers of a model may not.
         member.name = f"member_{index}"
@@ -211,7 +231,7 @@ def _materialized(network) -> dict[str, keras.Model]:
 
 def _free_place(directory, targets):
     """Checks the directory, and returns it or its nearest existing parent."""
-    taken = [str(target) for target in targets if target.exists()]
+    taken = [str(target) for target in targets if os.path.lexists(target)]
     if taken:
         raise ValueError(
             "`directory` must not have any of the files to be written. "

@@ -7,6 +7,7 @@ it opens no window and changes no global state. Save it with
 
 from keras_superweights.figures.anytime import anytime_curve
 from keras_superweights.figures.clusters import cluster_membership
+from keras_superweights.figures.comparison import comparison
 from keras_superweights.figures.evaluation import corruption_curves
 from keras_superweights.figures.evaluation import interpolation_curve
 from keras_superweights.figures.evaluation import reliability

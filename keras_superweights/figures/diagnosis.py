@@ -58,11 +58,7 @@ def diagnosis_heatmap(allocation, history, measure, first_epoch=1):
         ),
         interpolation="nearest",
     )
-    places = style.labelled_rows(len(names))
-    short = style.shortened(names)
-    axis.set_yticks(
-        places, [short[place] for place in places], fontsize=style.SMALL
-    )
+    style.label_rows(axis.yaxis, names=names)
     axis.set(xlabel="epoch")
     axis.xaxis.get_major_locator().set_params(integer=True)
     axis.set_title(_TITLES[measure], pad=10)

@@ -29,11 +29,12 @@ def allocation_bars(allocation):
     private = sum(
         allocation.kernels[k].size for k in allocation.private_kernels
     )
-    other = sum(member.other_params for member in allocation.members)
+    other = sum(map(allocation.rest_of, range(len(allocation.members))))
     rest = [
         ("coefficients", allocation.num_coefficients),
         *((noun, size) for noun, _, size in transforms_by_noun(allocation)),
         ("kernels not shared", private),
+        ("biases and normalization shared", allocation.num_common),
         ("rest of the members", other),
     ]
     bars += [(name, size, f"{size:,} scalars") for name, size in rest if size]

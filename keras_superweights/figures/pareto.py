@@ -50,11 +50,11 @@ def _draw(axis, points, quality, subject):
     better = "higher" if quality == "accuracy" else "lower"
     axis.set_title(f"{better} is better", pad=10)
     axis.set(xlabel="trained parameters", ylabel=style.METRIC_LABELS[quality])
-    _scale(axis.xaxis, [point["parameters"] for point in points])
+    scale_of_counts(axis.xaxis, [point["parameters"] for point in points])
     label_front(axis, others, best, place_of, lambda p: str(p["name"]))
 
 
-def _scale(axis, numbers):
+def scale_of_counts(axis, numbers):
     """Sets a log scale if the numbers span more than a factor of 3."""
     from matplotlib.ticker import FuncFormatter
     from matplotlib.ticker import LogLocator

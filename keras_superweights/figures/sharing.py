@@ -33,11 +33,9 @@ def similarity_matrix(similarity, names, groups, threshold, title):
         corner = (start, start)
         axis.add_patch(Rectangle(corner, size, size, clip_on=False, **frame))
         start += size
-    short = style.shortened(names)
-    places = style.labelled_rows(count)
-    labels = [short[order[place]] for place in places]
-    axis.set_xticks(places, labels, rotation=90, fontsize=style.SMALL)
-    axis.set_yticks(places, labels, fontsize=style.SMALL)
+    ordered = [names[index] for index in order]
+    style.label_rows(axis.xaxis, axis.yaxis, names=ordered)
+    axis.tick_params(axis="x", rotation=90)
     axis.set_title(title, pad=10)
     bar = figure.colorbar(image, ax=axis, shrink=0.8)
     bar.set_label("cosine of summed gradients")
@@ -88,9 +86,7 @@ def coefficient_matrix(blocks, names, title, parts=()):
         axis.axvline(end - 0.5, color=style.INK, linewidth=1.4)
     for end in np.cumsum(parts)[:-1]:
         axis.axhline(end - 0.5, color=style.INK, linewidth=0.8)
-    short = style.shortened(names)
-    places = style.labelled_rows(count)
-    axis.set_yticks(places, [short[p] for p in places], fontsize=style.SMALL)
+    style.label_rows(axis.yaxis, names=names)
     numbers = [number for width in widths for number in range(width)]
     axis.set_xticks(range(columns), numbers, fontsize=style.SMALL)
     label = "template"

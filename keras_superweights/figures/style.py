@@ -43,9 +43,13 @@ def legend_beside(axis, **options):
     axis.legend(frameon=False, fontsize="small", **options)
 
 
-def labelled_rows(count):
-    """Returns the rows that have a label: all, or evenly spaced ones."""
-    return range(0, count, -(-count // MAX_ROWS))
+def label_rows(*axes, names):
+    """Labels the rows of a heat map along axes: all, or evenly spaced ones."""
+    places = range(0, len(names), -(-len(names) // MAX_ROWS))
+    short = shortened(names)
+    labels = [short[place] for place in places]
+    for axis in axes:
+        axis.set_ticks(places, labels, fontsize=SMALL)
 
 
 def beside(axis, places, labels, **style):

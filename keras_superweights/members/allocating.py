@@ -8,10 +8,13 @@ from keras_superweights.allocation.specs import KernelSpec
 from keras_superweights.allocation.specs import MemberSpec
 from keras_superweights.allocation.specs import reasons
 from keras_superweights.allocation.specs import resolve_budget
+from keras_superweights.allocation.vectors import VectorSpec
 from keras_superweights.layers import GENERATED
 from keras_superweights.layers import generated_class
+from keras_superweights.members.shareable import head_kernels
 from keras_superweights.members.shareable import shareable_kernels
 from keras_superweights.members.shareable import unshared_kernels
+from keras_superweights.members.shareable import vectors
 from keras_superweights.members.skeleton import skeletons
 from keras_superweights.sharing.default import default_rule
 
@@ -68,14 +71,7 @@ def describe(models) -> tuple[MemberSpec, ...]:
     """Returns the specs of checked models: all that sharing rules see."""
     specs = []
     for index, model in enumerate(models):
-        kernels = []
-        for path, layer, weight in shareable_kernels(model):
-            generated = generated_class(type(layer))
-            shape = tuple(getattr(layer, weight).shape)
-            kind, fan_in = generated.kinds[weight], generated.fan_in(layer)
-            kernels.append(
-                KernelSpec(index, path, shape, weight, kind, fan_in=fan_in)
-            )
+        kernels = _specs(index, shareable_kernels(model))
         unshared = unshared_kernels(model)
         if not kernels:
             raise ValueError(
@@ -88,9 +84,24 @@ def describe(models) -> tuple[MemberSpec, ...]:
             )
         total = sum(math.prod(v.shape) for v in model.trainable_variables)
         shared = sum(kernel.size for kernel in kernels)
-        specs.append(
-            MemberSpec(model.name, tuple(kernels), total - shared, unshared)
+        heads = _specs(index, head_kernels(model))
+        found = tuple(
+            VectorSpec(index, path, tuple(variable.shape), name, kind)
+            for path, name, variable, kind in vectors(model)
         )
+        others = total - shared, unshared, heads, found
+        specs.append(MemberSpec(model.name, kernels, *others))
+    return tuple(specs)
+
+
+def _specs(member, found) -> tuple[KernelSpec, ...]:
+    """Describes kernels that `shareable_kernels` has found."""
+    specs = []
+    for path, layer, weight in found:
+        generated = generated_class(type(layer))
+        shape = tuple(getattr(layer, weight).shape)
+        kind, fan_in = generated.kinds[weight], generated.fan_in(layer)
+        specs.append(KernelSpec(member, path, shape, weight, kind, fan_in))
     return tuple(specs)
 
 
@@ -124,13 +135,20 @@ def fitted_allocation(models, allocation) -> Allocation:
             f"`allocation` was made for {len(allocation.members)} members. "
             f"Received: {len(specs)} members."
         )
+    specs = tuple(
+        given.offered(
+            heads=len(expected.kernels) > len(given.kernels),
+            vectors=bool(allocation.common),
+        )
+        for given, expected in zip(specs, allocation.members, strict=True)
+    )
     pairs = zip(specs, allocation.members, strict=True)
     for index, (given, expected) in enumerate(pairs):
         # Keras keeps counting unnamed layers: names may differ.
         if _numbers(given) != _numbers(expected):
             raise ValueError(
                 f"`allocation` does not fit member {index}. It was made for "
-                f"'{expected.name}' with shareable kernels and other "
+                f"'{expected.name}' with shareable weights and other "
                 f"parameters {_numbers(expected)}. Received: '{given.name}' "
                 f"with {_numbers(given)}."
             )
@@ -138,5 +156,8 @@ def fitted_allocation(models, allocation) -> Allocation:
 
 
 def _numbers(member):
-    kernels = [(k.weight, k.kind, k.shape) for k in member.kernels]
-    return kernels, member.other_params
+    weights = [
+        (each.weight, each.kind, each.shape)
+        for each in (*member.kernels, *member.vectors)
+    ]
+    return weights, member.other_params

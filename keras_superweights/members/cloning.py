@@ -11,7 +11,9 @@ from keras_superweights import layers
 from keras_superweights.keras_internals import flat_layers
 from keras_superweights.keras_internals import initialize
 from keras_superweights.keras_internals import is_lookup
+from keras_superweights.keras_internals import replace_weight
 from keras_superweights.keras_internals import without_memory
+from keras_superweights.members.shareable import weights_of
 
 
 @contextlib.contextmanager
@@ -81,7 +83,10 @@ def _all(model):
 
 
 def generated_clones(models, generator) -> list[keras.Model]:
-    """Clones all members, with shared kernels read from a generator."""
+    """Clones all members, with shared kernels read from a generator.
+
+    Common vectors are one variable, held by all layers that have them.
+    """
     sources = [{} for _ in models]
     allocation = generator.allocation
     for index, superweights in enumerate(allocation.composition):
@@ -92,7 +97,7 @@ def generated_clones(models, generator) -> list[keras.Model]:
             source = functools.partial(generator.kernel, index)
             of_layer[kernel.weight] = source
     # The same model given twice must not start twice with the same draws.
-    return [
+    clones = [
         generated_clone(
             model,
             sources[index],
@@ -100,6 +105,12 @@ def generated_clones(models, generator) -> list[keras.Model]:
         )
         for index, model in enumerate(models)
     ]
+    vectors = weights_of(clones, allocation.vectors)
+    for group in allocation.common:
+        first, *others = (vectors[index] for index in group)
+        for layer, name in others:
+            replace_weight(layer, name, getattr(*first))
+    return clones
 
 
 def generated_clone(model, sources, keep_draws) -> keras.Model:

@@ -6,7 +6,15 @@ import keras
 
 from keras_superweights import layers
 from keras_superweights.allocation.specs import UnsharedKernel
+from keras_superweights.allocation.vectors import VECTOR_KINDS
 from keras_superweights.keras_internals import trainable_weights_of
+
+_NORMALIZATIONS = (
+    keras.layers.BatchNormalization,
+    keras.layers.GroupNormalization,
+    keras.layers.LayerNormalization,
+    keras.layers.RMSNormalization,
+)
 
 
 def shareable_kernels(model) -> list[tuple[str, keras.layers.Layer, str]]:
@@ -23,9 +31,47 @@ def shareable_kernels(model) -> list[tuple[str, keras.layers.Layer, str]]:
     """
     return [
         (path, layer, name)
-        for path, layer, name, _, obstacle in _kernels(model)
-        if not obstacle
+        for path, layer, name, _, of_head, obstacle in _kernels(model)
+        if not obstacle and not of_head
     ]
+
+
+def head_kernels(model) -> list[tuple[str, keras.layers.Layer, str]]:
+    """Finds the same of a model's heads, which rules share if told to."""
+    return [
+        (path, layer, name)
+        for path, layer, name, _, of_head, obstacle in _kernels(model)
+        if not obstacle and of_head
+    ]
+
+
+def vectors(model) -> list[tuple[str, str, keras.Variable, str]]:
+    """Finds trained biases, and scales and offsets of normalizations.
+
+    Returns:
+        A tuple for each: the path of its layer, its own name, the variable,
+        and its kind, as in `VectorSpec`.
+    """
+    found = {}  # a variable that several layers hold counts for the first
+    trained = {id(variable) for variable in model.trainable_variables}
+    for path, layer in layers.walk(model):
+        names = {id(value): name for name, value in vars(layer).items()}
+        is_normalization = isinstance(layer, _NORMALIZATIONS)
+        for variable in trainable_weights_of(layer):
+            kind = "normalization" if is_normalization else variable.name
+            if id(variable) in trained and kind in VECTOR_KINDS:
+                name = names[id(variable)]
+                found.setdefault(id(variable), (path, name, variable, kind))
+    return list(found.values())
+
+
+def weights_of(models, specs) -> list[tuple[keras.layers.Layer, str]]:
+    """Returns `(layer, name)` of the weights of models that specs describe.
+
+    They are `KernelSpec`s or `VectorSpec`s of an allocation for these models.
+    """
+    inner = [dict(layers.walk(model)) for model in models]
+    return [(inner[each.member][each.layer], each.weight) for each in specs]
 
 
 def unshared_kernels(model) -> tuple[UnsharedKernel, ...]:
@@ -35,20 +81,19 @@ def unshared_kernels(model) -> tuple[UnsharedKernel, ...]:
     """
     return tuple(
         UnsharedKernel(path, name, tuple(variable.shape), obstacle)
-        for path, _, name, variable, obstacle in _kernels(model)
-        if obstacle
+        for path, _, name, variable, of_head, obstacle in _kernels(model)
+        if obstacle and not of_head
     )
 
 
 def _kernels(model):
-    """Yields `(path, layer, name, variable, obstacle)` of each kernel.
+    """Yields `(path, layer, name, variable, of_head, obstacle)` of each kernel.
 
-    Kernels are trained weights of two axes or more, outside of the heads. The
-    obstacle says why one cannot be generated; it is empty if it can.
+    Kernels are trained weights of two axes or more. The obstacle says why one
+    cannot be generated; it is empty if it can.
     """
     left = {id(variable) for variable in model.trainable_variables}
-    for head in layers.heads(model):
-        left -= set(map(id, head.weights))
+    in_heads = {id(w) for head in layers.heads(model) for w in head.weights}
     inner = dict(layers.walk(model))
     holders = collections.defaultdict(list)
     for path, layer in inner.items():
@@ -60,7 +105,8 @@ def _kernels(model):
             if id(variable) in left and len(variable.shape) > 1:
                 left.remove(id(variable))
                 obstacle = _obstacle(layer, variable, holders[id(variable)])
-                yield path, layer, name, variable, obstacle
+                of_head = id(variable) in in_heads
+                yield path, layer, name, variable, of_head, obstacle
 
 
 def _candidates(path, layer):

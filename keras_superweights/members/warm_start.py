@@ -8,7 +8,9 @@ from keras_superweights.arguments import check_choice
 from keras_superweights.banks.fitting import fit_banks
 from keras_superweights.keras_internals import has_value
 from keras_superweights.members import cloning
+from keras_superweights.members.shareable import head_kernels
 from keras_superweights.members.shareable import shareable_kernels
+from keras_superweights.members.shareable import weights_of
 
 INITIALIZE = ("fresh", "weights")
 
@@ -27,7 +29,8 @@ def check_initialize(initialize, models):
                 f"{index} ('{model.name}'), whose model is built without "
                 "values. Pass the model itself."
             )
-        for path, layer, weight in shareable_kernels(model):
+        kernels = shareable_kernels(model) + head_kernels(model)
+        for path, layer, weight in kernels:
             if not np.isfinite(getattr(layer, weight).numpy()).all():
                 raise ValueError(
                     '`initialize="weights"` needs finite weights. Received: '
@@ -38,6 +41,8 @@ def check_initialize(initialize, models):
 
 def begin_with_weights(models, clones, generator):
     """Fits banks to the models' kernels and copies all other weights.
+
+    Vectors that members have in common become the means of the models'.
 
     Returns:
         A tuple with the relative error `|W - K|^2 / |W|^2` of each kernel of
@@ -57,11 +62,16 @@ def begin_with_weights(models, clones, generator):
     for model, clone in zip(models, clones, strict=True):
         cloning.copy_weights(model, clone)
     allocation = generator.allocation
-    layers = [found for model in models for found in shareable_kernels(model)]
+    vectors = weights_of(models, allocation.vectors)
+    copies = weights_of(clones, allocation.vectors)
+    for group in allocation.common:
+        given = [getattr(*vectors[index]) for index in group]
+        getattr(*copies[group[0]]).assign(np.mean(given, axis=0))
+    layers = weights_of(models, allocation.kernels)
     kernels = {
-        index: getattr(layer, weight).numpy()
-        for index, (_, layer, weight) in enumerate(layers)
-        if allocation.composition[index]
+        index: getattr(*layers[index]).numpy()
+        for index, superweights in enumerate(allocation.composition)
+        if superweights
     }
     errors = fit_banks(generator, kernels) if kernels else {}
     errors = tuple(errors.get(index, 0.0) for index in range(len(layers)))

@@ -1,9 +1,15 @@
 """Metrics of trained ensembles: NumPy in, plain numbers out."""
 
+from keras_superweights.metrics.calibration import adaptive_calibration_error
 from keras_superweights.metrics.calibration import calibration_bins
 from keras_superweights.metrics.calibration import expected_calibration_error
 from keras_superweights.metrics.classification import accuracy
+from keras_superweights.metrics.classification import brier_score
 from keras_superweights.metrics.classification import negative_log_likelihood
+from keras_superweights.metrics.detection import aurc
+from keras_superweights.metrics.detection import ood_detection
+from keras_superweights.metrics.detection import ood_scores
+from keras_superweights.metrics.detection import risk_coverage
 from keras_superweights.metrics.ensembles import diversity
 from keras_superweights.metrics.ensembles import ensemble_probabilities
 from keras_superweights.metrics.evaluation import best_within
@@ -13,5 +19,11 @@ from keras_superweights.metrics.evaluation import pareto_frontier
 from keras_superweights.metrics.flops import count_flops
 from keras_superweights.metrics.interpolation import interpolate_members
 from keras_superweights.metrics.interpolation import same_architecture
+from keras_superweights.metrics.intervals import crps
+from keras_superweights.metrics.intervals import interval_coverage
 from keras_superweights.metrics.predictions import predict_members
+from keras_superweights.metrics.predictions import predict_samples
 from keras_superweights.metrics.robustness import evaluate_corrupted
+from keras_superweights.metrics.uncertainty import mixture_moments
+from keras_superweights.metrics.uncertainty import mixture_quantiles
+from keras_superweights.metrics.uncertainty import uncertainty

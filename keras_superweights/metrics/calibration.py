@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from keras_superweights.arguments import check_integer
 from keras_superweights.metrics.inputs import checked_predictions
 
 
@@ -38,6 +39,45 @@ def expected_calibration_error(probabilities, labels, num_bins=15):
     bins = calibration_bins(probabilities, labels, num_bins)
     gaps = np.abs(bins["accuracy"] - bins["confidence"])
     return float(np.sum(bins["fraction"] * gaps))
+
+
+def adaptive_calibration_error(probabilities, labels, num_bins=15):
+    """Returns the calibration error over bins of equally many examples.
+
+    Examples are sorted by confidence and cut into bins whose sizes differ by at
+    most one, so that no bin is decided by a few of them; otherwise as
+    `expected_calibration_error`. Bins have at least one example: with fewer
+    examples than bins there are fewer bins.
+
+    Args:
+        probabilities: Array-like `(num_examples, num_classes)`.
+        labels: Integer array-like `(num_examples,)`.
+        num_bins: Positive integer. Defaults to 15.
+
+    Returns:
+        A float in [0, 1].
+
+    Raises:
+        TypeError, ValueError: As `calibration_bins`.
+
+    Example:
+
+    >>> rows = [[0.8, 0.2], [0.7, 0.3], [0.6, 0.4], [0.5, 0.5]]
+    >>> error = adaptive_calibration_error(rows, [0, 0, 1, 0], num_bins=2)
+    >>> round(error, 4)  # (|1 / 2 - 0.55| + |1 - 0.75|) / 2
+    0.15
+
+    References:
+        - Nguyen and O'Connor, Posterior Calibration and Exploratory Analysis
+          for Natural Language Processing Models (EMNLP 2015), section 3.2
+    """
+    check_integer("num_bins", num_bins)
+    probabilities, labels = checked_predictions(probabilities, labels)
+    confidences = probabilities.max(axis=1)
+    gaps = (probabilities.argmax(axis=1) == labels) - confidences
+    ordered = gaps[np.argsort(confidences, kind="stable")]
+    bins = np.array_split(ordered, min(num_bins, len(labels)))
+    return float(sum(abs(each.sum()) for each in bins) / len(labels))
 
 
 def calibration_bins(probabilities, labels, num_bins=15):

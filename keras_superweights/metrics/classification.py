@@ -1,4 +1,4 @@
-"""Accuracy and negative log-likelihood of predicted distributions."""
+"""Accuracy, NLL and Brier score of predicted distributions."""
 
 import numpy as np
 
@@ -55,3 +55,34 @@ def negative_log_likelihood(probabilities, labels):
     of_labels = probabilities[np.arange(len(labels)), labels]
     clipped = np.maximum(of_labels, np.finfo(np.float64).tiny)
     return float(-np.mean(np.log(clipped)))
+
+
+def brier_score(probabilities, labels):
+    """Returns the mean squared distance of predictions from the labels.
+
+    The squared differences from the one-hot label are summed over the classes,
+    and averaged over the examples, as in Brier's definition; some libraries
+    report half of it.
+
+    Args:
+        probabilities: Array-like `(num_examples, num_classes)`.
+        labels: Integer array-like `(num_examples,)`.
+
+    Returns:
+        A float from 0 to 2; less is better.
+
+    Raises:
+        TypeError, ValueError: As `accuracy`.
+
+    Example:
+
+    >>> brier_score([[0.5, 0.5], [0.0, 1.0]], [0, 1])
+    0.25
+
+    References:
+        - Brier, Verification of forecasts expressed in terms of probability
+          (Monthly Weather Review 78, 1950)
+    """
+    probabilities, labels = checked_predictions(probabilities, labels)
+    one_hot = np.eye(probabilities.shape[1])[labels]
+    return float(np.mean(np.sum((probabilities - one_hot) ** 2, axis=1)))

@@ -6,6 +6,7 @@ import numpy as np
 
 from keras_superweights.metrics.calibration import expected_calibration_error
 from keras_superweights.metrics.classification import accuracy
+from keras_superweights.metrics.classification import brier_score
 from keras_superweights.metrics.classification import negative_log_likelihood
 from keras_superweights.metrics.ensembles import disagreement_ratios
 from keras_superweights.metrics.ensembles import mean_ratio
@@ -34,13 +35,14 @@ def evaluate_members(member_logits, labels, flops, milliseconds=None):
     Returns:
         A dict of plain Python values, ready for `json.dump`:
 
-        - `"accuracy"`, `"nll"` (nats) and `"ece"` (15 bins) of the ensemble;
+        - `"accuracy"`, `"nll"` (nats), `"brier"` and `"ece"` (15 bins) of the
+          ensemble;
         - `"diversity"`: a float, or `None` if it is undefined;
-        - `"members"`: `{"accuracy", "nll", "ece"}` of each member;
+        - `"members"`: the same four of each member;
         - `"anytime"`: `{"members", "flops", "milliseconds", "accuracy",
-          "nll", "ece", "diversity"}` of every non-empty subset, by ascending
-          FLOPs; `"milliseconds"` only if they are given. `"members"` are
-          indices, for example `[0, 2]`. With more than 10 members, only
+          "nll", "brier", "ece", "diversity"}` of every non-empty subset, by
+          ascending FLOPs; `"milliseconds"` only if they are given. `"members"`
+          are indices, for example `[0, 2]`. With more than 10 members, only
           single members and the first two, the first three, ... are listed.
 
     Raises:
@@ -77,13 +79,15 @@ def evaluate_members(member_logits, labels, flops, milliseconds=None):
 
 
 def evaluate_probabilities(probabilities, labels):
-    """Returns `{"accuracy", "nll", "ece"}`: a fraction, nats, 15 bins.
+    """Returns `{"accuracy", "nll", "brier", "ece"}`.
 
-    Takes the arguments of `accuracy`, and raises its errors.
+    Accuracy is a fraction, NLL in nats, ECE over 15 bins. Takes the arguments
+    of `accuracy`, and raises its errors.
     """
     return {
         "accuracy": accuracy(probabilities, labels),
         "nll": negative_log_likelihood(probabilities, labels),
+        "brier": brier_score(probabilities, labels),
         "ece": expected_calibration_error(probabilities, labels),
     }
 

@@ -62,3 +62,43 @@ def checked_logits(logits, argument="logits"):
             f"of {array.size} values."
         )
     return array
+
+
+def checked_scores(scores, argument, count=None):
+    """Returns finite `(num_examples,)` scores in float64."""
+    array = np.asarray(scores, dtype=np.float64)
+    if (
+        array.ndim != 1
+        or not array.size
+        or count not in (None, len(array))
+        or not np.isfinite(array).all()
+    ):
+        raise ValueError(
+            f"`{argument}` must hold one finite number per example"
+            f"{'' if count is None else f', {count} of them'}. "
+            f"Received: shape {array.shape}."
+        )
+    return array
+
+
+def checked_gaussians(means, variances, positive=False):
+    """Returns `(num_members, ...)` means and variances in float64."""
+    means, variances = (
+        np.asarray(each, dtype=np.float64) for each in (means, variances)
+    )
+    if means.ndim < 2 or not means.size or means.shape != variances.shape:
+        raise ValueError(
+            "`means` and `variances` must be of one shape, (num_members, ...), "
+            f"none of them zero. Received: shapes {means.shape} and "
+            f"{variances.shape}."
+        )
+    if not (np.isfinite(means).all() and np.isfinite(variances).all()):
+        raise ValueError(
+            "`means` and `variances` must be finite. Received: NaN or infinity."
+        )
+    if variances.min() < 0 or (positive and variances.min() == 0):
+        raise ValueError(
+            f"`variances` must be {'positive' if positive else 'at least 0'}. "
+            f"Received: {variances.min():.4g}."
+        )
+    return means, variances

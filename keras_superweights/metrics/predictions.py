@@ -3,6 +3,9 @@
 import numpy as np
 import tensorflow as tf
 
+from keras_superweights.arguments import check_integer
+from keras_superweights.optimizers.sampling import sampled_weights
+
 
 def predict_members(network, batches):
     """Predicts a whole split with all members in one pass.
@@ -25,6 +28,49 @@ def predict_members(network, batches):
     ```
     """
     return member_predictor(network)(batches)
+
+
+def predict_samples(network, batches, num_samples=16, seed=0):
+    """Predicts as `predict_members`, by weights that IVON draws.
+
+    Each member's answer is the logarithm of its mean probabilities over the
+    samples; all members are sampled at once. Statistics of batch normalization
+    are those of training.
+
+    Args:
+        network: A network trained by `keras_superweights.optimizers.IVON`.
+        batches: As for `predict_members`; they are read `num_samples` times.
+        num_samples: How many weights are drawn. Defaults to 16.
+        seed: Integer that determines the draws: `sampled_weights` with it and
+            those after it. Defaults to 0.
+
+    Raises:
+        ValueError: If the network was not trained by IVON, or the batches can
+            be read only once.
+
+    Example:
+
+    ```python
+    logits, labels = ksw.metrics.predict_samples(network, pipeline.test(), 32)
+    report = ksw.metrics.evaluate_members(logits, labels, flops)
+    ```
+    """
+    check_integer("num_samples", num_samples)
+    if iter(batches) is batches:
+        raise ValueError(
+            "`batches` must give its batches again for every sample, as a "
+            "dataset or a list does. Received: batches of type "
+            f"{type(batches).__name__}."
+        )
+    predict = member_predictor(network)
+    totals = -np.inf
+    for index in range(num_samples):
+        with sampled_weights(network, seed + index):
+            logits, labels = predict(batches)
+        logits = np.asarray(logits, "float64")
+        logits -= np.logaddexp.reduce(logits, axis=-1, keepdims=True)
+        totals = np.logaddexp(totals, logits)
+    return list(totals - np.log(num_samples)), labels
 
 
 def member_predictor(network):

@@ -28,12 +28,11 @@ def evaluate_corrupted(
 
     Returns:
         A dict of plain Python values, ready for `json.dump`: `"accuracy"`,
-        `"nll"` (nats) and `"ece"` (15 bins), each the mean over all
+        `"nll"` (nats), `"brier"` and `"ece"` (15 bins), each the mean over all
         corruptions and severities, and `"corruptions"`, a list of
-        `{"corruption", "severity", "source", "accuracy", "nll", "ece"}`.
-        `"source"` is the name of the tfds set, or `"generated"`. For an
-        ensemble, the report and each row also have `"members"`, a list of
-        `{"accuracy", "nll", "ece"}`.
+        `{"corruption", "severity", "source"}` with the same four. `"source"`
+        is the name of the tfds set, or `"generated"`. For an ensemble, the
+        report and each row also have `"members"`, a list of such four.
 
     Raises:
         ValueError: If a corruption or severity is unknown, or there are none.
@@ -90,7 +89,7 @@ def _means(rows):
     """Averages every metric over the rows, also for each member."""
     means = {
         metric: float(np.mean([row[metric] for row in rows]))
-        for metric in ("accuracy", "nll", "ece")
+        for metric in ("accuracy", "nll", "brier", "ece")
     }
     if "members" in rows[0]:
         of_members = zip(*(row["members"] for row in rows), strict=True)

@@ -87,13 +87,25 @@ def fitted(models, params):
     298802
     """
     models = list(models) if isinstance(models, (list, tuple)) else [models]
+    factor = largest_factor(models, params)
+    return [_scaled(model, factor) for model in models]
+
+
+def largest_factor(models, params):
+    """Returns the factor that `fitted` scales models by."""
     for model in models:
         _check_model(model)
     check_integer("params", params)
+    # Equal models are scaled once.
+    configs = [str(model.get_config()) for model in models]
+    distinct = dict(zip(configs, models, strict=True))
 
     def size(factor):
         with cloning.without_memory():
-            return count([_scaled(model, factor) for model in models])
+            return sum(
+                configs.count(config) * count([_scaled(model, factor)])
+                for config, model in distinct.items()
+            )
 
     low, high = 0.0, 1.0
     if size(low) > params:
@@ -106,7 +118,7 @@ def fitted(models, params):
     while high - low > 1e-3 * high:
         middle = (low + high) / 2
         low, high = (middle, high) if size(middle) <= params else (low, middle)
-    return [_scaled(model, low) for model in models]
+    return low
 
 
 def count(models):

@@ -14,7 +14,7 @@ from keras_superweights.layers import walk
 from keras_superweights.members import skeleton
 from keras_superweights.members.allocating import fitted_allocation
 from keras_superweights.members.cloning import without_memory
-from keras_superweights.members.shareable import shareable_kernels
+from keras_superweights.members.shareable import weights_of
 from keras_superweights.planning import optimizers
 from keras_superweights.planning.memory import TrainingMemory
 from keras_superweights.planning.memory import TrainingPlan
@@ -77,24 +77,34 @@ def plan_training(members, allocation, optimizer="sgd", num_workers=1):
             allocation, dtype=skeleton.generated_dtype(policy.variable_dtype)
         )
     layers = [layer for model in models for _, layer in walk(model)]
-    kernels = [
-        kernel for model in models for kernel in shareable_kernels(model)
-    ]
     # By the identity of each generated variable, the layer that reads it.
     readers = {
         id(getattr(layer, weight)): (index, layer)
-        for index, (_, layer, weight) in enumerate(kernels)
+        for index, (layer, weight) in enumerate(
+            weights_of(models, allocation.kernels)
+        )
         if allocation.composition[index]
+    }
+    vectors = weights_of(models, allocation.vectors)
+    repeated = {
+        id(getattr(*vectors[index]))
+        for group in allocation.common
+        for index in group[1:]
     }
     trained = [v for model in models for v in model.trainable_variables]
     untrained = [v for model in models for v in model.non_trainable_variables]
-    own = [v for v in trained if id(v) not in readers]
+    own = [v for v in trained if id(v) not in readers.keys() | repeated]
     generated = _of_kernels(generator, readers.values())
     generated["copies"] += _copies(layers, own)
+    copies = _copies(layers, trained)
+    in_network = [*generator.trainable_variables, *own]
+    if optimizers.reads_samples(optimizer):
+        generated["copies"] += _bytes(in_network)
+        copies += _bytes(trained)
     return TrainingPlan(
         shared=TrainingMemory(
             **_of_variables(
-                [*generator.trainable_variables, *own],
+                in_network,
                 [*generator.non_trainable_variables, *untrained],
                 optimizer,
             ),
@@ -103,7 +113,7 @@ def plan_training(members, allocation, optimizer="sgd", num_workers=1):
         ),
         alone=TrainingMemory(
             **_of_variables(trained, untrained, optimizer),
-            copies=_copies(layers, trained),
+            copies=copies,
         ),
         optimizer=type(optimizers.inner_optimizer(optimizer)).__name__,
         dtypes=tuple(dict.fromkeys(each.dtype_policy.name for each in layers)),
@@ -112,10 +122,9 @@ def plan_training(members, allocation, optimizer="sgd", num_workers=1):
 
 
 def _of_variables(trained, untrained, optimizer):
-    parameters = _bytes(trained)
     return {
-        "parameters": parameters,
-        "gradients": parameters,
+        "parameters": _bytes(trained),
+        "gradients": optimizers.gradient_bytes(optimizer, trained),
         "slots": optimizers.slot_bytes(optimizer, trained),
         "untrained": _bytes(untrained),
     }

@@ -9,12 +9,13 @@ class TrainingMemory:
 
     Attributes:
         parameters: Trained variables.
-        gradients: Gradients of `parameters`, which workers exchange.
+        gradients: Gradients of `parameters`, which workers exchange; those of
+            `IVON` are two for each.
         slots: All variables of the optimizer.
         untrained: Variables that are not trained: statistics, frozen layers.
         generated: The vectors that banks generate, `S`.
         copies: Copies that layers read, of kernels and variables: in another
-            dtype, assembled from several vectors, or upsampled.
+            dtype, assembled from several vectors, upsampled, or sampled.
         kernel_gradients: Gradients of generated kernels, from which the
             gradient of `S` is assembled, bank by bank.
         kept: The part of `generated` that layers read without a copy.

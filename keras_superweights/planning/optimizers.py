@@ -7,8 +7,10 @@ import re
 import keras
 import tensorflow as tf
 
+from keras_superweights.optimizers import IVON
+
 # By their names in Keras.
-OPTIMIZERS = {
+OPTIMIZERS = {"ivon": IVON} | {
     name.lower(): kind
     for name, kind in inspect.getmembers(keras.optimizers, inspect.isclass)
     if issubclass(kind, keras.optimizers.Optimizer)
@@ -40,6 +42,22 @@ def fresh_optimizer(optimizer, policy):
 def inner_optimizer(optimizer):
     """Returns the optimizer inside of loss scaling, or the optimizer itself."""
     return getattr(optimizer, "inner_optimizer", optimizer)
+
+
+def gradient_bytes(optimizer, variables):
+    """Returns the bytes of what the optimizer applies.
+
+    `IVON` applies two tensors for each variable, at least in float32.
+    """
+    sizes = [(math.prod(v.shape), tf.as_dtype(v.dtype)) for v in variables]
+    if reads_samples(optimizer):
+        return sum(2 * size * max(dtype.size, 4) for size, dtype in sizes)
+    return sum(size * dtype.size for size, dtype in sizes)
+
+
+def reads_samples(optimizer):
+    """Whether layers read samples of the variables, which are copies."""
+    return isinstance(inner_optimizer(optimizer), IVON)
 
 
 def slot_bytes(optimizer, variables):

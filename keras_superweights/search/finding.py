@@ -1,15 +1,9 @@
 """The search: pretrain with everything tied, measure, and refine."""
 
-from keras_superweights.search.pretraining import check_data
-from keras_superweights.search.pretraining import pretrain
+from keras_superweights.search import pretraining
+from keras_superweights.search import refinement
+from keras_superweights.search import similarity
 from keras_superweights.search.recording import GradientRecorder
-from keras_superweights.search.refinement import Measurement
-from keras_superweights.search.refinement import check_thresholds
-from keras_superweights.search.refinement import refinable
-from keras_superweights.search.refinement import refine
-from keras_superweights.search.similarity import coefficient_similarity
-from keras_superweights.search.similarity import unused_kernels
-from keras_superweights.search.similarity import weight_similarity
 from keras_superweights.training.network import SuperWeightNetwork
 
 
@@ -73,11 +67,11 @@ def find_clusters(
     ```
     """
     # Measuring may take hours: refuse bad thresholds before it.
-    check_thresholds(tau, beta)
+    refinement.check_thresholds(tau, beta)
     measured = measure_similarity(
         members, budget_params, data, sharing, **settings
     )
-    return refine(measured, sharing, tau, beta)
+    return refinement.refine(measured, sharing, tau, beta)
 
 
 def measure_similarity(
@@ -89,7 +83,7 @@ def measure_similarity(
     ensemble=None,
     weight_decay=5e-4,
     decay_batch_norm=True,
-    **pretraining,
+    **settings,
 ):
     """Measures how alike the gradients of kernels are, by pretraining.
 
@@ -103,7 +97,7 @@ def measure_similarity(
             `search.GradientRecorder`.
         ensemble, weight_decay, decay_batch_norm: As for `SuperWeightNetwork`.
             The weight decay defaults to the papers' 5e-4.
-        **pretraining: `pretrain_epochs`, of which the last is recorded,
+        **settings: `pretrain_epochs`, of which the last is recorded,
             `steps_per_epoch`, `optimizer`, `loss`, `jit_compile`,
             `callbacks`, `initial_epoch` and `verbose`: see
             `search.pretraining.pretrain`.
@@ -114,8 +108,8 @@ def measure_similarity(
     Raises:
         TypeError, ValueError: As `find_clusters` does.
     """
-    rule = refinable(sharing)
-    check_data(data)
+    rule = refinement.refinable(sharing)
+    pretraining.check_data(data)
     network = SuperWeightNetwork(
         members,
         budget_params=budget_params,
@@ -125,20 +119,18 @@ def measure_similarity(
         decay_batch_norm=decay_batch_norm,
     )
     recorder = GradientRecorder(network.generator, sketch_size=sketch_size)
-    pretrain(network, data, recorder=recorder, **pretraining)
+    pretraining.pretrain(network, data, recorder=recorder, **settings)
     start = network.allocation
     grams = recorder.grams()
     gradients = recorder.coefficient_gradients()
-    clusters = rule.start_clusters(start.members)
-    return Measurement(
-        start=start,
-        similarities=tuple(
-            weight_similarity(start, cluster.kernels, grams)
-            for cluster in clusters
-        ),
-        coefficient_similarities=tuple(
-            coefficient_similarity(start, cluster.kernels, gradients)
-            for cluster in clusters
-        ),
-        unused=unused_kernels(start, grams),
+
+    def of_clusters(measure, recorded):
+        clusters = rule.start_clusters(start.members)
+        return tuple(measure(start, c.kernels, recorded) for c in clusters)
+
+    return refinement.Measurement(
+        start,
+        of_clusters(similarity.weight_similarity, grams),
+        of_clusters(similarity.coefficient_similarity, gradients),
+        unused=similarity.unused_kernels(start, grams),
     )

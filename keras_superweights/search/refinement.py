@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
+from dataclasses import fields
 
 import numpy as np
 
@@ -100,14 +101,8 @@ def refine(
             measured.coefficient_similarities,
             beta,
         )
-    return Refinement(
-        start,
-        measured.similarities,
-        measured.coefficient_similarities,
-        measured.unused,
-        allocation,
-        tries,
-    )
+    known = {f.name: getattr(measured, f.name) for f in fields(Measurement)}
+    return Refinement(**known, allocation=allocation, tries=tries)
 
 
 def check_thresholds(tau: float, beta: float | None):

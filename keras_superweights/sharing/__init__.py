@@ -1,3 +1,4 @@
+from keras_superweights.sharing.batch_ensemble import BatchEnsemble
 from keras_superweights.sharing.default import default_rule
 from keras_superweights.sharing.fair_shares import FairShares
 from keras_superweights.sharing.hard_sharing import HardSharing

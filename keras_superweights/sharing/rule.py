@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from keras_superweights.allocation.allocation import Allocation
 from keras_superweights.allocation.allocation import all_kernels
+from keras_superweights.allocation.allocation import all_vectors
 from keras_superweights.allocation.part import Transform
 from keras_superweights.allocation.specs import KernelSpec
 from keras_superweights.allocation.specs import MemberSpec
@@ -36,10 +37,12 @@ class Rule:
             `"lstm/recurrent_kernel"`.
         transforms: Transforms, or a single one, of every chosen kernel before
             its layer reads it, such as `parts.RankOne()`.
+        heads: Whether the kernels of heads are shared like all others. By
+            default each member keeps its own.
 
     Raises:
-        TypeError: If `kinds` or `exclude` is not of strings, or `transforms`
-            not of transforms.
+        TypeError: If `kinds` or `exclude` is not of strings, `transforms`
+            not of transforms, or `heads` no bool.
         ValueError: If a kind is unknown.
 
     Example:
@@ -71,6 +74,7 @@ class Rule:
     kinds: tuple[str, ...] | None = None
     exclude: tuple[str, ...] = ()
     transforms: tuple[Transform, ...] = ()
+    heads: bool = False
 
     def __post_init__(self):
         def keep(name, kind, expected):
@@ -83,6 +87,10 @@ class Rule:
         keep("exclude", str, "a string or a list of strings")
         parts = "a transform of `keras_superweights.parts` or a list of them"
         keep("transforms", Transform, parts)
+        if not isinstance(self.heads, bool):
+            raise TypeError(
+                f"`heads` must be a bool. Received: heads={self.heads!r}."
+            )
 
     def plan(self, kernels: Sequence[KernelSpec], scalars: int) -> Plan:
         """Decides what the chosen kernels are made of.
@@ -100,13 +108,23 @@ class Rule:
         """
         raise NotImplementedError(f"{type(self).__name__} has no `plan`.")
 
+    def common(self, members: Sequence[MemberSpec]) -> tuple:
+        """Returns the vectors that are one: see `Allocation.common`."""
+        return ()
+
+    def offered(self, members: Sequence[MemberSpec]) -> list[MemberSpec]:
+        """Returns the members with all that the rule may share."""
+        vectors = bool(self.common(members))
+        return [member.offered(self.heads, vectors) for member in members]
+
     def chosen(self, members: Sequence[MemberSpec]) -> tuple[int, ...]:
         """Returns the indices of the members' kernels; see `choose`."""
-        return choose(all_kernels(members), self.kinds, self.exclude)
+        kernels = all_kernels(self.offered(members))
+        return choose(kernels, self.kinds, self.exclude)
 
     def chosen_kernels(self, members: Sequence[MemberSpec]) -> list[KernelSpec]:
         """Returns the members' kernels that may be shared."""
-        every = all_kernels(members)
+        every = all_kernels(self.offered(members))
         return [every[index] for index in self.chosen(members)]
 
     def allocate(
@@ -124,6 +142,7 @@ class Rule:
                 `kinds` and `exclude` leave nothing, or a pattern matches none.
         """
         plan = plan or self.plan
+        members = self.offered(members)
         every = all_kernels(members)
         chosen = self.chosen(members)
         kernels = [every[index] for index in chosen]
@@ -158,6 +177,7 @@ class Rule:
             ),
             sharing=str(self),
             note=note,
+            common=self.common(members),
         )
 
     def fixed_params(
@@ -165,10 +185,14 @@ class Rule:
     ) -> int:
         """Returns the scalars that members have whatever the plan.
 
-        All but the chosen kernels, and those of the rule's transforms.
+        All but the chosen kernels, and those of the rule's transforms; common
+        vectors once.
         """
+        vectors = all_vectors(members)
+        repeated = [i for group in self.common(members) for i in group[1:]]
         return (
             sum(member.num_params for member in members)
+            - sum(vectors[index].size for index in repeated)
             - sum(kernel.size for kernel in kernels)
             + sum(t.num_scalars(k) for t in self.transforms for k in kernels)
         )

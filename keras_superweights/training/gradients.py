@@ -4,41 +4,51 @@ import keras
 import tensorflow as tf
 
 
-def two_stage_gradients(
-    loss, variables, generator, superweights, loss_tape, generation_tape
-):
-    """Differentiates the loss through generated kernels.
+def two_stage_gradients(network, variables, x, y, sample_weight):
+    """Differentiates a network's loss through generated kernels.
 
     First with respect to the SuperWeights' vectors and to all variables that
     generate nothing; then the vectors' gradients go through the generation,
-    with one matrix product per bank.
-
-    `generator.superweights()` returned `superweights` under `generation_tape`;
-    `loss_tape` watched them and recorded everything from them to `loss`.
+    with one matrix product per bank. A recorder adds up the vectors' gradients.
 
     Returns:
-        The gradients in the order of `variables`, in which a loaded model
-        builds its optimizer, and the gradients of `superweights`.
+        What the ensemble's `objective` returns, and the gradients in the order
+        of `variables`, in which a loaded model builds its optimizer.
     """
+    generator, optimizer = network.generator, network.optimizer
     generating = generator.generating_variables
     known = {id(variable) for variable in generating}
     masks = [v for v in generator.trainable_variables if id(v) not in known]
     known.update(map(id, masks))
     others = [v for v in variables if id(v) not in known]
+    # Their values: what reading them gives, which may be a sample.
+    sources = [[v.value for v in each] for each in (generating, masks, others)]
+    with tf.GradientTape() as generation_tape:
+        generation_tape.watch(sources[0])
+        superweights = generator.superweights()
+    with tf.GradientTape() as loss_tape:
+        loss_tape.watch([superweights, sources[1:]])
+        with generator.using(superweights):
+            results = network.ensemble.objective(
+                network, x, y, sample_weight, training=True
+            )
+        scaled_loss = optimizer.scale_loss(results[2])
     of_superweights, of_masks, of_others = loss_tape.gradient(
-        loss, (superweights, masks, others)
+        scaled_loss, (superweights, *sources[1:])
     )
     of_superweights = _or_zeros(of_superweights, superweights)
     of_generating = generation_tape.gradient(
-        superweights, generating, output_gradients=of_superweights
+        superweights, sources[0], output_gradients=of_superweights
     )
+    if network.recorder is not None:
+        network.recorder.update(of_superweights, loss_scale(optimizer))
     gradients = zip(
         map(id, [*generating, *masks, *others]),
         [*of_generating, *_or_zeros(of_masks, masks), *of_others],
         strict=True,
     )
     gradients = dict(gradients)
-    return [gradients[id(v)] for v in variables], of_superweights
+    return results, [gradients[id(v)] for v in variables]
 
 
 def _or_zeros(gradients, values):
@@ -69,6 +79,20 @@ def add_weight_decay(
             gradient = tf.convert_to_tensor(gradient) + decay * variable
         decayed.append(gradient)
     return decayed
+
+
+def apply(optimizer, gradients, variables, generator):
+    """Updates variables by their gradients.
+
+    The generator's rates are factors of updates, not of gradients: so they act
+    as factors of the learning rate do, also in optimizers that are blind to
+    the scale of gradients, such as Adam.
+    """
+    rates = generator.rates
+    before = [tf.identity(variable) for variable, _ in rates]
+    optimizer.apply_gradients(zip(gradients, variables, strict=True))
+    for (variable, rate), start in zip(rates, before, strict=True):
+        variable.assign(start + rate * (variable - start))
 
 
 def loss_scale(optimizer):

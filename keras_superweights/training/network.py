@@ -13,7 +13,10 @@ from keras_superweights.members import cloning
 from keras_superweights.members import skeleton
 from keras_superweights.members import warm_start
 from keras_superweights.members.rebuilding import check_rebuilding
+from keras_superweights.optimizers.sampling import check_weight_decay
+from keras_superweights.optimizers.sampling import gradients_at_samples
 from keras_superweights.training import gradients
+from keras_superweights.training.answers import Answers
 from keras_superweights.training.distribution import DistributedFit
 from keras_superweights.training.front import FrontOfMember
 
@@ -22,7 +25,7 @@ FORMAT = 1
 
 
 @keras.saving.register_keras_serializable(package="keras_superweights")
-class SuperWeightNetwork(FrontOfMember, DistributedFit, keras.Model):
+class SuperWeightNetwork(FrontOfMember, Answers, DistributedFit, keras.Model):
     """Networks trained together inside a number of parameters.
 
     Members are ordinary Keras models whose layers share weights as an
@@ -237,6 +240,7 @@ class SuperWeightNetwork(FrontOfMember, DistributedFit, keras.Model):
         and a list of metrics, reported for itself and for every member.
         """
         kind = self.ensemble
+        check_weight_decay(optimizer, self.weight_decay)
         kind.check_loss(loss)
         metrics = kind.checked_metrics(metrics)
         super().compile(
@@ -259,27 +263,14 @@ class SuperWeightNetwork(FrontOfMember, DistributedFit, keras.Model):
 
     def train_step(self, data):
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
-        with tf.GradientTape() as generation_tape:
-            superweights = self.generator.superweights()
-        with tf.GradientTape() as loss_tape:
-            loss_tape.watch(superweights)
-            with self.generator.using(superweights):
-                results = self.ensemble.objective(
-                    self, x, y, sample_weight, training=True
-                )
-            scaled_loss = self.optimizer.scale_loss(results[-1])
         variables = self.trainable_variables
-        of_variables, of_superweights = gradients.two_stage_gradients(
-            scaled_loss,
+        results, of_variables = gradients_at_samples(
+            self.optimizer,
             variables,
-            self.generator,
-            superweights,
-            loss_tape,
-            generation_tape,
+            lambda: gradients.two_stage_gradients(
+                self, variables, x, y, sample_weight
+            ),
         )
-        if self._recorder is not None:
-            scale = gradients.loss_scale(self.optimizer)
-            self._recorder.update(of_superweights, loss_scale=scale)
         if self.weight_decay:
             of_variables = gradients.add_weight_decay(
                 of_variables,
@@ -288,12 +279,11 @@ class SuperWeightNetwork(FrontOfMember, DistributedFit, keras.Model):
                 self.optimizer,
                 self._undecayed,
             )
-        pairs = zip(of_variables, variables, strict=True)
-        self.optimizer.apply_gradients(pairs)
+        gradients.apply(self.optimizer, of_variables, variables, self.generator)
         # Each replica has updated its own batch-norm statistics; without
         # averaging, a saved model would differ from the evaluated one.
         gradients.average_over_replicas(self._statistics())
-        return self._update_metrics(x, y, sample_weight, *results)
+        return self._update_metrics(x, y, sample_weight, results)
 
     def _statistics(self):
         return gradients.statistics(
@@ -306,7 +296,7 @@ class SuperWeightNetwork(FrontOfMember, DistributedFit, keras.Model):
             results = self.ensemble.objective(
                 self, x, y, sample_weight, training=False
             )
-        return self._update_metrics(x, y, sample_weight, *results)
+        return self._update_metrics(x, y, sample_weight, results)
 
     def data_loss(self, y, y_pred, sample_weight=None):
         """Computes the compiled loss of one answer, scaled for its replica.
@@ -325,8 +315,10 @@ class SuperWeightNetwork(FrontOfMember, DistributedFit, keras.Model):
         """Sums the losses of layers; call it inside `generator.using`."""
         return sum(map(self._aggregate_additional_loss, self.losses))
 
-    def _update_metrics(self, x, y, sample_weight, outputs, of_members, loss):
+    def _update_metrics(self, x, y, sample_weight, results):
+        outputs, of_members, loss, *targets = results
         kind = self.ensemble
+        predict = kind.joined if targets else kind.prediction
         replicas = tf.distribute.get_strategy().num_replicas_in_sync
         batch = ops.shape(keras.tree.flatten(outputs)[0])[0]
         self._loss_tracker.update_state(loss * replicas, sample_weight=batch)
@@ -334,10 +326,9 @@ class SuperWeightNetwork(FrontOfMember, DistributedFit, keras.Model):
             y,
             kind.observed_members(outputs),
             [each * replicas for each in of_members],
+            *targets,
         )
-        return self.compute_metrics(
-            x, y, kind.prediction(outputs), sample_weight
-        )
+        return self.compute_metrics(x, y, predict(outputs), sample_weight)
 
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
         observed = self.ensemble.observed(y_pred)
@@ -363,7 +354,11 @@ class SuperWeightNetwork(FrontOfMember, DistributedFit, keras.Model):
         )
 
     def get_config(self):
-        return {
+        kept = {}
+        if self.calibration is not None:
+            found = keras.saving.serialize_keras_object(self.calibration)
+            kept["calibration"] = found
+        return kept | {
             "format": FORMAT,
             "name": self.name,
             "members": list(self._member_texts),
@@ -390,7 +385,12 @@ class SuperWeightNetwork(FrontOfMember, DistributedFit, keras.Model):
         )
         config["dtype"] = keras.saving.deserialize_keras_object(config["dtype"])
         frozen = config.pop("frozen")
+        calibration = config.pop("calibration", None)
         network = cls(**config)
+        if calibration is not None:
+            network.calibration = keras.saving.deserialize_keras_object(
+                calibration
+            )
         network.generator.trainable = not frozen["generator"]
         for member, paths in zip(
             network.members, frozen["members"], strict=True

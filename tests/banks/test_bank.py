@@ -18,7 +18,7 @@ def test_templates_are_rows_of_the_bank_dealt_round_robin(
     bank.store.assign(np.arange(10.0))
     rows = np.arange(10.0)[: 10 // size * size].reshape(-1, size)
     expected = rows[[(first + t) % len(rows) for t in range(num_templates)]]
-    templates = bank.templates(num_templates, size, first)
+    (templates,) = bank.views([(num_templates, size, first)])
     np.testing.assert_array_equal(templates, expected)
 
 

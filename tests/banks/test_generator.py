@@ -208,7 +208,7 @@ def test_tied_kernels_of_different_fan_in_share_one_scale_between_theirs():
 def test_templates_are_different_draws():
     rule = SuperWeights(depth_bins=1)
     generator = KernelGenerator(rule.allocate(EQUAL, 8 * 32 + 64))
-    templates = np.array(generator.banks[0].templates(8, 32))
+    templates = np.array(generator.all_templates()[0])
     correlation = np.corrcoef(templates)
     assert np.abs(correlation[~np.eye(8, dtype=bool)]).max() < 0.7
     again = KernelGenerator(rule.allocate(EQUAL, 8 * 32 + 64))

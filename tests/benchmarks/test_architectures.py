@@ -6,7 +6,6 @@ from benchmarks import architectures
 
 
 @pytest.mark.usefixtures("eager")
-@pytest.mark.filterwarnings("ignore:Even though the `tf.config")
 @pytest.mark.parametrize(
     ("name", "budget"),
     [("MobileNetV2", 0.3), ("EfficientNetB0", 0.1), ("VGG16", 0.01)],

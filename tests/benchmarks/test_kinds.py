@@ -17,7 +17,6 @@ def few(data):
     return lambda seed: [[part[:40] for part in s] for s in data(seed)]
 
 
-@pytest.mark.filterwarnings("ignore:Even though the `tf.config")
 @pytest.mark.parametrize("name", kinds.TASKS)
 def test_every_way_is_trained_and_measured(name, quick, capsys):
     kinds.main(["--seeds", "0", "--epochs", "0", "--tasks", name])

@@ -83,12 +83,12 @@ def test_only_what_is_not_there_is_trained(tmp_path, monkeypatch):
         "sys.argv", ["quality", *arguments, "--results", str(tmp_path)]
     )
     quality.main()
-    assert [tuple(each[:3]) for each in started] == [
-        ("B", "independent", "0"),  # and not once more for B-half
-        ("B-half", "mixture", "0"),
-        ("B", "independent", "1"),
-        ("B", "mixture", "1"),
-        ("B-half", "mixture", "1"),
+    assert [each[:3] for each in started] == [
+        ("B", "independent", 0),  # and not once more for B-half
+        ("B-half", "mixture", 0),
+        ("B", "independent", 1),
+        ("B", "mixture", 1),
+        ("B-half", "mixture", 1),
     ]
 
 
@@ -112,15 +112,12 @@ def test_every_variant_keeps_the_budget_of_every_regime(name):
 
 
 @pytest.mark.usefixtures("eager")
-@pytest.mark.filterwarnings("ignore:Even though the `tf.config")
 def test_a_run_is_trained_and_kept(tmp_path, monkeypatch):
     """The variant with a search, which does what all others do as well."""
     tiny = _Tiny("two on a batch", ((10, 1),) * 2, 0.7, num_images=None)
     monkeypatch.setitem(REGIMES, "A", tiny)
     path = summary.path_of(tmp_path, "A", "parted", 0)
-    monkeypatch.setattr("sys.argv", ["run", "A", "parted", "0", str(path)])
-    monkeypatch.setattr(run.tf.config, "threading", _Ignored())
-    run.main()
+    run.run("A", "parted", 0, path)
     figures = summary.read(tmp_path, "A", "parted", 0)
     assert np.isfinite([figures["accuracy"], figures["member nll"]]).all()
     assert figures["params"] <= REGIMES["A"].budget_params(
@@ -137,10 +134,3 @@ class _Tiny(Regime):
         config.data.test_split = "test[:20]"
         config.epochs = 1
         return config
-
-
-class _Ignored:
-    """The threads of this process are set: TensorFlow refuses a change."""
-
-    def __getattr__(self, name):
-        return lambda threads: None

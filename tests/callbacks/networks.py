@@ -3,6 +3,8 @@
 import keras
 import numpy as np
 
+from tests.builders import perceptron
+
 DRAW = np.random.default_rng(0)
 X = DRAW.normal(size=(16, 5)).astype("float32")
 Y = DRAW.integers(0, 3, 16)
@@ -10,11 +12,7 @@ Y = DRAW.integers(0, 3, 16)
 
 def member(width=4, depth=3):
     """A perceptron of 5 inputs and 3 classes."""
-    inputs = keras.Input((5,))
-    x = inputs
-    for index in range(depth):
-        x = keras.layers.Dense(width, activation="tanh", name=f"d{index}")(x)
-    return keras.Model(inputs, keras.layers.Dense(3, name="head")(x))
+    return perceptron(width, depth)
 
 
 def compiled(network, optimizer=None, metrics=None):

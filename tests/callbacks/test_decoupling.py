@@ -14,16 +14,14 @@ from keras_superweights.callbacks.decoupling import decoupled_ties
 from keras_superweights.search import GradientRecorder
 from keras_superweights.sharing import MixtureEnsembles
 from keras_superweights.sharing import SuperWeights
+from tests.builders import Interrupt
+from tests.builders import Interrupted
 from tests.callbacks.networks import X
 from tests.callbacks.networks import Y
 from tests.callbacks.networks import compiled
 from tests.callbacks.networks import member
 
-pytestmark = [
-    pytest.mark.usefixtures("eager"),
-    # It does not reach into `tf.data`, and need not.
-    pytest.mark.filterwarnings("ignore:Even though the `tf.config"),
-]
+pytestmark = pytest.mark.usefixtures("eager")
 
 DATA = tf.data.Dataset.from_tensor_slices((X, Y)).batch(8)
 
@@ -208,23 +206,6 @@ def test_ties_are_saved_in_the_allocation(tmp_path):
     for each in (network, loaded):
         each.train_on_batch(X, Y)
     assert_alike(kernels_of(network), kernels_of(loaded))
-
-
-class Interrupted(Exception):
-    pass
-
-
-class Interrupt(keras.callbacks.Callback):
-    def __init__(self, epoch):
-        super().__init__()
-        self._at = epoch
-
-    def on_epoch_begin(self, epoch, logs=None):
-        self._epoch = epoch
-
-    def on_train_batch_end(self, batch, logs=None):
-        if self._epoch == self._at and batch == 1:
-            raise Interrupted
 
 
 def test_a_training_resumed_from_a_backup_ends_the_same(tmp_path):

@@ -12,10 +12,7 @@ from keras_superweights.callbacks.diagnosis import effective_rank
 from keras_superweights.search import GradientRecorder
 from tests import builders
 
-pytestmark = [
-    pytest.mark.usefixtures("eager"),
-    pytest.mark.filterwarnings("ignore:Even though the `tf.config"),
-]
+pytestmark = pytest.mark.usefixtures("eager")
 
 X = np.random.default_rng(0).normal(size=(16, 5)).astype("float32")
 Y = np.arange(16) % 3

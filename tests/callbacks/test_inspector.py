@@ -27,9 +27,6 @@ from tests.callbacks.networks import Y
 from tests.callbacks.networks import compiled
 from tests.callbacks.networks import member
 
-# `eager` does not reach into `tf.data`, and need not.
-pytestmark = pytest.mark.filterwarnings("ignore:Even though the `tf.config")
-
 
 def network_of(*members, metrics=("accuracy",)):
     network = ksw.SuperWeightNetwork(

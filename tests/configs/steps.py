@@ -17,7 +17,7 @@ def train_a_step(config):
     )
     # Eagerly: one step of a graph costs mostly its tracing.
     network.compile(
-        experiment.optimizer(config, steps_per_epoch=1),
+        experiment.optimizer(config, 1, 1),
         experiment.loss(config),
         run_eagerly=True,
     )

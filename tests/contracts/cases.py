@@ -83,6 +83,11 @@ CASES = {
         0.9,
         *PAIR,
     ),
+    "batch ensemble": (
+        sharing.BatchEnsemble(rate=0.5, also_shared="bias"),
+        0.9,
+        *PAIR,
+    ),
     "masked": (sharing.Shapeshifter(), 0.4, convolutions),
     "repeated": (sharing.Shapeshifter(upsampling="repeat"), 0.3, convolutions),
     "soft": (sharing.SoftSharing(), 1.2, convolutions),

@@ -43,9 +43,12 @@ def approximate(members, labels):
     rows = np.mean(members, axis=0)
     classes = range(rows.shape[1])
     nll = sklearn.metrics.log_loss(labels, rows, labels=classes)
+    of_labels = rows[np.arange(len(labels)), labels]
+    brier = np.mean(1 - 2 * of_labels + (rows**2).sum(axis=1))
     return {
         "accuracy": np.mean(rows.argmax(axis=1) == labels),
         "nll": pytest.approx(nll),
+        "brier": pytest.approx(brier),
         "ece": pytest.approx(expected_ece(rows, labels, 15)),
         "diversity": pytest.approx(expected_diversity(members, labels)),
     }
@@ -60,6 +63,7 @@ def test_all_metrics_equal_their_definitions(seed):
     assert approximate(members, labels) == {
         "accuracy": metrics.accuracy(ensemble, labels),
         "nll": metrics.negative_log_likelihood(ensemble, labels),
+        "brier": metrics.brier_score(ensemble, labels),
         "ece": metrics.expected_calibration_error(ensemble, labels),
         "diversity": metrics.diversity(members, labels),
     }
@@ -111,7 +115,7 @@ def test_an_evaluation_agrees_with_the_metrics_and_is_json(num_members):
     report = metrics.evaluate_members(logits, labels, flops)
     report = json.loads(json.dumps(report))
     members = [metrics.ensemble_probabilities([member]) for member in logits]
-    found = {key: report[key] for key in ("accuracy", "nll", "ece")}
+    found = {key: report[key] for key in ("accuracy", "nll", "brier", "ece")}
     found["diversity"] = report["diversity"]
     assert found == approximate(members, labels)
     for found, member in zip(report["members"], members, strict=True):
@@ -191,10 +195,11 @@ def test_up_to_10_members_every_subset_counts_beyond_only_some():
     [
         metrics.accuracy,
         metrics.negative_log_likelihood,
+        metrics.brier_score,
         metrics.expected_calibration_error,
         lambda rows, labels: metrics.diversity([rows], labels),
     ],
-    ids=["accuracy", "nll", "ece", "diversity"],
+    ids=["accuracy", "nll", "brier", "ece", "diversity"],
 )
 @pytest.mark.parametrize(
     ("probabilities", "labels", "error", "message"),

@@ -16,7 +16,7 @@ from keras_superweights.datasets import corruptions
 from tests import builders
 from tests.datasets.sets import collect
 
-METRICS = ("accuracy", "nll", "ece")
+METRICS = ("accuracy", "nll", "brier", "ece")
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ from tests.training.networks import small_net
 
 @pytest.mark.parametrize("shape", [(3, 3, 4, 5), (4, 5), (2, 3, 4, 5, 6)])
 def test_every_scalar_is_times_its_input_and_its_output(shape):
-    layer = RankOneLayer(shape[-2:], "signs")
+    layer = RankOneLayer(shape[-2:], (0.5, 0.5))
     draw = np.random.default_rng(0)
     r, s = (draw.normal(size=n).astype("float32") for n in shape[-2:])
     layer.inputs.assign(r)
@@ -27,16 +27,34 @@ def test_every_scalar_is_times_its_input_and_its_output(shape):
     np.testing.assert_allclose(layer.transform(kernel), expected, rtol=1e-6)
 
 
-def test_signs_are_random_and_ones_are_ones():
-    kernel = KernelSpec(0, "conv", (3, 3, 400, 600))
-    layer = RankOne().layer(kernel)
+@pytest.mark.parametrize(
+    ("start", "probability"),
+    [("signs", 0.5), (0.8, 0.8), (0, 0.0), (1.0, 1.0), ("ones", 1.0)],
+)
+def test_signs_are_random_with_the_probability_of_plus_one(start, probability):
+    kernel = KernelSpec(0, "conv", (3, 3, 4000, 6000))
+    layer = RankOne(start).layer(kernel)
     for factor in (layer.inputs, layer.outputs):
         values = np.array(factor)
-        assert set(values) == {-1.0, 1.0}
-        assert abs(values.mean()) < 0.25  # six deviations of 400
-    ones = RankOne("ones").layer(kernel)
-    assert set(np.array(ones.inputs)) == set(np.array(ones.outputs)) == {1.0}
-    assert RankOne().num_scalars(kernel) == 1000
+        assert set(values) <= {-1.0, 1.0}
+        # Six deviations of 4000 at most, none where all are equal.
+        deviation = (probability * (1 - probability) / 4000) ** 0.5
+        assert abs((values > 0).mean() - probability) <= 6 * deviation
+    assert RankOne(start).num_scalars(kernel) == 10_000
+    assert RankOne(start).variance_kept(kernel) == 1
+
+
+def test_a_negative_start_is_normal_and_a_pair_is_of_inputs_and_outputs():
+    kernel = KernelSpec(0, "conv", (3, 3, 4000, 6000))
+    part = RankOne(["ones", -0.5])
+    assert part.start == ("ones", -0.5)
+    layer = part.layer(kernel)
+    assert set(np.array(layer.inputs)) == {1.0}
+    outputs = np.array(layer.outputs)
+    assert abs(outputs.mean() - 1) < 6 * 0.5 / 6000**0.5
+    assert abs(outputs.std() - 0.5) < 0.03
+    # E[(1 + d x)^2] = 1 + d^2, of either vector.
+    assert part.variance_kept(kernel) == 1.25
 
 
 @pytest.mark.parametrize(
@@ -53,9 +71,19 @@ def test_members_of_one_kernel_differ_by_their_signs_alone(start, differ):
     assert (np.abs(first - second).max() > 0) == differ
 
 
+@pytest.mark.parametrize(
+    "start",
+    ["zeros", True, 1.5, -np.inf, np.nan, None, (0.5,), ("ones", "zeros")],
+)
+def test_bad_starts_are_refused(start):
+    with pytest.raises(ValueError, match="`start` must be 'signs', .*Received"):
+        RankOne(start)
+
+
 def test_bad_input_is_refused():
-    with pytest.raises(ValueError, match="`start` must be one of.*'zeros'"):
-        RankOne("zeros")
+    for rate in (-1, np.inf, "fast", True):
+        with pytest.raises(ValueError, match="`rate` must be .*Received"):
+            RankOne(rate=rate)
     with pytest.raises(TypeError, match="`transforms`.*'rank'"):
         sharing.MixtureEnsembles(transforms="rank")
     with pytest.raises(ValueError, match="smallest budget that works is"):

@@ -147,6 +147,26 @@ def test_copies_are_counted_where_layers_make_them():
     assert plan.shared.copies == 2 * 4 * scalars > 0
 
 
+@pytest.mark.parametrize("name", ["nested", "more than alone"])
+def test_ivon_applies_two_gradients_and_reads_samples(name):
+    optimizer = ksw.optimizers.IVON(0.1, ess=4)
+    models, allocation, plan = planned(name, optimizer)
+    _, _, without = planned(name)
+    network = ksw.SuperWeightNetwork(models, allocation=allocation)
+    network.compile(
+        optimizer,
+        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        run_eagerly=True,
+    )
+    assert plan.shared.gradients == num_bytes(applied_gradients(network))
+    assert plan.shared.slots == num_bytes(network.optimizer.variables)
+    for one, other in (
+        (plan.shared, without.shared),
+        (plan.alone, without.alone),
+    ):
+        assert one.copies == other.copies + other.parameters
+
+
 def test_bad_input_is_refused():
     models = two_convs("float32")
     allocation = ksw.allocate(models, 1.2, Shapeshifter())

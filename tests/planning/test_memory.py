@@ -90,8 +90,12 @@ def test_slots_of_every_optimizer_are_counted():
     ).trainable_variables
     schedule = keras.optimizers.schedules.CosineDecay(0.1, 5)
     counts = set()
+    needed = {"ivon": {"ess": 4}}
     for optimizer in (
-        *(kind() for kind in planning.OPTIMIZERS.values()),
+        *(
+            kind(**needed.get(name, {}))
+            for name, kind in planning.OPTIMIZERS.items()
+        ),
         keras.optimizers.SGD(0.1, momentum=0.9),
         keras.optimizers.SGD(schedule, use_ema=True),
         keras.optimizers.Adam(amsgrad=True, gradient_accumulation_steps=2),
@@ -123,5 +127,7 @@ def test_other_optimizers_are_refused():
     allocation = ksw.allocate(model, 1.2, Shapeshifter())
     with pytest.raises(ValueError, match="`optimizer`.*adamw.*Received.*'sg'"):
         planning.plan_training(model, allocation, "sg")
+    with pytest.raises(ValueError, match="`ess` of `IVON` must be the number"):
+        planning.plan_training(model, allocation, "ivon")
     with pytest.raises(TypeError, match="`optimizer`.*Received: optimizer=3"):
         planning.plan_training(model, allocation, 3)

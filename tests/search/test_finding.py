@@ -17,10 +17,6 @@ from tests.search.planted import members_of
 from tests.search.planted import planted
 from tests.search.planted import search
 
-# `eager` does not reach into `tf.data`, and need not.
-pytestmark = pytest.mark.filterwarnings("ignore:Even though the `tf.config")
-
-
 SIGNS = (1, -1, 1, -1, -1)
 
 

@@ -11,6 +11,8 @@ from keras_superweights.search.learning import group_coefficients
 from keras_superweights.sharing import Shapeshifter
 from keras_superweights.sharing import SuperWeights
 
+pytestmark = pytest.mark.usefixtures("eager")
+
 
 def tiny_model():
     inputs = keras.Input((6, 6, 2))

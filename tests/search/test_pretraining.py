@@ -11,31 +11,13 @@ from keras_superweights.search import find_clusters
 from keras_superweights.search import learn_stores
 from keras_superweights.search.pretraining import pretrain
 from keras_superweights.sharing import Shapeshifter
+from tests.builders import Interrupt
+from tests.builders import Interrupted
 from tests.builders import perceptron
 from tests.search.networks import dense_net
 from tests.search.planted import dataset
 from tests.search.planted import members_of
 from tests.search.planted import search
-
-# `eager` does not reach into `tf.data`, and need not.
-pytestmark = pytest.mark.filterwarnings("ignore:Even though the `tf.config")
-
-
-class Interrupted(Exception):
-    pass
-
-
-class Interrupt(keras.callbacks.Callback):
-    def __init__(self, epoch, step):
-        super().__init__()
-        self.at = (epoch, step)
-
-    def on_epoch_begin(self, epoch, logs=None):
-        self.epoch = epoch
-
-    def on_train_batch_end(self, batch, logs=None):
-        if (self.epoch, batch) == self.at:
-            raise Interrupted
 
 
 @pytest.mark.parametrize("epoch", [0, 1, 2])
@@ -50,7 +32,7 @@ def test_an_interrupted_search_ends_as_one_that_was_not(epoch, eager, tmp_path):
 
     whole = searched()
     with pytest.raises(Interrupted):
-        searched(backup(), Interrupt(epoch, 1))
+        searched(backup(), Interrupt(epoch))
     resumed = searched(backup())
     assert resumed.allocation == whole.allocation
     np.testing.assert_allclose(

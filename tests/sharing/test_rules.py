@@ -13,6 +13,7 @@ import pytest
 from keras_superweights import parts
 from keras_superweights.allocation import Allocation
 from keras_superweights.allocation import MemberSpec
+from keras_superweights.sharing import BatchEnsemble
 from keras_superweights.sharing import HardSharing
 from keras_superweights.sharing import Independent
 from keras_superweights.sharing import MixtureEnsembles
@@ -247,6 +248,8 @@ def test_what_is_not_chosen_costs_as_what_cannot_be_shared(rule):
 
 
 BAD_ARGUMENTS = [
+    (BatchEnsemble, "start", ["zeros", 1.5, None, (0.5,)]),
+    (BatchEnsemble, "rate", [-1.0, "half"]),
     (HardSharing, "layers", ["late", None]),
     (HardSharing, "scope", ["ensemble"]),
     (MixtureEnsembles, "max_templates", [1, 0, -3, 2.0, "5", None]),

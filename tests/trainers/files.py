@@ -34,6 +34,8 @@ def run_program(name, *arguments):
         for flag in set(flags.FLAGS) - before:
             delattr(flags.FLAGS, flag)
         flags.FLAGS.unparse_flags()
+        # The next config would be loaded into it, and keep what it has.
+        sys.modules.pop("config_config", None)
 
 
 def contents(path):
@@ -46,6 +48,13 @@ def edit_json(path, edit):
     data = json.loads(path.read_text())
     edit(data)
     path.write_text(json.dumps(data))
+
+
+def flip(path, place=0.5):
+    """Damages one bit of a file, at this fraction of its size."""
+    content = bytearray(path.read_bytes())
+    content[int(place * len(content))] ^= 1
+    path.write_bytes(content)
 
 
 def unfinished(run, tmp_path):

@@ -8,6 +8,7 @@ import atexit
 import multiprocessing
 import os
 import pathlib
+import signal
 import sys
 import tempfile
 import time
@@ -37,8 +38,8 @@ class Program:
         files = [pathlib.Path(self._printed.name, name) for name in _STREAMS]
         return self._process.exitcode, *(file.read_text() for file in files)
 
-    def kill_when(self, reached, others=()):
-        """Kills it at a moment; neither it nor others may end before.
+    def kill_when(self, reached, others=(), number=signal.SIGKILL):
+        """Sends it a signal at a moment; none, nor others, may end before.
 
         Returns what `reached` does, which says whether the moment has come.
         """
@@ -48,8 +49,8 @@ class Program:
             for program in (self, *others):
                 assert program._process.is_alive(), program.finish()
             time.sleep(0.02)
-        self._process.kill()
-        self._process.join()
+        os.kill(self._process.pid, number)
+        self._process.join(300)
         return moment
 
 

@@ -1,5 +1,7 @@
 """Killed at every moment of a backup, training continues as if it had not."""
 
+import itertools
+import math
 import os
 import pathlib
 import shutil
@@ -9,6 +11,7 @@ import numpy as np
 import pytest
 
 from tests.trainers.files import contents
+from tests.trainers.files import flip
 from trainers.runs.backup import Backup
 
 EPOCHS = 3
@@ -57,30 +60,31 @@ def trained(tmp_path_factory):
 
 
 def interrupt(monkeypatch, moment):
-    """Raises `Killed` before the file operation number `moment`."""
-    count = iter(range(10**6))
+    """From file operation number `moment` on, all raise `Killed`."""
+    count = itertools.count()
 
     def killing(function):
         def killed(*args, **kwargs):
-            if next(count) == moment:
+            if next(count) >= moment:
                 raise Killed
             return function(*args, **kwargs)
 
         return killed
 
-    def half_written(self, path, *args, **kwargs):
-        if next(count) == moment:
-            pathlib.Path(path).write_bytes(b"\x89HDF half of a file")
+    def half_written(path, data):
+        if next(count) >= moment:
+            write(path, data[: len(data) // 2])
             raise Killed
-        return save(self, path, *args, **kwargs)
+        return write(path, data)
 
-    save = keras.Model.save_weights
-    monkeypatch.setattr(keras.Model, "save_weights", half_written)
+    write = pathlib.Path.write_bytes
+    monkeypatch.setattr(pathlib.Path, "write_bytes", half_written)
     for module, name in (
         (os, "replace"),
+        (os, "fsync"),
         (shutil, "rmtree"),
         (pathlib.Path, "mkdir"),
-        (pathlib.Path, "write_text"),
+        (pathlib.Path, "unlink"),
     ):
         monkeypatch.setattr(module, name, killing(getattr(module, name)))
     return count
@@ -89,7 +93,7 @@ def interrupt(monkeypatch, moment):
 def test_killed_at_any_moment_it_ends_the_same(trained, tmp_path):
     _, expected, expected_history = trained
     with pytest.MonkeyPatch.context() as patch:
-        count = interrupt(patch, None)
+        count = interrupt(patch, math.inf)
         train(tmp_path / "counted")
     moments = next(count)
     assert moments >= 6 * EPOCHS  # it did count
@@ -108,13 +112,6 @@ def test_killed_at_any_moment_it_ends_the_same(trained, tmp_path):
 
 def names(directory):
     return sorted(path.name for path in directory.iterdir())
-
-
-def flip(path, place):
-    """Damages one bit of a file, at this fraction of its size."""
-    content = bytearray(path.read_bytes())
-    content[int(place * len(content))] ^= 1
-    path.write_bytes(content)
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from tests.trainers.files import run_program
 from trainers import evaluate
 from trainers.phases import experiment
 from trainers.phases import measuring
-from trainers.runs.workdir import read_json
+from trainers.runs.reading import read_json
 
 
 @pytest.fixture

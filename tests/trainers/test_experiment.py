@@ -1,7 +1,5 @@
 """What becomes of a config."""
 
-import math
-
 import keras
 import numpy as np
 import pytest
@@ -12,7 +10,7 @@ from configs import cifar_swn_ho
 from configs import digits
 from keras_superweights.schedules import LinearWarmup
 from trainers.phases import experiment
-from trainers.runs.workdir import differences
+from trainers.phases import optimizers
 
 
 def quick(**changes):
@@ -113,71 +111,21 @@ def small_config(name):
     return config
 
 
-def test_members_are_as_wide_as_their_params():
+def test_members_are_as_wide_as_their_factor_says():
     member = {"model": "wide_resnet", "depth": 10, "width": 2, "name": "thin"}
-    for params in (50_000, 400_000):
-        config = quick(members=({**member, "params": params},))
-        experiment.check(config)
-        (found,) = experiment.members(config)
-        size = sum(math.prod(v.shape) for v in found.trainable_variables)
-        assert 0.95 * params < size <= params
-        assert found.name == "thin" and found.output_shape == (None, 10)
-        assert found.weights[0]._value is None
-    with pytest.raises(ValueError, match="`params` must be at least"):
-        experiment.members(quick(members=({**member, "params": 9},)))
-
-
-def test_one_network_is_the_largest_member_in_the_whole_budget():
-    config = quick(members=base.wide_resnets((10, 1), (16, 1), (10, 1)))
-    start = experiment.allocate(config, experiment.members(config))
-    one = experiment.one_network(config, start)
-    experiment.check(one)
-    (member,) = one.members
-    assert (member["depth"], member["params"]) == (16, start.budget_params)
-    alone = experiment.allocate(one, experiment.members(one))
-    assert alone.budget_params == start.budget_params
-    assert alone.num_params <= start.budget_params
-    assert not alone.banks
-    # Nothing else is another one.
-    changes = differences(config.to_dict(), one.to_dict()).splitlines()
-    assert {line.split(":")[0].strip() for line in changes} == {
-        "budget_params",
-        "members",
-        "one_network",
-        "search.pretrain_epochs",
-        "sharing.clusters",
-        "sharing.rule",
-    }
-
-
-def test_one_network_has_the_transforms_that_cost_nothing():
-    config = quick(members=base.wide_resnets((10, 1), (10, 1)))
-    transforms = ({"class": "RankOne"}, {"class": "Standardized"})
-    config.sharing = base.rule("SuperWeights", transforms=transforms)
-    start = experiment.allocate(config, experiment.members(config))
-    one = experiment.one_network(config, start)
-    assert list(one.sharing.transforms) == [{"class": "Standardized"}]
-    alone = experiment.allocate(one, experiment.members(one))
-    assert alone.num_params <= start.budget_params
-
-
-def test_one_network_of_a_single_width_is_refused(monkeypatch):
-    def stiff(num_classes=10, input_shape=(8, 8, 1)):
-        inputs = keras.Input(input_shape)
-        x = keras.layers.Conv2D(4, 8)(inputs)
-        x = keras.layers.Reshape((4,), name="of_four")(x)
-        return keras.Model(inputs, keras.layers.Dense(num_classes)(x))
-
-    monkeypatch.setitem(experiment.MODELS, "stiff", stiff)
-    config = quick(members=({"model": "stiff"},) * 2, budget_params=0.9)
-    start = experiment.allocate(config, experiment.members(config))
-    with pytest.raises(ValueError, match="layer 'of_four' does not"):
-        experiment.one_network(config, start)
+    config = quick(members=({**member, "factor": 0.75},))
+    experiment.check(config)
+    (found,) = experiment.members(config)
+    assert found.get_layer("stage3_block0_conv2").filters == 96
+    assert found.name == "thin" and found.output_shape == (None, 10)
+    assert found.weights[0]._value is None
+    with pytest.raises(ValueError, match="`factor` must be positive"):
+        experiment.members(quick(members=({**member, "factor": 0.0},)))
 
 
 def test_steps_drop_at_the_first_step_of_their_epoch():
     config = cifar_swn_ho.get_config()
-    optimizer = experiment.optimizer(config, steps_per_epoch=390)
+    optimizer = experiment.optimizer(config, 390, 1)
     assert isinstance(optimizer, keras.optimizers.SGD)
     assert (optimizer.momentum, optimizer.nesterov) == (0.9, True)
     assert not optimizer.weight_decay  # the network's, which is coupled
@@ -190,7 +138,7 @@ def test_steps_drop_at_the_first_step_of_their_epoch():
 
 def test_cosine_falls_to_zero_over_all_epochs():
     config = digits.get_config()
-    rate = experiment.optimizer(config, steps_per_epoch=7)._learning_rate
+    rate = experiment.optimizer(config, 7, 1)._learning_rate
     steps = np.arange(config.epochs * 7 + 1)
     expected = (1 + np.cos(np.pi * steps / steps[-1])) / 2
     expected *= config.optimizer.learning_rate
@@ -198,11 +146,58 @@ def test_cosine_falls_to_zero_over_all_epochs():
     np.testing.assert_allclose(found, expected, atol=1e-7)
 
 
+def test_the_optimizer_is_the_named_one_and_alone_decays_weights():
+    config = digits.get_config("quick").unlock()
+    options = config.optimizer
+    both = {"weight_decay": 5e-4, "decay_batch_norm": True}
+    assert optimizers.of_network(config) == both
+    options.name = "adam"
+    options.arguments = {"beta_2": 0.99}
+    experiment.check(config)
+    adam = experiment.optimizer(config, 4, 256)
+    assert type(adam) is keras.optimizers.Adam
+    assert (adam.beta_1, adam.beta_2, adam.weight_decay) == (0.9, 0.99, None)
+    assert optimizers.of_network(config) == both
+
+    options.name = "ivon"
+    options.arguments = {"hessian_init": 0.5}
+    config.seed = 4
+    experiment.check(config)
+    found = experiment.optimizer(config, 4, 256).get_config()
+    expected = {
+        "ess": 256,
+        "hessian_init": 0.5,
+        "weight_decay": 5e-4,
+        "seed": 4,
+    }
+    assert expected.items() <= found.items()
+    assert optimizers.of_network(config) == {**both, "weight_decay": 0.0}
+    options.arguments.ess = 1000
+    assert experiment.optimizer(config, 4, 256).ess == 1000  # tempered
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"name": "lamb"}, "'adam', 'ivon', 'sgd'.*'lamb'"),
+        ({"arguments": {"momentum": 0.5}}, "arguments`.*unknown 'momentum'"),
+        ({"arguments": {"ess": 9}}, "arguments`.*'clipnorm'.*unknown 'ess'"),
+        ({"name": "ivon", "arguments": {"ess": 0}}, "arguments`: `ess` of.*=0"),
+        ({"name": "ivon", "decay_batch_norm": False}, "True with 'ivon'"),
+    ],
+)
+def test_an_optimizer_that_is_none_is_refused(changes, told):
+    config = digits.get_config("quick").unlock()
+    config.optimizer.update(changes)
+    with pytest.raises(ValueError, match=told):
+        experiment.check(config)
+
+
 def test_the_rate_rises_before_its_schedule():
     config = cifar_swn_ho.get_config().unlock()
-    after = experiment.optimizer(config, steps_per_epoch=7)._learning_rate
+    after = experiment.optimizer(config, 7, 1)._learning_rate
     config.optimizer.warmup_epochs = 3
-    rate = experiment.optimizer(config, steps_per_epoch=7)._learning_rate
+    rate = experiment.optimizer(config, 7, 1)._learning_rate
     assert isinstance(rate, LinearWarmup)
     assert rate.get_config()["warmup_steps"] == 21
     assert rate(20) == after(21) == np.float32(0.1)

@@ -53,8 +53,9 @@ def test_the_program_prints_what_it_wrote_and_writes_it_once(tmp_path, capsys):
     assert all(f"{member.count_params():,}" in line for line in lines)
     assert [path.name for path in workdir.iterdir()] == ["model.keras"]
 
-    told = run_program("export", *arguments, "--formats=litert,saved_model")
-    assert "another directory, or delete" in told
+    again = run_program("export", *arguments, "--formats=litert,saved_model")
+    assert again == 2
+    assert "another directory, or delete" in capsys.readouterr().err
     assert not (output / "model.tflite").exists()
 
 
@@ -66,6 +67,6 @@ def test_without_a_network_nothing_is_written(tmp_path):
     inputs = keras.Input((6,))
     plain = keras.Model(inputs, keras.layers.Dense(3)(inputs))
     plain.save(tmp_path / "model.keras")
-    with pytest.raises(TypeError, match="`SuperWeightNetwork`"):
+    with pytest.raises(ValueError, match="`SuperWeightNetwork`"):
         export(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["model.keras"]

@@ -4,10 +4,12 @@ import keras
 import pytest
 
 from keras_superweights.allocation import Allocation
+from tests.builders import Interrupt
+from tests.builders import Interrupted
 from tests.trainers.files import edit_json
 from trainers.phases import experiment
 from trainers.phases.training import train
-from trainers.runs.workdir import read_json
+from trainers.runs.reading import read_json
 
 
 @pytest.fixture
@@ -18,12 +20,6 @@ def config(tiny_config):
         tiny_config.search.pretrain_epochs = 2
         tiny_config.epochs = 1
     return tiny_config
-
-
-class Interrupt(keras.callbacks.Callback):
-    def on_epoch_begin(self, epoch, logs=None):
-        if epoch == 1:
-            raise KeyboardInterrupt
 
 
 def test_a_run_learns_its_stores_trains_and_continues(
@@ -49,11 +45,12 @@ def test_a_run_learns_its_stores_trains_and_continues(
     fit = keras.Model.fit
 
     def interrupted(self, *args, callbacks, **kwargs):
-        return fit(self, *args, callbacks=[*callbacks, Interrupt()], **kwargs)
+        kwargs["callbacks"] = [*callbacks, Interrupt(epoch=1, step=0)]
+        return fit(self, *args, **kwargs)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(keras.Model, "fit", interrupted)
-        with pytest.raises(KeyboardInterrupt):
+        with pytest.raises(Interrupted):
             train(config, path)
     assert not (path / "search" / "stores.json").exists()
     assert len(list((path / "search" / "backup").iterdir())) == 1

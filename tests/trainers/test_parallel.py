@@ -127,16 +127,3 @@ def test_a_worker_waits_for_its_chief_but_not_forever(
         parallel.wait_for_chief()
     with socket.create_server(("127.0.0.1", int(port))):
         parallel.wait_for_chief()
-
-
-def test_a_process_waits_for_what_another_holds(tmp_path):
-    path = tmp_path / "lock"
-    with parallel.only_process(path) as file:
-        file.write("held")
-        with (
-            pytest.raises(ValueError, match="taken"),
-            parallel.only_process(path, "taken"),
-        ):
-            pass
-    with parallel.only_process(path, "taken"):
-        assert path.read_text() == "held"

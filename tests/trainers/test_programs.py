@@ -3,11 +3,14 @@
 import functools
 import pathlib
 import re
+import signal
 import subprocess
 import sys
 
+import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 import keras_superweights as ksw
 import trainers
@@ -15,17 +18,32 @@ from benchmarks import kills
 from keras_superweights.callbacks import inspector
 from tests.trainers.files import run_program
 from tests.trainers.programs import Program
+from trainers.phases import experiment
 
 ROOT = pathlib.Path(__file__).parents[2]
-TINY = [
+QUICK = [
     f"--config={ROOT}/configs/digits.py:quick",
     "--config.data.train_split=train[:128]",
     "--config.data.test_split=test[:50]",
     "--config.data.batch_size=32",
-    "--config.members=({'model': 'wide_resnet', 'depth': 10, 'width': 1},)",
     "--config.budget_params=0.9",
     "--config.search.pretrain_epochs=2",
 ]
+WRN = "{'model': 'wide_resnet', 'depth': 10, 'width': 1}"
+TINY = [*QUICK, f"--config.members=({WRN},)"]
+SMALLER = [*QUICK, "--config.members=({'model': 'smaller'},)"]
+
+
+def smaller(num_classes, input_shape, name="smaller"):
+    """A network that is traced in a fraction of a WRN's time."""
+    x = inputs = keras.Input(input_shape)
+    for index in range(6):
+        x = keras.layers.Conv2D(8, 3, padding="same", use_bias=False)(x)
+        if index % 3 == 0:
+            x = keras.layers.BatchNormalization()(x)
+        x = keras.layers.ReLU()(x)
+    x = keras.layers.GlobalAveragePooling2D()(x)
+    return keras.Model(inputs, keras.layers.Dense(num_classes)(x), name=name)
 
 
 def typed(program, *arguments):
@@ -42,6 +60,7 @@ def start(*arguments, **environment):
 def train(*arguments):
     """The program without figures, which take a third of its time."""
     inspector._write_images = lambda *_: None
+    experiment.MODELS["smaller"] = smaller
     return run_program("train", *arguments)
 
 
@@ -49,7 +68,7 @@ def train(*arguments):
 def tiny(digits_dir, tmp_path):
     """The arguments of a run in `tmp_path / "killed"`."""
     place = [f"--config.data.data_dir={digits_dir}"]
-    return [*TINY, *place, f"--workdir={tmp_path}/killed"]
+    return [*SMALLER, *place, f"--workdir={tmp_path}/killed"]
 
 
 @pytest.fixture(scope="module")
@@ -59,14 +78,11 @@ def never(digits_dir, tmp_path_factory):
     @functools.cache
     def run(devices):
         workdir = tmp_path_factory.mktemp("never") / devices
-        arguments = [*TINY, f"--config.data.data_dir={digits_dir}"]
+        arguments = [*SMALLER, f"--config.data.data_dir={digits_dir}"]
         arguments += [*kills.DEVICES[devices], f"--workdir={workdir}"]
-        if devices == "one replica":
-            code, output, errors = typed("train", *arguments)
-        else:
-            code, output, errors = start(*arguments).finish()
+        code, output, errors = start(*arguments).finish()
         assert code == 0, errors
-        assert "member 0, wide_resnet_10_1" in output
+        assert "member 0, smaller" in output
         assert "epoch 3/3" in output
         assert "test[:50]: accuracy" in output
         return workdir
@@ -100,9 +116,18 @@ def test_killed_and_continued_it_ends_the_same(
 ):
     killed = tmp_path / "killed"
     arguments = [*tiny, *kills.DEVICES[devices]]
-    for file in files:
+    *in_others, in_last = files
+    for file in in_others:
         start(*arguments).kill_when(leaves(killed, file))
         assert not (killed / "metrics.json").exists()
+    program = start(*arguments)
+    program.kill_when(leaves(killed, in_last), number=signal.SIGINT)
+    code, _, errors = program.finish()
+    assert code == 130
+    assert re.fullmatch("Interrupted. .* the same command goes on.\n", errors)
+    left = [path.name for path in killed.rglob("*")]
+    assert not {"metrics.json", "lock"} & set(left)
+    assert not any(name.startswith("unfinished-") for name in left)
 
     code, output, errors = start(*arguments).finish()
     assert code == 0, errors
@@ -110,7 +135,7 @@ def test_killed_and_continued_it_ends_the_same(
     assert "epoch 1/3" not in output.split("One network")[0]
     assert "epoch 3/3" in output
     found, expected = kills.outcome(killed), kills.outcome(never(devices))
-    assert len(expected) > 50
+    assert len(expected) > 30
     assert kills.differences(found, expected) == []
 
 
@@ -131,7 +156,7 @@ def test_a_lost_worker_ends_the_other_and_both_go_on(
     chief, worker = start_workers(two_workers(), tmp_path / "first", *tiny)
     worker.kill_when(leaves(killed, IN_SEARCH), others=[chief])
     code, output, errors = chief.finish()
-    assert code == 1
+    assert code == 2
     assert "worker 0 of 2 waits for 127.0.0.1:" in output
     assert re.search(
         "A worker is gone.*backup of epoch 1 of the search is kept.*"
@@ -189,12 +214,23 @@ def test_plan_prints_totals_and_writes_the_allocation(tmp_path, capsys):
     assert list(tmp_path.iterdir()) == [file]
 
 
+def test_a_command_trains_and_prints_its_report(digits_dir, tmp_path):
+    place = [f"--config.data.data_dir={digits_dir}", f"--workdir={tmp_path}"]
+    short = ["--config.epochs=1", "--config.search.pretrain_epochs=0"]
+    short += ["--config.one_network=False", "--config.data.test_split=test[:9]"]
+    code, output, errors = typed("train", *TINY, *short, *place)
+    assert code == 0, errors
+    assert "member 0, wide_resnet_10_1" in output
+    assert "epoch 1/1" in output and "test[:9]: accuracy" in output
+    assert f"model       {tmp_path}/model.keras" in output
+
+
 def test_what_is_refused_ends_with_its_message_alone():
     code, output, errors = typed("evaluate", "--workdir=nowhere")
-    assert (code, output) == (1, "")
+    assert (code, output) == (2, "")
     assert re.search("nowhere, which has no config", errors)
     assert "Traceback" not in errors
-    assert len(errors.splitlines()) <= 5
+    assert len(errors.splitlines()) == 1
 
 
 @pytest.mark.parametrize(
@@ -210,33 +246,94 @@ def test_what_is_refused_ends_with_its_message_alone():
 def test_every_program_ends_with_the_message_of_a_refusal(
     program, arguments, message, capsys
 ):
-    assert re.search(message, run_program(program, *arguments))
-    assert capsys.readouterr().out == ""
+    assert run_program(program, *arguments) == 2
+    output, errors = capsys.readouterr()
+    assert re.search(message, errors) and output == ""
 
 
 @pytest.mark.parametrize(
-    ("module", "error", "is_refusal"),
+    ("content", "arguments", "told"),
     [
-        ("keras_superweights.export", ValueError("no"), True),
-        ("configs.digits", ValueError("no"), True),
-        ("ml_collections.config_flags", OSError("no"), True),
-        ("keras_superweights.export", KeyError("no"), False),
-        ("keras_superweights.export", OSError("no"), False),
-        ("keras.src.losses", ValueError("no"), False),
-        ("ml_collections.config_flags", ValueError("no"), False),
+        ("def get_config(:", [], "SyntaxError: invalid syntax .config.py, l"),
+        ("import nowhere", [], "ModuleNotFoundError: No module named 'nowhere"),
+        ("x = 1", [], "has no attribute 'get_config'"),
+        ("def get_config():\n    return 1 / 0", [], "ZeroDivisionError: divis"),
+        (
+            "def get_config():\n    return None",
+            [],
+            "--config must have a value",
+        ),
+        (None, [":slow"], "must be 'few' or 'quick'. Received: 'slow'"),
+        (None, ["", "--config.budget_param=3"], 'Did you mean "budget_params"'),
+        (None, ["", "--config.members=5"], r"members\[0\].model` must be one"),
+        (None, ["", "--config.epochs=many"], "epochs=many: invalid literal"),
+        (None, ["", "--config.data=5"], "data=5: .*not a dict"),
+        (None, ["", "--epochs=3"], "Unknown command line flag 'epochs'"),
+        (None, ["", "more"], r"Flags begin with `--`. Received: \['more'\]"),
+        (None, ["", "--workdir="], "workdir"),
+        (None, ["", "--workdir={file}"], "directory. Received: .*, which is a"),
+        (None, ["", "--workdir={file}/below"], "Not a directory: '.*/below'"),
+        (None, ["", "--config.data.data_dir={file}"], "Not a directory"),
+        (None, ["", "--workdir=/proc/mine"], "No such file.* '/proc/mine'"),
     ],
 )
+def test_a_command_line_that_cannot_be_ends_in_one_line_and_leaves_nothing(
+    content, arguments, told, tmp_path, capsys
+):
+    file = tmp_path / "config.py"
+    file.write_text(content or (ROOT / "configs" / "digits.py").read_text())
+    variant, *more = arguments or [""]
+    more = [each.format(file=file) for each in more]
+    config = [f"--config={file}{variant}", f"--workdir={tmp_path}/new"]
+    assert run_program("train", *config, *more) == 2
+    output, errors = capsys.readouterr()
+    assert re.search(told, errors) and output == ""
+    assert len(errors.splitlines()) == 1
+    assert list(tmp_path.iterdir()) == [file]
+
+
+NO_SPACE = "DIR/file; No space left on device"
+
+
+@pytest.mark.parametrize(
+    ("module", "error", "status"),
+    [
+        ("keras_superweights.export", ValueError("no"), 2),
+        ("keras_superweights.export", TypeError("no"), 2),
+        ("configs.digits", ValueError("no"), 2),
+        ("ml_collections.config_flags", OSError("no"), 2),
+        ("keras.src.saving", OSError(28, NO_SPACE), 2),
+        (
+            "tensorflow",
+            tf.errors.UnknownError(None, None, "no"),
+            1,
+        ),
+        ("tensorflow", tf.errors.UnknownError(None, None, NO_SPACE), 2),
+        ("keras_superweights.export", KeyError("no"), 1),
+        ("keras_superweights.export", OSError("no"), 1),
+        ("keras.src.losses", ValueError("no"), 1),
+        ("ml_collections.config_flags", ValueError("no"), 1),
+        ("trainers", KeyboardInterrupt("no"), 130),
+    ],
+    ids=repr,
+)
 def test_errors_that_refuse_nothing_keep_their_traceback(
-    module, error, is_refusal, monkeypatch
+    module, error, status, monkeypatch, capsys
 ):
     names = {"__name__": module, "error": error}
-    exec("def fail(main):\n    raise error", names)
+    exec("def fail(*_, **flags_parser):\n    raise error", names)
     monkeypatch.setattr(trainers.app, "run", names["fail"])
-    expected = SystemExit if is_refusal else type(error)
-    with pytest.raises(expected, match="no"):
+    expected = type(error) if status == 1 else SystemExit
+    with pytest.raises(expected) as raised:
         trainers.run(None)
+    if status != 1:
+        assert raised.value.code == status
+        assert len(capsys.readouterr().err.splitlines()) == 1
 
 
-def test_an_unknown_key_on_the_command_line_names_a_near_one():
-    with pytest.raises(AttributeError, match='Did you mean "budget_params"'):
-        run_program("plan", *TINY, "--config.budget_param=3", "--json=x")
+def test_what_python_refuses_in_our_code_is_a_defect(monkeypatch):
+    names = {"__name__": "trainers.train"}
+    exec("def fail(*_, **flags_parser):\n    return None + 1", names)
+    monkeypatch.setattr(trainers.app, "run", names["fail"])
+    with pytest.raises(TypeError, match="unsupported operand"):
+        trainers.run(None)

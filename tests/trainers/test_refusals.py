@@ -1,8 +1,13 @@
 """What a run refuses: damaged files, other configs, losses; nothing is lost."""
 
+import errno
+import itertools
+import os
+import pathlib
 import shutil
 
 import h5py
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -10,10 +15,14 @@ import tensorflow as tf
 from keras_superweights.datasets import ImagePipeline
 from tests.trainers.files import contents
 from tests.trainers.files import edit_json
+from tests.trainers.files import flip
 from tests.trainers.files import unfinished
+from trainers.evaluate import evaluate
+from trainers.export import export
 from trainers.phases import experiment
 from trainers.phases.search import search
 from trainers.phases.training import train
+from trainers.runs.lock import only_process
 from trainers.runs.workdir import Workdir
 
 
@@ -133,6 +142,125 @@ def test_damage_that_would_fit_shows_in_checksums(
     damage(tmp_path / file)
     with pytest.raises(ValueError, match=f"{file} is damaged.*--start_over"):
         search(config, Workdir(tmp_path), None, start)
+
+
+def written(text):
+    return lambda path: path.write_text(text)
+
+
+def plain(path):
+    keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)]).save(path)
+
+
+MODEL, METRICS, CONFIG = "model.keras", "metrics.json", "config.json"
+HISTORY = "backup/epoch-000002/history.json"
+READERS = {
+    "evaluate": lambda config, path: evaluate(path),
+    "export": lambda config, path: export(path),
+    "train": train,
+}
+
+
+@pytest.mark.parametrize(
+    "programs, file, damage, told",
+    [
+        ("evaluate export", MODEL, cut, "BadZipFile"),
+        ("evaluate export", MODEL, written("\0" * 5000), "BadZipFile"),
+        ("evaluate export", MODEL, flip, "BadZipFile: .* its checksum"),
+        ("evaluate export", MODEL, plain, "a `Sequential`, which shares no"),
+        ("train evaluate", METRICS, written("{}"), r"accuracy: \(not there\)"),
+        ("train evaluate", METRICS, written("[]"), r"\[\], not an object"),
+        (
+            "train evaluate",
+            METRICS,
+            edited(lambda d: d["members"][1].update(flops=True)),
+            r"members\[1\].flops: true, not a number",
+        ),
+        (
+            "train evaluate",
+            METRICS,
+            edited(lambda d: d.update(diversity="much")),
+            'diversity: "much", not a number',
+        ),
+        ("train evaluate", CONFIG, written("[]"), "not an object"),
+        (
+            "evaluate",
+            CONFIG,
+            edited(lambda d: d.update(data=3)),
+            "`config.data",
+        ),
+        ("train", CONFIG, edited(lambda d: d.update(data=3)), "data: 3 -> "),
+        ("train", HISTORY, written("{}"), r"seconds: \(not there\)"),
+        ("train", HISTORY, written("[[[[["), "JSONDecodeError"),
+        ("train", HISTORY, written("[" * 10**5), "RecursionError"),
+        (
+            "train",
+            HISTORY,
+            edited(lambda d: d.update(seconds=[1])),
+            "number per epoch.*'seconds': 1}",
+        ),
+    ],
+)
+def test_files_of_another_form_are_named_by_all_that_read_them(
+    finished_run, tmp_path, programs, file, damage, told
+):
+    copy = shutil.copytree(finished_run[1], tmp_path / "copy")
+    damage(copy / file)
+    if file == HISTORY:
+        (copy / "metrics.json").unlink()
+        (copy / file).with_name("SHA256SUMS").unlink()
+    before = contents(copy)
+    for program in programs.split():
+        with pytest.raises(ValueError, match=told) as raised:
+            READERS[program](finished_run[0], copy)
+        if "config." not in told and "->" not in told:
+            assert str(copy / file) in str(raised.value)
+            assert len(str(raised.value).splitlines()) == 1
+    assert contents(copy) == before
+
+
+@pytest.mark.parametrize(
+    "module, name",
+    [(os, "replace"), (os, "fsync"), (pathlib.Path, "write_bytes")],
+)
+@pytest.mark.parametrize("number", [0, 2])
+def test_what_the_disk_refuses_is_told_and_the_next_start_ends_the_same(
+    finished_run, tmp_path, monkeypatch, no_figures, module, name, number
+):
+    copy = unfinished(finished_run, tmp_path)
+    (copy / "allocation.json").unlink()
+    done = getattr(module, name)
+    calls = itertools.count()
+
+    def refuse(*arguments):
+        if next(calls) == number:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return done(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module, name, refuse)
+        with pytest.raises(OSError, match="No space left"):
+            train(finished_run[0], copy)
+    assert not list(copy.rglob("unfinished-*"))
+    assert not (copy / METRICS).exists()
+    again = train(finished_run[0], copy)
+    assert again["nll"] == finished_run[2]["nll"]
+
+
+def test_a_run_of_another_process_is_left_alone(finished_run, tmp_path):
+    copy = shutil.copytree(finished_run[1], tmp_path / "copy")
+    told = f"copy .*in use by process {os.getpid()} on .*, since 2"
+    with only_process(copy):
+        before = contents(copy)
+        for write in (
+            lambda: train(finished_run[0], copy, start_over=True),
+            lambda: evaluate(copy, interpolation=3),
+            lambda: export(copy),
+        ):
+            with pytest.raises(ValueError, match=told):
+                write()
+        assert contents(copy) == before
+    assert before.keys() - contents(copy).keys() == {copy / "lock"}
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,10 @@ import pytest
 
 from keras_superweights.files import write_json
 from tests.trainers.files import assert_figure
+from tests.trainers.files import contents
 from trainers import sensitivity
 from trainers.phases import experiment
+from trainers.runs import lock
 from trainers.runs.workdir import Workdir
 
 
@@ -157,6 +159,31 @@ def test_what_is_no_study_is_refused(
     with pytest.raises(ValueError, match=told):
         study(*arguments)
     assert study.trained == []
+
+
+def test_what_belongs_to_something_else_is_refused_untouched(study):
+    study.path.mkdir()
+    (study.path / "thesis.tex").write_text("years of work")
+    with pytest.raises(ValueError, match="no study.json but thesis.tex"):
+        study("tau")
+    (study.path / "thesis.tex").unlink()
+    study("tau", [0.5])
+    before = contents(study.path)
+    with pytest.raises(ValueError, match='study: "tau" -> "beta"'):
+        study("beta", [0.5])
+    with (
+        lock.only_process(study.path),
+        pytest.raises(ValueError, match="in use by process"),
+    ):
+        study("tau", [0.1])
+    assert contents(study.path) == before
+    assert len(study.trained) == 1
+    # An older version wrote no study.json.
+    (study.path / "study.json").unlink()
+    study("tau", [0.5])
+    (study.path / "study.json").write_text("[]")
+    with pytest.raises(ValueError, match="study.json as it wrote it"):
+        study("tau", [0.5])
 
 
 def test_a_run_of_another_config_is_refused_before_any_is_trained(study):

@@ -16,8 +16,8 @@ from trainers import evaluate
 from trainers.phases import experiment
 from trainers.phases import search
 from trainers.phases.training import train
+from trainers.runs.reading import read_json
 from trainers.runs.workdir import Workdir
-from trainers.runs.workdir import read_json
 
 
 def allocation_of(path):

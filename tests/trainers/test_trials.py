@@ -9,7 +9,8 @@ from configs import cifar_swn_he
 from configs import digits
 from tests.trainers.files import config_of
 from trainers.phases import experiment
-from trainers.tuning.parallel import only_process
+from trainers.runs.lock import in_turn
+from trainers.tuning.hparams import METRICS
 from trainers.tuning.trials import Trial
 from trainers.tuning.trials import trial_config
 
@@ -112,14 +113,15 @@ def test_the_outcome_is_what_the_files_say(trial, tmp_path):
     backup = trial.workdir.backup / "epoch-000003"
     backup.mkdir(parents=True)
     (trial.workdir.backup / "epoch-000002").mkdir()
-    history = {"val_loss": [3.0, 2.0, 1.0], "loss": [9.0], "seconds": [1, 1, 1]}
+    history = {"val_loss": [3.0, 2.0, 1.0], "seconds": [1, 1, 1]}
     (backup / "history.json").write_text(json.dumps(history))
     assert trial.outcome() == {"status": "unfinished"}
-    metrics = {"nll": 0.5, "seed": 0, "split": "test", "members": [{}]}
+    numbers = {"seed": 0, **dict.fromkeys(METRICS, 0.5)}
+    metrics = {"split": "test", "members": [{}], **numbers}
     trial.workdir.metrics.write_text(json.dumps(metrics))
     assert trial.outcome() == {
         "status": "completed",
-        "metrics": {"nll": 0.5, "seed": 0, "val_loss": 1.0},
+        "metrics": {"val_loss": 1.0, **numbers},
     }
     failure = {"status": "infeasible", "reason": "too small"}
     trial.failure.write_text(json.dumps(failure))
@@ -136,7 +138,7 @@ def test_two_processes_with_one_trial_run_it_one_after_the_other(trial):
 
     trial.directory.mkdir()
     other = threading.Thread(target=run)
-    with only_process(trial.directory / "output.txt"):
+    with in_turn(trial.directory / "output.txt"):
         other.start()
         assert not began.wait(0.5)
     other.join(60)

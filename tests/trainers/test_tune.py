@@ -18,8 +18,8 @@ from tests.trainers.tuner_program import NUM_TRIALS
 from tests.trainers.tuner_program import FakeTrain
 from trainers import tune
 from trainers.phases.training import train
+from trainers.runs import lock
 from trainers.tuning import hparams
-from trainers.tuning import parallel
 from trainers.tuning import results
 from trainers.tuning import tuning
 from trainers.tuning.trials import SECTIONS
@@ -267,8 +267,8 @@ def test_killed_before_it_began_a_tuning_begins(digits_dir, tmp_path):
 
 def test_one_process_at_a_time_owns_a_tuning(digits_dir, tmp_path):
     with (
-        parallel.only_process(tmp_path / "lock"),
-        pytest.raises(ValueError, match="Another process runs the tuning"),
+        lock.only_process(tmp_path),
+        pytest.raises(ValueError, match="in use by process.*KerasTuner's env"),
     ):
         tuned(tmp_path, digits_dir)
 

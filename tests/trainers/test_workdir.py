@@ -9,9 +9,9 @@ from configs import base
 from keras_superweights.files import replacing
 from keras_superweights.files import write_json
 from tests.trainers.files import contents
+from trainers.runs.reading import check_unchanged
+from trainers.runs.reading import read_json
 from trainers.runs.workdir import Workdir
-from trainers.runs.workdir import check_unchanged
-from trainers.runs.workdir import read_json
 
 
 def config(**changes):
@@ -47,7 +47,7 @@ def test_a_key_that_came_later_is_at_its_default_in_older_runs(tmp_path):
         older = {"search": {"pretrain_epochs": epochs}}
         assert base.completed(older)["search"]["beta"] == beta
     (tmp_path / "config.json").write_text("[]")
-    with pytest.raises(ValueError, match=r"JSON object. Received: \[\]"):
+    with pytest.raises(ValueError, match=r"its content: \[\], not an object"):
         Workdir(tmp_path).read_config()
 
 

@@ -109,6 +109,19 @@ def test_the_chief_opens_when_all_are_there_and_others_then(
     assert seen == [(False, False), (False, False), (False, True)]
 
 
+def test_the_chief_locks_the_directory_for_all_of_its_workers(
+    exchanged, resumed, tiny_config
+):
+    with workers.own_workdir(CHIEF, resumed, tiny_config):
+        with workers.own_workdir(OTHER, resumed, tiny_config) as own:
+            assert own.path != resumed.path
+        with (
+            pytest.raises(ValueError, match="in use by process"),
+            workers.own_workdir(CHIEF, resumed, tiny_config),
+        ):
+            pass
+
+
 def refuse(workdir, config, told):
     with (
         pytest.raises(ValueError, match=told),

@@ -19,8 +19,12 @@ import numpy as np
 import tensorflow as tf
 
 import keras_superweights as ksw
+from keras_superweights.optimizers import IVON
 from tests.builders import perceptron
 from tests.contracts import cases
+from tests.optimizers.networks import ByHand
+from tests.optimizers.networks import gradient
+from tests.optimizers.networks import linear
 
 
 def batches(rows, size, weighted=False):
@@ -178,6 +182,49 @@ def contracts(strategy):
     return apart
 
 
+def by_ivon(strategy, estimator):
+    """How far two steps of IVON are from the algorithm by hand.
+
+    Each replica has noise of its own at its half of the batch, and a loss that
+    is scaled.
+    """
+    settings = {"ess": 8, "weight_decay": 0.1, "beta_2": 0.9}
+    with strategy.scope():
+        ivon = IVON(0.5, **settings, estimator=estimator, seed=3)
+        scaled = keras.optimizers.LossScaleOptimizer(ivon, initial_scale=8.0)
+        network = linear(scaled, jit_compile=False)
+    (variable,) = network.trainable_variables
+    start = variable.numpy().reshape(2, 1)
+    hand = ByHand(start, 8, 1.0, 0.1, betas=(0.9, 0.9), estimator=estimator)
+    draw = np.random.default_rng(0)
+    x, y = (draw.normal(size=(8, s)).astype("float32") for s in (2, 1))
+    network.fit(tf.data.Dataset.from_tensors((x, y)).repeat(2), verbose=0)
+    standard = IVON(0.0, ess=1, weight_decay=0.0)
+    zeros = keras.Variable(np.zeros((2, 1), "float32"))
+    standard.build([zeros])
+    for step in range(2):
+        normals = []
+        for replica in range(2):
+            seed = tf.constant([3, step], "int64")
+            for data in (replica, 0):
+                seed = tf.random.fold_in(seed, data)
+            normals += standard.sample([zeros], seed)
+        hand.step(
+            normals,
+            lambda w, i: gradient(x[4 * i :][:4], y[4 * i :][:4], w),
+            0.5,
+        )
+    found = [variable, ivon._momentums[0], ivon._hessians[0]]
+    return np.max(
+        [
+            np.abs(slot.numpy().reshape(2, 1) - expected).max()
+            for slot, expected in zip(
+                found, (hand.m, hand.g, hand.h), strict=True
+            )
+        ]
+    )
+
+
 def measure(strategy, train=None, data=None):
     """Returns a network, and all that is measured but batch norm."""
     train = train or batches(22, 8, weighted=True).repeat(2)
@@ -218,6 +265,8 @@ def main(directory):
     if not config:
         network.save(directory / "network.keras")
         results |= contracts(strategy)
+        for estimator in ("price", "gradsq"):
+            results[f"ivon {estimator}"] = by_ivon(strategy, estimator)
     name = index if config else "replicas"
     np.savez(directory / f"{name}.npz", **results)
 

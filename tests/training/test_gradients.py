@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 
+from keras_superweights.optimizers import IVON
 from keras_superweights.training.gradients import move_slot_rows
 
 ROWS, COLUMNS = 4, 3
@@ -15,6 +16,8 @@ def built(optimizer):
     draw = np.random.default_rng(0)
     shapes = [(5,), (ROWS, COLUMNS), (ROWS, COLUMNS), ()]
     variables = [keras.Variable(draw.normal(size=s)) for s in shapes]
+    if isinstance(optimizer, IVON):  # two of each gradient
+        shapes = [(2, *shape) for shape in shapes]
     for _ in range(2):
         optimizer.apply(
             [keras.ops.convert_to_tensor(draw.normal(size=s)) for s in shapes],
@@ -41,6 +44,7 @@ OPTIMIZERS = {
     "Adagrad": (lambda: make("Adagrad"), 1),
     "Nadam": (lambda: make("Nadam"), 2),
     "Lion": (lambda: make("Lion"), 1),
+    "IVON": (lambda: IVON(0.01, ess=8), 2),
     "average": (lambda: make("SGD", momentum=0.9, use_ema=True), 2),
     "loss scaling": (
         lambda: keras.optimizers.LossScaleOptimizer(

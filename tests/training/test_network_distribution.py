@@ -104,6 +104,13 @@ def test_two_replicas_end_as_one(name, measured):
     assert measured["replicas"][f"case {name}"] < 1e-5
 
 
+@pytest.mark.parametrize("estimator", ["price", "gradsq"])
+def test_replicas_sample_for_themselves_and_average_products(
+    estimator, measured
+):
+    assert measured["replicas"][f"ivon {estimator}"] < 1e-5
+
+
 def test_several_steps_per_execution_are_refused_of_workers(monkeypatch):
     monkeypatch.setattr(distribution, "is_multi_worker", lambda strategy: True)
     layers = [keras.layers.Dense(2) for _ in range(2)]

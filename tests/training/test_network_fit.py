@@ -5,6 +5,8 @@ import numpy as np
 import pytest
 
 import keras_superweights as ksw
+from tests.builders import Interrupt
+from tests.builders import Interrupted
 from tests.training.networks import batch_of
 from tests.training.networks import compiled
 from tests.training.networks import shared
@@ -39,11 +41,6 @@ def test_callbacks_of_keras_run(tmp_path):
 def test_an_interrupted_run_continues_as_if_it_had_not_been(tmp_path):
     x, y = batch_of(16)
 
-    class Interrupt(keras.callbacks.Callback):
-        def on_epoch_begin(self, epoch, logs=None):
-            if epoch == 2:
-                raise KeyboardInterrupt
-
     def fit(directory, *callbacks):
         keras.utils.set_random_seed(2)
         network = shared([small_net(depth=1), small_net(6, depth=1)])
@@ -59,8 +56,8 @@ def test_an_interrupted_run_continues_as_if_it_had_not_been(tmp_path):
         return network.get_weights()
 
     whole = fit(tmp_path / "whole")
-    with pytest.raises(KeyboardInterrupt):
-        fit(tmp_path / "part", Interrupt())
+    with pytest.raises(Interrupted):
+        fit(tmp_path / "part", Interrupt(epoch=2, step=0))
     for one, other in zip(whole, fit(tmp_path / "part"), strict=True):
         np.testing.assert_allclose(one, other, atol=1e-6)
 

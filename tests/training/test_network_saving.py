@@ -40,6 +40,7 @@ def loaded_again(network, path):
 
 
 OPTIMIZERS = {
+    "IVON": lambda: ksw.optimizers.IVON(0.1, ess=8),
     "Adam": lambda: keras.optimizers.Adam(0.01),
     "loss scale": lambda: keras.optimizers.LossScaleOptimizer(
         keras.optimizers.SGD(0.1, momentum=0.9), initial_scale=8.0
@@ -48,16 +49,16 @@ OPTIMIZERS = {
 
 
 @pytest.mark.parametrize(
-    ("tied", "optimizer"),
-    [(False, "loss scale"), (True, "Adam")],
+    ("tied", "optimizer", "weight_decay"),
+    [(False, "loss scale", 1e-3), (True, "Adam", 1e-3), (True, "IVON", 0.0)],
 )
 def test_a_loaded_network_predicts_and_trains_on_as_the_original(
-    tied, optimizer, tmp_path
+    tied, optimizer, weight_decay, tmp_path
 ):
     network = network_of(
         OPTIMIZERS[optimizer](),
         tied,
-        weight_decay=1e-3,
+        weight_decay=weight_decay,
         decay_batch_norm=False,
     )
     x, y = networks.batch_of()
@@ -65,7 +66,8 @@ def test_a_loaded_network_predicts_and_trains_on_as_the_original(
         network.train_on_batch(x, y)
     loaded = loaded_again(network, tmp_path / "network.keras")
     assert type(loaded) is ksw.SuperWeightNetwork
-    assert (loaded.weight_decay, loaded.decay_batch_norm) == (1e-3, False)
+    assert loaded.weight_decay == weight_decay
+    assert loaded.decay_batch_norm is False
     for one, other in zip(
         network.optimizer.variables, loaded.optimizer.variables, strict=True
     ):

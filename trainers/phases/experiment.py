@@ -4,7 +4,6 @@ Each value is checked here, where it is used, or by what it is passed to.
 """
 
 import contextlib
-import copy
 import dataclasses
 import importlib
 import inspect
@@ -13,7 +12,6 @@ import math
 import keras
 
 import keras_superweights as ksw
-from configs import base
 from keras_superweights.allocation import Transform
 from keras_superweights.allocation import specs
 from keras_superweights.datasets import ImagePipeline
@@ -24,6 +22,7 @@ from keras_superweights.search.recording import check_sketch_size
 from keras_superweights.search.refinement import check_thresholds
 from keras_superweights.search.refinement import refinable
 from trainers.devices.strategy import check_strategy
+from trainers.phases import optimizers
 from trainers.phases import schema
 
 APPLICATIONS = dict(inspect.getmembers(keras.applications, inspect.isfunction))
@@ -82,6 +81,7 @@ def check(config):
     check_strategy(config.strategy, config.num_cpus)
     jit_compile(config)
     schedule(config, steps_per_epoch=1)
+    optimizers.check(config)
     decoupling(config)
     with _section("search"):
         check_thresholds(config.search.tau, config.search.beta)
@@ -127,13 +127,13 @@ def _builders(config):
         schema.check_choice(f"{name}.model", model, MODELS)
         parameters = inspect.signature(MODELS[model]).parameters
         needed = {k for k, p in parameters.items() if p.default is p.empty}
-        keys = {"model", "params", *parameters} - _NOT_SAID
+        keys = {"model", "factor", *parameters} - _NOT_SAID
         schema.check_keys(f"config.{name}", member, keys, {"model"} | needed)
         builders.append(lambda m=model, a=arguments: _build(config, m, **a))
     return builders
 
 
-def _build(config, model, params=None, **arguments):
+def _build(config, model, factor=None, **arguments):
     image_shape, num_classes = _images(config)
     arguments = {"input_shape": image_shape, **arguments}
     if model in APPLICATIONS:
@@ -142,7 +142,7 @@ def _build(config, model, params=None, **arguments):
     else:
         arguments["num_classes"] = num_classes
     built = MODELS[model](**arguments)
-    return built if params is None else ksw.models.fitted(built, params)[0]
+    return built if factor is None else ksw.models.narrowed(built, factor)
 
 
 @contextlib.contextmanager
@@ -189,33 +189,6 @@ def allocate(config, members):
     if config.search.pretrain_epochs:
         check_sketch_size(allocation, config.search.sketch_size or None)
     return allocation
-
-
-def one_network(config, start):
-    """Returns the config of one network of the same size, trained the same way.
-
-    It is the largest member of the `Allocation` `start`, narrowed or widened to
-    what the whole ensemble may have, without sharing. Everything else, the
-    seed and transforms without scalars included, is the config's. Refuses a
-    member that has one width only.
-    """
-    sizes = [member.num_params for member in start.members]
-    largest = config.members[sizes.index(max(sizes))]
-    one = copy.deepcopy(config).unlock()
-    with one.ignore_type():
-        one.members = ({**largest, "params": start.budget_params},)
-    one.budget_params = float(start.budget_params)
-    free = tuple(
-        data
-        for data in config.sharing.get("transforms", ())
-        if not any(map(_transform(data).num_scalars, start.kernels))
-    )
-    kept = {"transforms": free} if free else {}
-    one.sharing = base.rule("Independent", **kept)
-    one.search.pretrain_epochs = one.decouple.epoch = 0
-    one.one_network = False
-    members(one)
-    return one.lock()
 
 
 def as_budget(value):
@@ -273,7 +246,7 @@ def sharing(config):
     schema.check_keys("config.sharing", config.sharing, keys, {"rule"})
     with _section("sharing"):
         if "transforms" in arguments:
-            transforms = map(_transform, arguments["transforms"])
+            transforms = map(transform, arguments["transforms"])
             arguments["transforms"] = tuple(transforms)
         rule = found(**arguments)
     _check_number("search.pretrain_epochs", config.search.pretrain_epochs)
@@ -289,7 +262,8 @@ def sharing(config):
         ) from error
 
 
-def _transform(data):
+def transform(data):
+    """Returns a transform from its data in a config: its class, arguments."""
     return Transform.from_data(dict(data))
 
 
@@ -312,13 +286,10 @@ def decoupling(config):
     return [callback] if options.epoch else []
 
 
-def optimizer(config, steps_per_epoch):
-    """Returns SGD with the schedule, for epochs of so many steps."""
-    return keras.optimizers.SGD(
-        schedule(config, steps_per_epoch),
-        momentum=config.optimizer.momentum,
-        nesterov=config.optimizer.nesterov,
-    )
+def optimizer(config, steps_per_epoch, num_examples):
+    """Returns the config's optimizer for epochs of so many steps, examples."""
+    rate = schedule(config, steps_per_epoch)
+    return optimizers.build(config, rate, num_examples)
 
 
 def schedule(config, steps_per_epoch):

@@ -14,9 +14,10 @@ from keras_superweights.search import learning
 from trainers.phases import experiment
 from trainers.phases.pretraining import begin
 from trainers.phases.pretraining import is_measured
-from trainers.runs.workdir import check_sound
-from trainers.runs.workdir import check_unchanged
-from trainers.runs.workdir import read_json
+from trainers.runs.reading import NUMBER
+from trainers.runs.reading import check_sound
+from trainers.runs.reading import check_unchanged
+from trainers.runs.reading import read_json
 
 
 def learn(config, workdir, images, start):
@@ -47,10 +48,10 @@ def learn(config, workdir, images, start):
             files.write_json(unfinished, notes)
             files.write_checksums([unfinished])
     check_sound([learned])
-    notes = read_json(learned)
-    coefficients = notes.get("coefficients") or [[0.0]]
-    rule = learning.with_stores(rule, coefficients, config.seed)
-    told = {name: notes.get(name, {}) for name in ("coefficients", "history")}
+    history = {"seconds": [NUMBER]}
+    notes = read_json(learned, {"coefficients": [[NUMBER]], "history": history})
+    rule = learning.with_stores(rule, notes["coefficients"], config.seed)
+    told = {name: notes[name] for name in ("coefficients", "history")}
     check_unchanged(learned, {"stores": list(rule.stores), **told})
     allocation = rule.allocate(start.members, start.budget_params)
     return allocation, sum(notes["history"]["seconds"])

@@ -6,6 +6,7 @@ import keras
 
 from trainers.devices.strategy import shared
 from trainers.phases import experiment
+from trainers.phases import optimizers
 from trainers.phases.logs import EpochLine
 from trainers.runs.backup import Backup
 
@@ -41,10 +42,11 @@ def begin(config, directory, images, name):
         "pretrain_epochs": epochs,
         "steps_per_epoch": images.steps_per_epoch,
         # The recipe of the training, of which these are the first epochs.
-        "optimizer": experiment.optimizer(config, images.steps_per_epoch),
+        "optimizer": experiment.optimizer(
+            config, images.steps_per_epoch, images.num_train
+        ),
         "loss": experiment.loss(config),
-        "weight_decay": config.optimizer.weight_decay,
-        "decay_batch_norm": config.optimizer.decay_batch_norm,
+        **optimizers.of_network(config),
         "jit_compile": experiment.jit_compile(config),
         "callbacks": [EpochLine(name), backup],
         "initial_epoch": done,

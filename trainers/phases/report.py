@@ -3,6 +3,7 @@
 import numpy as np
 
 from keras_superweights.metrics import pareto_frontier
+from trainers.runs.reading import NUMBER
 
 # Most rows of the table of subsets; a part of the frontier is shown then.
 _MAX_SUBSETS = 8
@@ -16,6 +17,32 @@ _SHOWN = {
     "milliseconds": "{:,.2f}".format,
 }
 _COLUMNS = ("accuracy", "nll", "ece", "parameters", "flops")
+
+# What a metrics.json must hold to be reported, see `reading.read_json`.
+_NONE = type(None)
+_QUALITY = {"accuracy": NUMBER, "nll": NUMBER}
+_MEMBER = {"name": str, **dict.fromkeys(_COLUMNS, NUMBER)}
+_OF_MEMBERS = {"members": ([_QUALITY], _NONE), **_QUALITY}
+_CORRUPTED = {"corruption": str, "severity": NUMBER, **_OF_MEMBERS}
+_LINE = {"members": [int], "points": [{"position": NUMBER, **_QUALITY}]}
+_NUMBERS = "trainable_parameters budget_params independent_params ece seed "
+_NUMBERS += "epochs seconds"
+FORM = {
+    **_QUALITY,
+    **dict.fromkeys(_NUMBERS.split(), NUMBER),
+    "diversity": (NUMBER, _NONE),
+    "members": [_MEMBER],
+    "anytime": [
+        {"members": [int], "flops": NUMBER, "milliseconds": NUMBER, **_QUALITY}
+    ],
+    "search": (
+        dict.fromkeys(("tau", "num_clusters", "num_start_clusters"), NUMBER),
+        _NONE,
+    ),
+    "one_network": (_MEMBER, _NONE),
+    "corruptions": ({"corruptions": [_CORRUPTED], **_OF_MEMBERS}, _NONE),
+    "interpolation": ([_LINE], _NONE),
+}
 
 
 def table(metrics):

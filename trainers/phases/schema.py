@@ -11,6 +11,8 @@ _NAMES = {int: "an integer", float: "a number", str: "a string"}
 _NAMES |= {bool: "True or False", tuple: "a tuple"}
 # Keys that may be None where their default is not.
 _OPTIONAL = {"config.search.beta"}
+# Their keys are the arguments of what they name.
+_ARGUMENTS = {"config.sharing", "config.optimizer.arguments"}
 
 
 def check(config):
@@ -32,7 +34,7 @@ def _check_section(name, section, expected):
                 f"`{path}` must be a section with the keys "
                 f"{sorted(expected[key])}. Received: {value!r}."
             )
-        elif key != "sharing":  # its keys are the arguments of its rule
+        elif path not in _ARGUMENTS:
             _check_section(path, value, expected[key])
 
 

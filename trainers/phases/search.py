@@ -15,7 +15,6 @@ fit.
 
 import dataclasses
 import json
-import zipfile
 
 import numpy as np
 
@@ -24,9 +23,11 @@ from keras_superweights import files
 from trainers.phases import experiment
 from trainers.phases.pretraining import begin
 from trainers.phases.pretraining import is_measured
-from trainers.runs.workdir import check_sound
-from trainers.runs.workdir import check_unchanged
-from trainers.runs.workdir import read_json
+from trainers.runs.reading import NUMBER
+from trainers.runs.reading import REMEDY
+from trainers.runs.reading import check_sound
+from trainers.runs.reading import check_unchanged
+from trainers.runs.reading import read_json
 
 _SIMILARITIES = "similarities.npz"
 
@@ -110,28 +111,28 @@ def _read(config, directory, start):
     try:
         with np.load(path) as stored:
             matrices = dict(stored)
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        are_cosines = all((np.abs(m) <= 1).all() for m in matrices.values())
+    except Exception as error:  # whatever a damaged archive makes NumPy say
         raise ValueError(
             f"{path} must hold the similarities that the run has measured. "
-            f"Received: {type(error).__name__}: {error}. Put the file back, "
-            "or discard the run with `--start_over`."
+            f"Received: {type(error).__name__}: {error}. {REMEDY}"
         ) from error
     names = _names(clusters)
     counts = [len(cluster.kernels) for cluster in clusters]
     expected = {n: (c, c) for n, c in zip(names, counts * 2, strict=True)}
     shapes = {name: matrix.shape for name, matrix in matrices.items()}
-    are_cosines = ((np.abs(m) <= 1).all() for m in matrices.values())
-    if shapes != expected or not all(are_cosines):
+    if shapes != expected or not are_cosines:
         raise ValueError(
             f"{path} must hold a matrix of cosines for every starting cluster, "
             f"and one for its coefficients, of the shapes {expected}. "
             f"Received: {shapes}, or values outside [-1, 1]. A search of an "
             "older version has none for coefficients and cannot be continued. "
-            "Put the file back, or discard the run with `--start_over`."
+            f"{REMEDY}"
         )
     found = [matrices[name] for name in names]
-    notes = read_json(directory / "search.json")
-    unused = notes.get("unused", ())
+    form = {"unused": [dict], "history": {"seconds": [NUMBER]}}
+    notes = read_json(directory / "search.json", form)
+    unused = notes["unused"]
     indices = [i for i, k in enumerate(start.kernels) if _name(k) in unused]
     measured = ksw.search.Measurement(
         start,
@@ -139,7 +140,7 @@ def _read(config, directory, start):
         tuple(found[len(clusters) :]),
         tuple(indices),
     )
-    return measured, notes.get("history", {})
+    return measured, notes["history"]
 
 
 def _names(clusters):

@@ -11,15 +11,18 @@ from keras_superweights import files
 from keras_superweights.training.finite import check_epoch
 from trainers.devices.strategy import shared
 from trainers.devices.strategy import strategy
+from trainers.phases import baselines
 from trainers.phases import experiment
+from trainers.phases import optimizers
+from trainers.phases import report
 from trainers.phases.learning import learn
 from trainers.phases.logs import EpochLine
 from trainers.phases.measuring import measure
 from trainers.phases.search import search
 from trainers.runs.backup import Backup
 from trainers.runs.backup import told_of_divergence
+from trainers.runs.reading import read_json
 from trainers.runs.workdir import Workdir
-from trainers.runs.workdir import read_json
 from trainers.runs.workers import own_workdir
 
 
@@ -40,7 +43,7 @@ def train(config, path, start_over=False):
     workdir = Workdir(path)
     workdir.check(None if start_over else config)
     if workdir.metrics.exists() and not start_over:
-        return read_json(workdir.metrics)
+        return read_json(workdir.metrics, report.FORM)
 
     # Devices, before anything else touches TensorFlow.
     devices = strategy(config.strategy, config.num_cpus, config.data.batch_size)
@@ -55,7 +58,7 @@ def train(config, path, start_over=False):
     start = experiment.allocate(config, experiment.members(config))
     one = None
     if config.one_network:
-        one = experiment.one_network(config, start)
+        one = baselines.one_network(config)
         Workdir(workdir.one_network).check(None if start_over else one)
 
     with (
@@ -73,11 +76,12 @@ def train(config, path, start_over=False):
             network = ksw.SuperWeightNetwork(
                 experiment.members(config),
                 allocation=allocation,
-                weight_decay=config.optimizer.weight_decay,
-                decay_batch_norm=config.optimizer.decay_batch_norm,
+                **optimizers.of_network(config),
             )
             network.compile(
-                experiment.optimizer(config, images.steps_per_epoch),
+                experiment.optimizer(
+                    config, images.steps_per_epoch, images.num_train
+                ),
                 experiment.loss(config),
                 metrics=["accuracy"],
                 jit_compile=experiment.jit_compile(config),

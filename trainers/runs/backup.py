@@ -13,16 +13,18 @@ and once its directory is deleted, the run goes on from the one before.
 """
 
 import contextlib
-import os
 import shutil
 import time
 
 import keras
 
 from keras_superweights import files
+from keras_superweights.keras_internals import saved_weights
 from keras_superweights.training.finite import NotFiniteError
-from trainers.runs.workdir import check_sound
-from trainers.runs.workdir import read_json
+from trainers.runs.reading import NUMBER
+from trainers.runs.reading import REMEDY
+from trainers.runs.reading import check_sound
+from trainers.runs.reading import read_json
 
 
 class Backup(keras.callbacks.Callback):
@@ -54,21 +56,31 @@ class Backup(keras.callbacks.Callback):
             network.optimizer.build(network.trainable_variables)
             try:
                 network.load_weights(weights)
-            except (OSError, KeyError, ValueError) as error:
+            except Exception as error:  # whatever a damaged file makes HDF5 say
                 raise ValueError(
                     f"The backup {weights.parent} must hold the weights of "
                     f"this network. Received: {type(error).__name__}: {error} "
                     f"{self._remedy()}"
                 ) from error
-            self.history = read_json(self._newest("history.json"))
+            self.history = self.read_history()
         return done
+
+    def read_history(self):
+        """Returns the `history` of the newest backup; refuses a damaged one."""
+        path, remedy = self._newest("history.json"), self._remedy()
+        history = read_json(path, {"seconds": [NUMBER], ...: [NUMBER]}, remedy)
+        lengths = {name: len(values) for name, values in history.items()}
+        if set(lengths.values()) != {int(path.parent.name[len("epoch-") :])}:
+            raise ValueError(
+                f"{path} must hold one number per epoch. Received: as many of "
+                f"each as {lengths}. {remedy}"
+            )
+        return history
 
     @property
     def epochs_done(self):
         """Number of epochs whose state is on disk."""
-        if not self._backups():
-            return 0
-        return len(read_json(self._newest("history.json"))["seconds"])
+        return len(self.read_history()["seconds"]) if self._backups() else 0
 
     def on_epoch_begin(self, epoch, logs=None):
         self._began = time.perf_counter()
@@ -81,14 +93,14 @@ class Backup(keras.callbacks.Callback):
 
     def _save(self, epochs_done):
         older = self._backups()
-        unfinished = self._directory / "unfinished"
-        shutil.rmtree(unfinished, ignore_errors=True)
-        unfinished.mkdir(parents=True)
-        state = unfinished / "state.weights.h5", unfinished / "history.json"
-        self.model.save_weights(state[0])
-        files.write_json(state[1], self.history)
-        files.write_checksums(state)
-        os.replace(unfinished, self._directory / f"epoch-{epochs_done:06d}")
+        newest = self._directory / f"epoch-{epochs_done:06d}"
+        with files.replacing(newest) as unfinished:
+            unfinished.mkdir(parents=True)
+            state = unfinished / "state.weights.h5", unfinished / "history.json"
+            # From memory: HDF5 itself does not survive a full disk.
+            files.write_bytes(state[0], saved_weights(self.model))
+            files.write_json(state[1], self.history)
+            files.write_checksums(state)
         for backup in older[:-1]:
             shutil.rmtree(backup)
 
@@ -98,16 +110,21 @@ class Backup(keras.callbacks.Callback):
 
     def _newest(self, name):
         """Returns a file of the newest backup; refuses a damaged one."""
+        if not self._backups():
+            raise ValueError(
+                f"{self._directory} must hold the backup of a run's last "
+                f"epoch. Received: none. {REMEDY}"
+            )
         path = self._backups()[-1] / name
         check_sound([path], self._remedy())
         return path
 
     def _remedy(self):
         *older, newest = self._backups()
-        put_back = "Put the file back"
-        if older:
-            put_back += f", or delete {newest} to go on from {older[-1].name}"
-        return f"{put_back}, or discard the run with `--start_over`."
+        if not older:
+            return REMEDY
+        one_before = f", or delete {newest} to go on from {older[-1].name}, or "
+        return REMEDY.replace(", or ", one_before)
 
 
 @contextlib.contextmanager

@@ -11,25 +11,27 @@
     one_network/     one network of the same size: a run of its own
     metrics.json     what was measured; written last, so a run that has it is
                      finished
+    lock             which process works here, while it does
 
 `keras_superweights.files` writes each whole or not at all, whenever the run is
 killed. What a continued run cannot derive again has its checksum in SHA256SUMS
 beside it; runs of older versions, which have none, continue without.
 """
 
-import itertools
 import json
 import pathlib
 import shutil
 
 from configs import base
-from keras_superweights.allocation.allocation import check_format
 from keras_superweights import files
+from keras_superweights.allocation.allocation import check_format
+from trainers.runs import lock
+from trainers.runs.reading import check_unchanged
+from trainers.runs.reading import differences
+from trainers.runs.reading import read_json
 
 # Format of a run's files. A version that changes it reads all lower ones.
 FORMAT = 1
-
-_NOTHING = object()
 
 
 class Workdir:
@@ -93,14 +95,11 @@ class Workdir:
                 "`--workdir` must be the directory of a run. Received: "
                 f"{self.path}, which has no config.json."
             )
-        values = read_json(self.config)
-        if not isinstance(values, dict):
-            raise ValueError(
-                f"A run must keep its config in {self.config}, as a JSON "
-                f"object. Received: {values!r}. Put the file back, or discard "
-                "the run with `--start_over`."
-            )
-        check_format(values.pop("format", 0), FORMAT, "run")
+        values = read_json(self.config, dict)
+        try:
+            check_format(values.pop("format", 0), FORMAT, "run")
+        except ValueError as error:
+            raise ValueError(f"In {self.config}: {error}") from error
         return base.completed(values)
 
     def keep_allocation(self, allocation, in_force):
@@ -149,8 +148,12 @@ def belongs_to(file, kind, known=()):
             "file."
         )
     names = sorted(entry.name for entry in path.glob("*"))
-    # Leftovers of a killed process do not count.
-    names = [name for name in names if not name.startswith(files.UNFINISHED)]
+    # Leftovers of a killed process do not count, nor does its lock.
+    names = [
+        name
+        for name in names
+        if not name.startswith(files.UNFINISHED) and name != lock.NAME
+    ]
     if file.name not in names and set(names) - set(known):
         raise ValueError(
             f"`--workdir` must be new, empty, or the directory of a {kind}. "
@@ -158,69 +161,3 @@ def belongs_to(file, kind, known=()):
             f"{', '.join(names[:5])}. Choose another directory."
         )
     return file.name in names
-
-
-def read_json(path):
-    """Reads a JSON file of a run; refuses a missing or damaged one."""
-    try:
-        return json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise ValueError(
-            f"A run must keep its file {path}, as JSON. Received: "
-            f"{type(error).__name__}: {error}. Put the file back, or discard "
-            "the run with `--start_over`."
-        ) from error
-
-
-def check_sound(
-    paths,
-    remedy="Put the file back, or discard the run with `--start_over`.",
-):
-    """Refuses files of one directory that do not fit their checksums."""
-    for path in files.damaged(paths):
-        raise ValueError(
-            f"{path} is damaged: it must be as the run has written it, by its "
-            f"checksum in {files.CHECKSUMS} beside it. {remedy}"
-        )
-
-
-def check_unchanged(path, expected):
-    """Refuses a file whose JSON is not what the run has come to."""
-    changes = differences(read_json(path), expected, most=10)
-    if changes:
-        raise ValueError(
-            f"{path} does not fit its run; it, or what it follows from, was "
-            f"edited or damaged (what it holds -> what follows):\n{changes}\n"
-            "Put the file back, or discard the run with `--start_over`."
-        )
-
-
-def differences(old, new, most=None):
-    """Returns lines `place: old -> new` of plain data that differs, as text."""
-    # As JSON returns them: lists for tuples.
-    old, new = (json.loads(json.dumps(data)) for data in (old, new))
-    return "\n".join(itertools.islice(_changes(old, new), most))
-
-
-def _changes(old, new, place=""):
-    """Yields lines `place: old -> new` of the smallest different parts."""
-    if old == new:
-        return
-    if isinstance(old, dict) and isinstance(new, dict):
-        for key in sorted({*old, *new}):
-            inner = f"{place}.{key}" if place else key
-            yield from _changes(
-                old.get(key, _NOTHING), new.get(key, _NOTHING), inner
-            )
-    elif (
-        isinstance(old, list) and isinstance(new, list) and len(old) == len(new)
-    ):
-        for index, (one, other) in enumerate(zip(old, new, strict=True)):
-            yield from _changes(one, other, f"{place}[{index}]")
-    else:
-        yield f"  {place}: {_shown(old)} -> {_shown(new)}"
-
-
-def _shown(value):
-    text = "(not there)" if value is _NOTHING else json.dumps(value)
-    return text if len(text) <= 200 else f"{text[:200]}..."

@@ -11,7 +11,6 @@ ended, after some ten seconds if its machine has.
 """
 
 import contextlib
-import pathlib
 import re
 import shutil
 import tempfile
@@ -21,6 +20,7 @@ import tensorflow as tf
 
 from keras_superweights.training.distribution import is_multi_worker
 from trainers.runs.backup import kept
+from trainers.runs.lock import only_process
 from trainers.runs.workdir import Workdir
 
 # Paths of a `Workdir` that resuming reads.
@@ -31,37 +31,45 @@ _COPIED = ("config", "allocation", "search", "backup")
 def own_workdir(strategy, workdir, config, start_over=False):
     """Opens a run's directory for the chief, and a copy for other workers.
 
+    The directory is locked until the end, by the process that writes there.
     Takes the run's strategy, its `Workdir`, which every worker has to see, and
     the arguments of `Workdir.open`; yields the `Workdir` to work in.
 
     Raises:
-        ValueError: As `Workdir.open` does; or if a worker does not see the
-            directory of the chief.
+        ValueError: As `Workdir.open` does; if another process works there; or
+            if a worker does not see the directory of the chief.
         ConnectionError: If a worker is lost.
     """
     if not is_multi_worker(strategy):
-        workdir.open(config, start_over)
-        yield workdir
+        with only_process(workdir.path):
+            workdir.open(config, start_over)
+            yield workdir
         return
     is_chief = strategy.extended.should_checkpoint
-    with _told_of_losses(strategy, workdir):
+    with (
+        _told_of_losses(strategy, workdir),
+        contextlib.ExitStack() as opened,
+    ):
         # A worker that refuses the config has ended before the chief writes.
         _of_all_workers(strategy, 0)
         if is_chief:
+            opened.enter_context(only_process(workdir.path))
             workdir.open(config, start_over)
+            own = workdir
         _of_all_workers(strategy, 0)
-        with tempfile.TemporaryDirectory() as other:
-            own = workdir if is_chief else _copy(workdir, config, other)
-            seen = _of_all_workers(strategy, _digest(own))
-            different = [i for i, each in enumerate(seen) if each != seen[0]]
-            if different:
-                raise _not_shared(
-                    workdir,
-                    f"workers {different} find other files than the chief. "
-                    "Give them the same, or wait until its file system shows "
-                    "what the last run wrote.",
-                )
-            yield own
+        if not is_chief:
+            other = opened.enter_context(tempfile.TemporaryDirectory())
+            own = _copy(workdir, config, other)
+        seen = _of_all_workers(strategy, _digest(own))
+        different = [i for i, each in enumerate(seen) if each != seen[0]]
+        if different:
+            raise _not_shared(
+                workdir,
+                f"workers {different} find other files than the chief. "
+                "Give them the same, or wait until its file system shows "
+                "what the last run wrote.",
+            )
+        yield own
 
 
 def _not_shared(workdir, found):

@@ -9,8 +9,6 @@ otherwise each process has all three:
     KERASTUNER_ORACLE_PORT  the chief's port
 """
 
-import contextlib
-import fcntl
 import os
 import socket
 import time
@@ -78,23 +76,6 @@ def wait_for_chief():
             print(f"waiting for the chief at {_shown()}", flush=True)
             told = True
         time.sleep(1)
-
-
-@contextlib.contextmanager
-def only_process(path, otherwise=None):
-    """Holds a lock file, made if missing, and yields it; a kill releases it.
-
-    If another process holds it, raises a `ValueError` that says `otherwise`,
-    or waits for it by default.
-    """
-    with path.open("a") as file:
-        try:
-            fcntl.flock(
-                file, fcntl.LOCK_EX | (fcntl.LOCK_NB if otherwise else 0)
-            )
-        except BlockingIOError as error:
-            raise ValueError(otherwise) from error
-        yield file
 
 
 def _address():

@@ -7,7 +7,8 @@ from keras_superweights import files
 from keras_superweights.callbacks import write_figures
 from keras_superweights.metrics import best_within
 from trainers.phases.report import aligned
-from trainers.runs.workdir import read_json
+from trainers.runs.reading import ELSEWHERE
+from trainers.runs.reading import read_json
 from trainers.tuning.hparams import METRICS
 
 # Longest line about a failed trial, in characters.
@@ -27,7 +28,11 @@ def collect(tuning):
     Each has `"trial"`, the `"config"` file, the `"hyperparameters"`, and the
     keys of `Trial.outcome`.
     """
-    states = map(read_json, tuning.tuner.glob("trial_*/trial.json"))
+    form = {"trial_id": str, "hyperparameters": {"values": dict}}
+    states = (
+        read_json(path, form, ELSEWHERE)
+        for path in tuning.tuner.glob("trial_*/trial.json")
+    )
     rows = []
     for state in sorted(states, key=lambda state: int(state["trial_id"])):
         values = state["hyperparameters"]["values"]

@@ -14,8 +14,6 @@ import copy
 import dataclasses
 import math
 import numbers
-import pprint
-import textwrap
 import traceback
 
 import keras
@@ -24,10 +22,13 @@ from keras_superweights import files
 from keras_superweights.tuning.extra import keras_tuner
 from keras_superweights.tuning.trial_space import Infeasible
 from trainers.phases import experiment
+from trainers.runs.backup import Backup
+from trainers.runs.config_file import write_config
+from trainers.runs.lock import in_turn
+from trainers.runs.reading import NUMBER
+from trainers.runs.reading import read_json
 from trainers.runs.workdir import Workdir
-from trainers.runs.workdir import read_json
 from trainers.tuning import hparams
-from trainers.tuning.parallel import only_process
 
 # The section of a config that holds each name of `Space`.
 SECTIONS = {
@@ -38,21 +39,6 @@ SECTIONS = {
     "depth_bins": "sharing",
     "max_templates": "sharing",
 }
-
-_CONFIG_FILE = '''\
-"""Trial {name} of the tuning in {tuning}.
-
-    python -m trainers.train --config {file} --workdir DIR
-"""
-
-from configs import base
-
-
-def get_config():
-    return base.loaded(
-{values}
-    )
-'''
 
 
 def trial_config(base, settings, members=(), epochs=None):
@@ -117,7 +103,7 @@ def check_varied(config, names, prefix=""):
 @contextlib.contextmanager
 def output_to(file):
     """Keeps what is printed in a file, that one process at a time writes."""
-    with only_process(file) as output, contextlib.redirect_stdout(output):
+    with in_turn(file) as output, contextlib.redirect_stdout(output):
         try:
             yield output
         finally:
@@ -166,7 +152,12 @@ class Trial:
         self.directory.mkdir(parents=True, exist_ok=True)
         with output_to(self.directory / "output.txt") as output:
             self.failure.unlink(missing_ok=True)
-            self._write_config()
+            write_config(
+                self.config_file,
+                self.config,
+                f"Trial {self.directory.name} of the tuning in "
+                f"{self.directory.parent.parent}",
+            )
             try:
                 yield
             except Exception as error:
@@ -195,9 +186,9 @@ class Trial:
 
     def measured(self):
         """Returns the numbers of metrics.json and the last `val_*` values."""
-        metrics = read_json(self.workdir.metrics).items()
-        newest = max(self.workdir.backup.glob("epoch-*"))
-        history = read_json(newest / "history.json").items()
+        form = dict.fromkeys(hparams.METRICS, NUMBER)
+        metrics = read_json(self.workdir.metrics, form).items()
+        history = Backup(self.workdir.backup).read_history().items()
         return {
             **{k: v for k, v in metrics if isinstance(v, numbers.Real)},
             **{k: v[-1] for k, v in history if k.startswith("val_")},
@@ -219,18 +210,7 @@ class Trial:
         `"infeasible"` or `"failed"`, with the `"reason"`; or `"unfinished"`.
         """
         if self.failure.exists():
-            return read_json(self.failure)
+            return read_json(self.failure, {"status": str, "reason": str})
         if not self.workdir.metrics.exists():
             return {"status": "unfinished"}
         return {"status": "completed", "metrics": self.measured()}
-
-    def _write_config(self):
-        values = self.config.to_dict()
-        values = pprint.pformat(values, width=72, sort_dicts=False)
-        text = _CONFIG_FILE.format(
-            name=self.directory.name,
-            tuning=self.directory.parent.parent,
-            file=self.config_file,
-            values=textwrap.indent(values, "        "),
-        )
-        files.write_text(self.config_file, text)

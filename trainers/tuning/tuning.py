@@ -10,13 +10,15 @@ from keras_superweights.tuning.extra import keras_tuner
 from keras_superweights.tuning.trial_space import TrialSpace
 from trainers.phases import experiment
 from trainers.phases.training import train
-from trainers.runs import workdir
+from trainers.runs.reading import ELSEWHERE
+from trainers.runs.reading import differences
+from trainers.runs.reading import read_json
+from trainers.runs.workdir import belongs_to
 from trainers.tuning import hparams
 from trainers.tuning import trials
 
 ALGORITHMS = ("random", "hyperband", "bayesian")
 VALIDATION_FRACTION = 0.1
-
 # Which direction is better; "val_*" are of the last epoch's validation.
 OBJECTIVES = {
     "nll": "min",
@@ -88,13 +90,13 @@ class Tuning(TrialSpace):
 
     def check(self):
         """Refuses a directory that belongs to something else; reads only."""
-        if not workdir.belongs_to(self.definition, "tuning", known=("lock",)):
+        if not belongs_to(self.definition, "tuning"):
             return
-        described = workdir.read_json(self.definition)
+        described = read_json(self.definition, dict, ELSEWHERE)
         if isinstance(described.get("config"), dict):
             # That of an older version lacks today's keys.
             described["config"] = base.completed(described["config"])
-        changes = workdir.differences(described, self.describe())
+        changes = differences(described, self.describe())
         if changes:
             raise ValueError(
                 f"`--workdir` {self.path} belongs to another tuning:\n"

@@ -1,0 +1,262 @@
+"""BatchEnsemble against NumPy, scaled activations and the published figures."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import keras_superweights as ksw
+from keras_superweights.allocation import Allocation
+from keras_superweights.keras_internals import without_memory
+from keras_superweights.sharing import BatchEnsemble
+from tests import builders
+from tests.training.networks import batch_of
+from tests.training.networks import compiled
+from tests.training.networks import crossentropy
+from tests.training.networks import small_net
+
+
+def ensemble(members, start=-0.5, rate=1.0, optimizer=None):
+    rule = BatchEnsemble(start, rate)
+    network = ksw.SuperWeightNetwork(members, 10_000, rule)
+    return compiled(network, optimizer)
+
+
+def factors(network, index):
+    """Both vectors of a kernel, `r` and `s`."""
+    layer = network.generator.transforms[index]
+    return np.array(layer.inputs), np.array(layer.outputs)
+
+
+def test_a_step_is_the_chain_rule_through_plain_members():
+    """By NumPy from gradients of plain Keras models' own kernels."""
+    network = ensemble([small_net() for _ in range(3)], rate=0.5)
+    network.weight_decay = 0.1
+    x, y = batch_of()
+    kernels = network.allocation.kernels
+    gradients = {}
+    for member, plain in enumerate(network.materialize()):
+        names = [k.layer for k in kernels if k.member == member]
+        own = [plain.get_layer(name).kernel for name in names]
+        with tf.GradientTape() as tape:
+            loss = crossentropy()(y, plain(x, training=True))
+        for name, g in zip(names, tape.gradient(loss, own), strict=True):
+            gradients[member, name] = np.array(g)
+    expected = {}
+    for index, superweight in enumerate(network.allocation.superweights):
+        spec = kernels[superweight.kernels[0]]
+        bank = network.generator.banks[superweight.bank].store
+        kernel = np.array(bank).reshape(spec.shape)
+        gradient = 0.1 * kernel  # decay, not of the vectors
+        for k in superweight.kernels:
+            of = gradients[kernels[k].member, kernels[k].layer]
+            r, s = factors(network, k)
+            gradient = gradient + of * np.outer(r, s)
+            product = (of * kernel).reshape(-1, *spec.box).sum(axis=0)
+            expected["r", k] = r - 0.5 * product @ s
+            expected["s", k] = s - 0.5 * r @ product
+        expected["W", index] = kernel - gradient
+    network.train_on_batch(x, y)  # SGD with a rate of 1
+    for (name, index), value in expected.items():
+        if name == "W":
+            bank = network.allocation.superweights[index].bank
+            found = np.array(network.generator.banks[bank].store)
+        else:
+            found = factors(network, index)["rs".index(name)]
+        np.testing.assert_allclose(found, np.ravel(value), rtol=1e-4, atol=1e-5)
+
+
+def test_a_rate_is_a_factor_of_adams_updates():
+    """Which are blind to the scale of gradients."""
+    moves = {}
+    for rate in (1.0, 0.5, 0.0):
+        keras.utils.set_random_seed(0)
+        adam = keras.optimizers.Adam(0.01)
+        network = ensemble([small_net()] * 2, rate=rate, optimizer=adam)
+        before, store = factors(network, 0), network.generator.banks[0].store
+        stored = np.array(store)
+        network.train_on_batch(*batch_of())
+        moves[rate] = factors(network, 0)[0] - before[0]
+        assert np.abs(np.array(store) - stored).max() > 0.005
+    assert np.abs(moves[1.0]).max() > 0.005
+    np.testing.assert_allclose(moves[0.5], moves[1.0] / 2, atol=1e-6)
+    assert not moves[0.0].any()
+
+
+LAYERS = {
+    "stride": lambda: keras.layers.Conv2D(6, 3, strides=2),
+    "dilation": lambda: keras.layers.Conv2D(6, 3, dilation_rate=2),
+    "groups": lambda: keras.layers.Conv2D(6, 3, groups=2, padding="same"),
+    "dense": lambda: keras.layers.Dense(6),
+}
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_scaled_activations_answer_the_same(name):
+    """`y = ((x * a) W) * g + b`, one layer for all members."""
+
+    def member():
+        inputs = keras.Input((7, 7, 4))
+        x = LAYERS[name]()(inputs)
+        x = keras.layers.GlobalAveragePooling2D()(x)
+        return keras.Model(inputs, keras.layers.Dense(3)(x))
+
+    network = ensemble([member(), member()])
+    x = np.random.default_rng(0).normal(size=(2, 7, 7, 4)).astype("float32")
+    bank = network.generator.banks[0]
+    for index, model in enumerate(network.members):
+        shared = LAYERS[name]()
+        shared.build(x.shape)
+        shared.kernel.assign(np.reshape(bank.store, shared.kernel.shape))
+        a, g = factors(network, 2 * index)  # its head is the next
+        model.layers[1].bias.assign(bias := np.arange(6.0))
+        scaled = np.tile(a, 4 // len(a))  # a group reads its own inputs
+        expected = np.array(shared(x * scaled)) * g + bias
+        np.testing.assert_allclose(
+            model.layers[1](x), expected, rtol=1e-5, atol=1e-5
+        )
+
+
+def test_one_member_of_ones_is_the_plain_network_bit_for_bit():
+    network = ensemble([small_net()], start="ones")
+    x, _ = batch_of()
+    (plain,) = network.materialize()
+    kernel = np.array(network.generator.banks[0].store).reshape(3, 3, 2, 4)
+    np.testing.assert_array_equal(plain.get_layer("conv0").kernel, kernel)
+    np.testing.assert_array_equal(network(x), plain(x))
+
+
+@pytest.mark.parametrize(
+    ("alpha", "gamma", "differ"),
+    [
+        ("ones", "ones", False),
+        (0, 0, False),  # the poster's negative values: all -1
+        (1, 0.2, True),  # the poster's choice
+        (-0.5, 0, True),
+    ],
+)
+def test_constant_starts_are_copies_for_ever(alpha, gamma, differ):
+    """The 81 cells of the poster's grid fall apart by just this.
+
+    stefanielnz/P7_BatchEnsemble, `alpha_gamma_results.csv`: 36 cells of
+    constant vectors reach 67.6 to 72.2 % on CIFAR-10, all others 74.8 to
+    78.4 %. Heads start equal here, as one shared head does there.
+    """
+    members = [small_net(depth=2) for _ in range(2)]
+    network = ensemble(members, (alpha, gamma))
+    one, other = network.members
+    other.get_layer("head").set_weights(one.get_layer("head").get_weights())
+    x, y = batch_of()
+    for _ in range(2):
+        network.train_on_batch(x, y)
+    outputs = [np.array(each) for each in network.member_outputs(x)]
+    assert np.array_equal(*outputs) != differ
+    norms = [m.get_layer("norm1").get_weights() for m in (one, other)]
+    assert all(map(np.array_equal, *norms)) != differ
+
+
+def test_members_of_other_architectures_are_refused():
+    members = [small_net(), small_net(depth=2)]
+    with pytest.raises(ValueError, match="same architecture.*HardSharing"):
+        ksw.allocate(members, 1.0, BatchEnsemble())
+
+
+def test_counts_are_kernels_once_and_vectors_of_each_member():
+    members = builders.members(*[[(3, 3, 4, 8), (8, 5)]] * 3, other_params=7)
+    needed = 288 + 40 + 3 * (4 + 8 + 8 + 5 + 7)
+    allocation = BatchEnsemble().allocate(members, needed)
+    assert allocation.num_params == needed
+    builders.refuses_less(BatchEnsemble(), members, needed)
+
+
+def poster_vgg11():
+    """The poster's "complex" network, with what Keras has of it."""
+    x = inputs = keras.Input((32, 32, 3))
+    filters = (64, 128, 256, 256, 512, 512, 512, 512)
+    for index, width in enumerate(filters, start=1):
+        x = keras.layers.Conv2D(width, 3, padding="same")(x)
+        x = keras.layers.ReLU()(keras.layers.BatchNormalization()(x))
+        if index in (1, 2, 4, 6, 8):
+            x = keras.layers.MaxPooling2D()(x)
+    x = keras.layers.Dense(512, activation="relu")(keras.layers.Flatten()(x))
+    return keras.Model(inputs, keras.layers.Dense(10)(x))
+
+
+ONE_NORM = BatchEnsemble(also_shared="normalization")
+NETWORKS = {
+    "wide resnet 100": lambda: ksw.models.wide_resnet(28, 10, 100),
+    "wide resnet 10": lambda: ksw.models.wide_resnet(28, 10, 10),
+    "vgg11": lambda: ksw.models.vgg11(10),
+    "poster": poster_vgg11,
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "counts"),
+    [
+        # Counted from google/uncertainty-baselines,
+        # `wide_resnet_batchensemble.py`; `None` is ensemble batch norm.
+        ("wide resnet 100", {(4, ONE_NORM): 36_615_868, (4, None): 36_669_724}),
+        ("wide resnet 10", {(4, ONE_NORM): 36_557_548, (4, None): 36_611_404}),
+        # `vgg11` of this library.
+        (
+            "vgg11",
+            {(4, None): 9_266_972, (8, None): 9_311_096}
+            | {(e, ONE_NORM): 9_233_879 + 5_527 * (e - 1) for e in (1, 4, 9)},
+        ),
+        # stefanielnz/P7_BatchEnsemble, counted by building it.
+        (
+            "poster",
+            {(2, None): 9_515_630, (4, None): 9_546_268, (8, None): 9_607_544},
+        ),
+    ],
+)
+def test_published_networks_have_their_numbers_of_parameters(name, counts):
+    with without_memory():
+        model = NETWORKS[name]()
+    for (members, rule), scalars in counts.items():
+        rule = rule or BatchEnsemble()
+        allocation = ksw.allocate([model] * members, 40_000_000, rule)
+        assert allocation.num_params == scalars
+        assert f"{scalars:,} trainable scalars" in str(allocation)
+        assert Allocation.from_json(allocation.to_json()) == allocation
+
+
+@pytest.mark.parametrize("shared", [(), "bias", ("bias", "normalization")])
+def test_members_have_in_common_what_they_are_told_to(shared, tmp_path):
+    rule = BatchEnsemble(also_shared=shared)
+    network = ksw.SuperWeightNetwork([small_net(), small_net()], 10_000, rule)
+    allocation = network.allocation
+    variables = compiled(network).trainable_variables
+    assert sum(np.prod(v.shape) for v in variables) == allocation.num_params
+    one, other = network.members
+    for path, weight in (
+        ("conv0", "bias"),
+        ("head", "bias"),
+        ("norm1", "beta"),
+    ):
+        first, second = (
+            getattr(m.get_layer(path), weight) for m in (one, other)
+        )
+        kind = "normalization" if path == "norm1" else "bias"
+        assert (first is second) == (kind in shared)
+    network.train_on_batch(*batch_of())
+    network.save(tmp_path / "network.keras")
+    loaded = keras.models.load_model(tmp_path / "network.keras")
+    assert loaded.allocation == allocation
+    x, y = batch_of()
+    np.testing.assert_array_equal(loaded(x), network(x))
+    plain = network.materialize()
+    for model, output in zip(plain, network.member_outputs(x), strict=True):
+        np.testing.assert_allclose(model(x), output, rtol=1e-5, atol=1e-6)
+    # Statistics are each member's own, or the plain models would differ.
+    means = [m.get_layer("norm1").moving_mean.numpy() for m in plain]
+    assert not np.array_equal(*means)
+    begun = ksw.SuperWeightNetwork(
+        plain, 10_000, rule, initialize="weights", name="begun"
+    )
+    assert max(begun.initial_errors) < 1e-3
+    for member, output in zip(
+        begun.member_outputs(x), network.member_outputs(x), strict=True
+    ):
+        np.testing.assert_allclose(member, output, rtol=0.1, atol=0.1)

@@ -1,0 +1,1 @@
+"""Comparisons: methods, budgets and seeds of one experiment."""
