@@ -7,11 +7,12 @@ import os
 import numpy as np
 import tensorflow as tf
 
+from keras_superweights.arguments import check_fields
+from keras_superweights.arguments import check_integer
+from keras_superweights.arguments import check_number
 from keras_superweights.datasets import augment
 from keras_superweights.datasets import epoch_plan
 from keras_superweights.datasets import mixing
-from keras_superweights.datasets.arguments import check_integer
-from keras_superweights.datasets.arguments import check_number
 from keras_superweights.datasets.image_set import ImageSet
 
 
@@ -110,16 +111,7 @@ class ImagePipeline:
     label_smoothing: float = 0.0
 
     def __post_init__(self):
-        for field in ("name", "train_split", "test_split", "label"):
-            if not isinstance(getattr(self, field), str):
-                raise TypeError(
-                    f"`{field}` must be a string. "
-                    f"Received: {field}={getattr(self, field)!r}."
-                )
-        if not isinstance(self.flip, bool):
-            raise TypeError(
-                f"`flip` must be True or False. Received: flip={self.flip!r}."
-            )
+        check_fields(self)
         if self.crop not in (None, "inception"):
             raise ValueError(
                 "`crop` must be 'inception' or None. "

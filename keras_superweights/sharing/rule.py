@@ -13,6 +13,8 @@ from keras_superweights.allocation.part import Transform
 from keras_superweights.allocation.specs import KernelSpec
 from keras_superweights.allocation.specs import MemberSpec
 from keras_superweights.arguments import as_tuple
+from keras_superweights.arguments import check_fields
+from keras_superweights.arguments import check_integer
 from keras_superweights.sharing.plan import Plan
 from keras_superweights.sharing.plan import TooSmallError
 from keras_superweights.sharing.selection import check_kinds
@@ -41,8 +43,7 @@ class Rule:
             default each member keeps its own.
 
     Raises:
-        TypeError: If `kinds` or `exclude` is not of strings, `transforms`
-            not of transforms, or `heads` no bool.
+        TypeError: If an argument has another type than its field.
         ValueError: If a kind is unknown.
 
     Example:
@@ -87,10 +88,7 @@ class Rule:
         keep("exclude", str, "a string or a list of strings")
         parts = "a transform of `keras_superweights.parts` or a list of them"
         keep("transforms", Transform, parts)
-        if not isinstance(self.heads, bool):
-            raise TypeError(
-                f"`heads` must be a bool. Received: heads={self.heads!r}."
-            )
+        check_fields(self)
 
     def plan(self, kernels: Sequence[KernelSpec], scalars: int) -> Plan:
         """Decides what the chosen kernels are made of.
@@ -141,6 +139,9 @@ class Rule:
             ValueError: If the budget is too small (names the smallest), if
                 `kinds` and `exclude` leave nothing, or a pattern matches none.
         """
+        expected = "a list of `allocation.MemberSpec`s"
+        members = as_tuple("members", members, MemberSpec, expected)
+        check_integer("budget_params", budget_params)
         plan = plan or self.plan
         members = self.offered(members)
         every = all_kernels(members)
@@ -167,7 +168,7 @@ class Rule:
             return replace(part, kernels=tuple(chosen[k] for k in part.kernels))
 
         return Allocation(
-            members=tuple(members),
+            members=members,
             banks=tuple(planned.banks),
             superweights=tuple(map(named, planned.superweights)),
             budget_params=budget_params,
