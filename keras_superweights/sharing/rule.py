@@ -141,7 +141,7 @@ class Rule:
         """
         expected = "a list of `allocation.MemberSpec`s"
         members = as_tuple("members", members, MemberSpec, expected)
-        check_integer("budget_params", budget_params)
+        check_integer("budget_params", budget_params, least=0)
         plan = plan or self.plan
         members = self.offered(members)
         every = all_kernels(members)
@@ -168,7 +168,7 @@ class Rule:
             return replace(part, kernels=tuple(chosen[k] for k in part.kernels))
 
         return Allocation(
-            members=members,
+            members=tuple(members),
             banks=tuple(planned.banks),
             superweights=tuple(map(named, planned.superweights)),
             budget_params=budget_params,

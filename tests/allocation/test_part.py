@@ -203,7 +203,6 @@ def test_other_types_are_refused_where_a_part_is_made(make, message):
     [
         (Mask(6, kernels=(0,)), "length=6 for 'l0' with shape"),
         (Repeat(7, kernels=(0, 2)), "length=7 for 'l0'"),
-        (Bilinear(0, kernels=(0,)), "length=0"),
         (Bilinear(7, kernels=(0,)), "from 1 to 6. Received: length=7"),
         (Mask(5, kernels=(0,)), "must make up its shape"),
         (builders.Scale(1.0, kernels=(1,)), "that SuperWeights serve"),
