@@ -66,7 +66,9 @@ def documents():
 def cases(directory, seed):
     """Yields the `Case`s."""
     for name, text in _TEXTS.items():
-        yield Case(f"from_json of {name}", _reading(text, False), ("JSON",))
+        yield Case(
+            f"from_json of {name}", _reading(text, False), ("allocation",)
+        )
     draw = random.Random(seed)
     for name, text in documents().items():
         for kind, mutate in MUTATIONS.items():
@@ -81,7 +83,9 @@ def cases(directory, seed):
         for _ in range(COUNT):
             cut = draw.randrange(len(text))
             yield Case(
-                f"{name}: cut at {cut}", _reading(text[:cut], False), ("JSON",)
+                f"{name}: cut at {cut}",
+                _reading(text[:cut], False),
+                ("allocation",),
             )
 
 

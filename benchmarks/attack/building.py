@@ -2,8 +2,6 @@
 
 import keras_superweights as ksw
 from keras_superweights import allocation
-from keras_superweights import banks
-from keras_superweights import members
 from keras_superweights import parts
 
 LEARNING = {
@@ -79,13 +77,6 @@ def fill(row, given):
         allocation=(given.allocation, "allocation?"),
     )
     row(
-        lambda **kwargs: given.network().compile(**kwargs),
-        "SuperWeightNetwork.compile",
-        loss=(given.loss, "loss?"),
-        metrics=(["accuracy"], "texts?"),
-        weighted_metrics=(None, "texts?"),
-    )
-    row(
         lambda ties: given.network().set_ties(ties),
         "SuperWeightNetwork.set_ties",
         ties=(given.ties, "ties"),
@@ -95,8 +86,6 @@ def fill(row, given):
         "SuperWeightNetwork.record_gradients",
         recorder=(None, "network?"),
     )
-    row(members.describe, models=(given.pair, "models"))
-    row(members.skeletons, members=(given.pair, "models"))
 
     row(ksw.Allocation.from_json, text=(given.allocation.to_json(), "text"))
     row(
@@ -116,12 +105,12 @@ def fill(row, given):
     )
     row(
         allocation.KernelSpec,
-        member=(0, "index"),
+        member=(0, "integer"),
         layer=("l", "text"),
         shape=((3, 4), "sides"),
         weight=("kernel", "text"),
         kind=("dense", "choice"),
-        fan_in=(3, "count"),
+        fan_in=(3, "integer"),
     )
     row(
         allocation.MemberSpec,
@@ -133,12 +122,12 @@ def fill(row, given):
     row(allocation.BankSpec, name=("b", "text"), size=(3, "count"))
     row(
         allocation.SuperWeight,
-        bank=(0, "index"),
+        bank=(0, "integer"),
         kernels=((0,), "indices"),
         geometry=(parts.Flat(4), "kernel"),
         mixing=(parts.Plain(), "kernel"),
-        num_templates=(1, "count"),
-        first=(0, "index"),
+        num_templates=(1, "integer"),
+        first=(0, "integer"),
     )
     row(
         allocation.resolve_budget,
@@ -216,10 +205,3 @@ def fill(row, given):
             members=([given.spec], "kernel"),
             budget_params=(1000, "count"),
         )
-
-    row(
-        banks.Bank,
-        size=(4, "count"),
-        variance=(0.5, "positive"),
-    )
-    row(banks.KernelGenerator, allocation=(given.allocation, "allocation"))

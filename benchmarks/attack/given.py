@@ -52,7 +52,9 @@ class Given:
         self.ties = [each.ties for each in self.allocation.superweights]
         self.spec = self.allocation.members[0]
         self.plan = ksw.planning.plan_training(self.pair, self.allocation)
-        report = ksw.metrics.evaluate_members(self.logits, self.labels, [1, 2])
+        report = ksw.metrics.evaluate_members(
+            self.logits, self.labels, [1, 2], [1.0, 2.0]
+        )
         self.runs = [report | {"label": "a"}]
         self.anytime = [
             point for point in report["anytime"] if point["members"] == [0]

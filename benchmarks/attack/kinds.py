@@ -20,6 +20,7 @@ NO_TEXT = (3, True, ["a"], THING)
 # By kind, the bad values. A kind that ends with "?" also takes None.
 BAD = {
     "count": (*NO_NUMBER, 1.5, nan, 0, -1),
+    "integer": (*NO_NUMBER, 1.5, nan),  # its range depends on others
     "index": (*NO_NUMBER, 1.5, nan, -1),
     "positive": (*NO_NUMBER, nan, inf, 0, -0.5),
     "amount": (*NO_NUMBER, nan, inf, -0.5),

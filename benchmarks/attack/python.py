@@ -44,15 +44,21 @@ def cases(directory, seed):
         valid = {argument: value for argument, (value, _) in arguments.items()}
         with contextlib.chdir(directory):
             _call(function, valid)()  # a wrong row would prove nothing
-        for argument, (_, kind) in arguments.items():
-            for bad in bad_values(kind):
-                yield Case(
-                    f"{name}({argument}={_shown(bad)})",
-                    _call(function, valid | {argument: bad}),
-                    (argument,),
-                )
+        yield from bad_calls(name, function, arguments)
     for name, attempt, told in single(given):
         yield Case(name, attempt, told)
+
+
+def bad_calls(name, function, arguments):
+    """Yields the `Case`s of a row."""
+    valid = {argument: value for argument, (value, _) in arguments.items()}
+    for argument, (_, kind) in arguments.items():
+        for bad in bad_values(kind):
+            yield Case(
+                f"{name}({argument}={_shown(bad)})",
+                _call(function, valid | {argument: bad}),
+                (argument, argument.removesuffix("s")),
+            )
 
 
 def _call(function, arguments):

@@ -111,3 +111,12 @@ def test_a_mutation_changes_one_place_of_a_document():
         data = json.loads(text)
         place, _ = mutate(data, draw)
         assert json.dumps(data) != json.dumps(json.loads(text)), place
+
+
+def test_bad_inputs_are_refused_clearly(given, tmp_path):
+    draw = random.Random(0)
+    called = [c for row in python.rows(given) for c in python.bad_calls(*row)]
+    read = list(allocations.cases(tmp_path, seed=0))
+    for case in (*draw.sample(called, 60), *draw.sample(read, 60)):
+        answer = judging.judge(case, tmp_path)
+        assert answer is None or answer.kind == judging.CLEAR, answer
