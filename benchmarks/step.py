@@ -6,7 +6,9 @@ Each model has a process to itself, so that its peak memory can be told; the
 processes take steps in turn, so that both see the same machine load, and
 figures are ratios of medians. The plain ensemble is one Keras model with the
 members' outputs and the same loss for each. Generation alone is timed against
-copying as many bytes as it produces, both inside TensorFlow.
+copying as many bytes as it produces, both inside TensorFlow. With
+`--optimizers adam ivon` both ensembles are shared, and the first named trains
+the one that is called plain.
 
 Writes everything to --json and prints a table.
 """
@@ -53,7 +55,7 @@ def build(kind, arguments):
     indices = range(len(arguments.members))
     builders = [functools.partial(member, index) for index in indices]
     losses = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    if kind == "shared":
+    if kind == "shared" or arguments.optimizers:
         options = json.loads(arguments.rule_arguments)
         rule = getattr(ksw.sharing, arguments.rule)(**options)
         if arguments.pretraining:
@@ -64,8 +66,13 @@ def build(kind, arguments):
         outputs = [builder()(inputs) for builder in builders]
         model = keras.Model(inputs, outputs)
         losses = [losses] * len(outputs)
+    optimizer = keras.optimizers.SGD(0.1, momentum=0.9, nesterov=True)
+    if arguments.optimizers:
+        name = arguments.optimizers[kind == "shared"]
+        needed = {"ess": 50_000} if name == "ivon" else {}
+        optimizer = ksw.planning.OPTIMIZERS[name](0.01, **needed)
     model.compile(
-        keras.optimizers.SGD(0.1, momentum=0.9, nesterov=True),
+        optimizer,
         losses,
         jit_compile=arguments.jit_compile,
     )
@@ -84,7 +91,7 @@ def measure(kind, batch, arguments, pipe):
     shape = (batch, arguments.side, arguments.side, 3)
     images = rng.normal(size=shape).astype("float32")
     labels = rng.integers(0, 100, batch)
-    if kind == "plain":
+    if kind == "plain" and not arguments.optimizers:
         labels = [labels] * len(arguments.members)
     for _ in range(2):
         model.train_on_batch(images, labels)
@@ -171,6 +178,7 @@ def main():
         action="store_true",
         help="of Shapeshifter: the network that learns its stores",
     )
+    parser.add_argument("--optimizers", nargs=2, help="of both; else SGD")
     parser.add_argument("--precision", default="float32", help="dtype policy")
     parser.add_argument("--jit_compile", action="store_true", help="by XLA")
     parser.add_argument("--batch", nargs="+", type=int, default=[8, 32])
@@ -185,6 +193,7 @@ def main():
         f"{arguments.rule}({arguments.rule_arguments})"
         f"{', pretraining' if arguments.pretraining else ''}, "
         f"{arguments.precision}{', XLA' if arguments.jit_compile else ''}, "
+        f"{' and '.join(arguments.optimizers or ['sgd'])}, "
         f"{arguments.steps} steps"
     )
     print("batch  plain s  shared s  ratio  plain MiB  shared MiB  ratio")

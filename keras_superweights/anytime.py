@@ -113,6 +113,12 @@ class AnytimePredictor:
     def __init__(self, network, anytime):
         members = _plain_members(network)
         self._kind = getattr(network, "ensemble", None) or Classifier()
+        if self._kind.is_one_model:
+            raise ValueError(
+                f"A network of `ensemble={self._kind}` is one model, which "
+                "answers at one speed: call it. Members of other kinds can be "
+                "asked one after the other."
+            )
         self.anytime = _checked_rows(anytime)
         self._names = [member.name for member in members]
         self._calls = [_compiled(member) for member in members]

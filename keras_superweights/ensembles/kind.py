@@ -2,6 +2,8 @@
 
 import inspect
 
+import keras
+
 from keras_superweights.ensembles.heads import check_returns_logits
 from keras_superweights.ensembles.losses import check_takes_logits
 from keras_superweights.ensembles.losses import is_known
@@ -45,6 +47,8 @@ class EnsembleKind:
             that takes them; by default they need not.
         calibration: What is done to predictions, as the network's
             `calibration` has set it, or None.
+        is_one_model: Whether all members are in one model, so that none
+            answers alone.
 
     Example:
 
@@ -65,6 +69,7 @@ class EnsembleKind:
     logits_loss = ""
     split_batch = False
     calibration = None
+    is_one_model = False
 
     def __init__(self, split_batch=False):
         if not isinstance(split_batch, bool):
@@ -189,6 +194,11 @@ class EnsembleKind:
         """
         return None
 
+    def input(self, members):
+        """Returns a Keras input like those that the network takes."""
+        first = members[0].inputs[0]
+        return keras.Input(batch_shape=first.shape, dtype=first.dtype)
+
     def outputs(self, members, inputs, training=False, mask=None):
         """Returns a list of all members' outputs for a batch.
 
@@ -233,8 +243,8 @@ class EnsembleKind:
         Returns:
             `(outputs, losses, loss)`: one output per member, its rows in the
             order of `y`; one loss per member; and the total loss, including
-            regularization. Where outputs are of parts of the batch, in its
-            order, also the targets of each.
+            regularization. Where members see other rows than the batch's, also
+            `(y, sample_weight)` of each.
         """
         if training and self.split_batch:
             return self._objective_of_parts(network, (x, y, sample_weight))
@@ -250,19 +260,19 @@ class EnsembleKind:
         return outputs, of_members, loss + network.regularization_loss()
 
     def _objective_of_parts(self, network, batch):
-        outputs, losses, targets = [], [], []
+        outputs, losses, batches = [], [], []
         parts = split_batch(batch, len(network.members))
         for member, part in zip(network.members, parts, strict=True):
             x, y, sample_weight = part
             outputs += self.outputs([member], x, training=True)
             answer = self._answer(outputs[-1])
             losses.append(network.data_loss(y, answer, sample_weight))
-            targets.append(y)
+            batches.append((y, sample_weight))
         loss = sum(losses) + network.regularization_loss()
-        return outputs, losses, loss, targets
+        return outputs, losses, loss, batches
 
     def joined(self, outputs):
-        """Predicts a batch from the outputs of each member for its part."""
+        """Predicts from the outputs of each member for rows of its own."""
         return joined([self.prediction([output]) for output in outputs])
 
     def _answer(self, output):

@@ -224,10 +224,7 @@ def _materialized(network) -> dict[str, keras.Model]:
     for index, member in enumerate(members):
         # Members may have equal names; layers of a model may not.
         member.name = f"member_{index}"
-    first = members[0].inputs[0]
-    inputs = keras.Input(
-        batch_shape=first.shape, dtype=first.dtype, name="inputs"
-    )
+    inputs = kind.input(members)
     prediction = kind.prediction(kind.outputs(members, inputs))
     ensemble = keras.Model(inputs, prediction, name=network.name)
     return {**{member.name: member for member in members}, "ensemble": ensemble}

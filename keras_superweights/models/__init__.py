@@ -10,11 +10,13 @@ convolutions with Keras' `"same"` padding add more zeros at the end than at the
 beginning; Torch adds equally many.
 
 `narrowed` and `fitted` make any model narrower or wider: the networks of the
-same size that sharing is compared with.
+same size that sharing is compared with. `mimo` gives any model several inputs
+and answers.
 """
 
 from keras_superweights.models.densenet_bc import densenet_bc
 from keras_superweights.models.gru_sentence_encoder import gru_sentence_encoder
+from keras_superweights.models.multi_input import mimo
 from keras_superweights.models.narrowing import fitted
 from keras_superweights.models.narrowing import narrowed
 from keras_superweights.models.transformer import transformer

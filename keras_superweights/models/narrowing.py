@@ -1,9 +1,6 @@
 """Networks of other widths: the baselines that sharing is compared with."""
 
-import contextlib
 import math
-
-import keras
 
 from keras_superweights import layers
 from keras_superweights.arguments import check_integer
@@ -12,6 +9,9 @@ from keras_superweights.arguments import is_integer
 from keras_superweights.arguments import is_number
 from keras_superweights.keras_internals import flat_layers
 from keras_superweights.members import cloning
+from keras_superweights.models.reshaping import check_reshapable
+from keras_superweights.models.reshaping import reshaped
+from keras_superweights.models.reshaping import sections
 
 # What the configs of Keras' layers call a width.
 _WIDTHS = {"filters", "units", "output_dim", "key_dim", "value_dim"}
@@ -56,7 +56,7 @@ def narrowed(model, factor):
         - Plummer et al., Neural Parameter Allocation Search (ICLR 2022),
           section 4.2: https://arxiv.org/abs/2006.10598
     """
-    _check_model(model)
+    check_reshapable(model, "narrowed")
     check_type("factor", factor, is_number(factor), "a number")
     if not 0 < factor < math.inf:
         raise ValueError(
@@ -99,7 +99,7 @@ def largest_factor(models, params):
     expected = "a Keras model, or a list of at least one"
     check_type("models", models, bool(models), expected)
     for model in models:
-        _check_model(model)
+        check_reshapable(model, "narrowed")
     check_integer("params", params)
     # Equal models are scaled once.
     configs = [str(model.get_config()) for model in models]
@@ -135,46 +135,17 @@ def count(models):
     )
 
 
-def _check_model(model):
-    if not isinstance(model, keras.Model) or not getattr(model, "outputs", ()):
-        raise TypeError(
-            "A model to be narrowed must be a Functional or built Sequential "
-            f"one. Received: {model!r}."
-        )
-    kept = cloning.kept_layers(model)
-    if kept:
-        raise ValueError(
-            "A model to be narrowed must not have layers that are frozen or "
-            "adapted to data: their values would be lost. Received: "
-            f"'{model.name}' with the layers {kept}. Narrow the model without "
-            "them."
-        )
-
-
 def _scaled(model, factor):
     """Returns a clone whose widths are scaled; factor 0 is the narrowest."""
     last = layers.heads(model)
     groups = math.lcm(*map(_groups, flat_layers(model)))
     scaled = []
 
-    def clone(layer):
-        config = layer.get_config()
+    def scale(layer, config):
         if not any(layer is head for head in last):
             scaled.extend(_scale(config, factor, groups))
-        with _named(model, layer):
-            return type(layer).from_config(config)
 
-    def call(layer, *args, **kwargs):
-        with _named(model, layer):
-            return layer(*args, **kwargs)
-
-    source = model
-    if isinstance(model, keras.Sequential):  # whose layers Keras calls itself
-        source = keras.Model(model.inputs, model.outputs, name=model.name)
-    with cloning.complete_configs(model):
-        result = keras.models.clone_model(
-            source, clone_function=clone, call_function=call, recursive=True
-        )
+    result = reshaped(model, scale, "narrowed")
     if not scaled:
         raise ValueError(
             "A model to be narrowed must have a layer with a width before its "
@@ -193,9 +164,7 @@ def _groups(layer):
 def _scale(config, factor, groups):
     """Scales the widths in a layer's config; returns the new ones."""
     widths = []
-    for section in list(_sections(config)):
-        # Inner layers were built for the model's own widths.
-        section.pop("build_config", None)
+    for section in list(sections(config)):
         is_depthwise = section.get("groups") == section.get("filters")
         for key in _WIDTHS & section.keys():
             if is_integer(section[key]):
@@ -206,26 +175,3 @@ def _scale(config, factor, groups):
         if is_depthwise and "groups" in section:
             section["groups"] = section["filters"]
     return widths
-
-
-def _sections(data):
-    """Yields all dicts of a config, also of layers inside layers."""
-    if isinstance(data, dict):
-        yield data
-        data = list(data.values())
-    if isinstance(data, (list, tuple)):
-        for each in data:
-            yield from _sections(each)
-
-
-@contextlib.contextmanager
-def _named(model, layer):
-    """Names the layer that is not possible at its new width."""
-    try:
-        yield
-    except (TypeError, ValueError) as error:
-        raise ValueError(
-            "A model to be narrowed must have layers that take inputs of "
-            f"other widths. Received: '{model.name}', whose layer "
-            f"'{layer.name}' does not: {error}"
-        ) from error

@@ -103,7 +103,9 @@ class IVON(keras.optimizers.Optimizer):
         weight_decay: `d`, the precision of the weights' prior divided by
             `ess`. The only weight decay: the network's must be 0. Defaults to
             1e-4.
-        hessian_init: `h` at the start. Defaults to 1.0.
+        hessian_init: `h` at the start, where noise has the standard deviation
+            `1 / sqrt(ess * hessian_init)`: for few examples, or weights that
+            do not train, a larger one. Defaults to 1.0.
         clip_radius: Bound of each scalar's step, before the learning rate.
             Defaults to infinity.
         mc_samples: Samples per step, each of which costs a forward and a

@@ -22,7 +22,9 @@ class RankOne(Transform):
     `r` has one scalar per input and `s` one per output, the same at all places
     of the window: `K[..., i, o] * r[i] * s[o]`. So kernels that share all else
     differ in a few scalars. If they start from equal vectors, they are equal,
-    get equal gradients on equal batches, and stay equal for ever.
+    get equal gradients on equal batches, and stay equal for ever. The inputs of
+    a depthwise kernel are its channels, and its outputs their multiples; those
+    of an embedding are words and dimensions.
 
     Args:
         start: Initial vectors, or a pair of such, for `r` and for `s`. A

@@ -30,6 +30,10 @@ class BatchEnsemble(Rule):
     Statistics of batch norm always are: they are measured, and common ones
     would mix what differs.
 
+    Members' losses are summed. The authors minimise their mean: the same steps
+    of SGD, at a learning rate divided, and weight decay multiplied, by the
+    number of members.
+
     Members must have the same architecture. For others, or fewer templates
     than layers, give `parts.RankOne` to another rule as one of its
     `transforms`.

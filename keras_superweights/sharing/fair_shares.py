@@ -3,10 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from keras_superweights import parts
 from keras_superweights.allocation.specs import MemberSpec
-from keras_superweights.parts import RankOne
-from keras_superweights.parts import Region
-from keras_superweights.parts import WeightedSum
 from keras_superweights.sharing.clusters import shapes
 from keras_superweights.sharing.plan import SMALLER
 from keras_superweights.sharing.plan import Plan
@@ -67,13 +65,13 @@ class FairShares(Rule):
             plan.add(
                 name=shape.name,
                 kernels=shape.users,
-                geometry=Region.of(kernels[shape.users[0]]),
-                mixing=WeightedSum.untied(shape.most),
+                geometry=parts.Region.of(kernels[shape.users[0]]),
+                mixing=parts.WeightedSum.untied(shape.most),
                 num_templates=count,
             )
             users += shape.users
         if users and self.rank_one:
-            plan.transform(RankOne(kernels=tuple(sorted(users))))
+            plan.transform(parts.RankOne(kernels=tuple(sorted(users))))
         return plan
 
     def smallest_budget(self, members: Sequence[MemberSpec]) -> int:
@@ -86,7 +84,7 @@ class FairShares(Rule):
         found = []
         for group in shapes(kernels):
             first = kernels[group.kernels[0]]
-            own = RankOne().num_scalars(first) if self.rank_one else 0
+            own = parts.RankOne().num_scalars(first) if self.rank_one else 0
             found.append(_Shape(group.name, group.kernels, first.size, own))
         return found
 

@@ -73,6 +73,7 @@ def _refuse_pattern(kernels, pattern):
         "Each pattern in `exclude` must match a layer, or a layer and its "
         "weight, 'layer/kernel'; otherwise what it was meant for would be "
         f"shared. Received: {pattern!r}, which matches none of {len(layers)} "
-        f"layers that may be shared, such as {similar}. Heads, batch norm and "
-        "frozen layers never are, and need no pattern."
+        f"layers that may be shared, such as {similar}. Heads (unless "
+        "`heads=True`), batch norm and frozen layers never are, and need no "
+        "pattern."
     )

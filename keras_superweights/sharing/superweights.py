@@ -4,14 +4,12 @@ import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from keras_superweights import parts
 from keras_superweights.allocation.allocation import Allocation
 from keras_superweights.allocation.regions import nested_regions
 from keras_superweights.allocation.specs import MemberSpec
 from keras_superweights.arguments import check_choice
 from keras_superweights.arguments import check_integer
-from keras_superweights.parts import Plain
-from keras_superweights.parts import Region
-from keras_superweights.parts import WeightedSum
 from keras_superweights.sharing import spending
 from keras_superweights.sharing.clusters import Cluster
 from keras_superweights.sharing.clusters import depth_bins
@@ -164,10 +162,10 @@ class Nested:
         for (name, geometry, users), demand, count in zip(
             self._regions, self._demands, counts, strict=True
         ):
-            mixing = Plain()
+            mixing = parts.Plain()
             if demand.coefficients(count):
-                rows = range(len(users))
-                mixing = WeightedSum(tuple(0 if tied else row for row in rows))
+                ties = [0] * len(users) if tied else range(len(users))
+                mixing = parts.WeightedSum(tuple(ties))
             plan.add(name, users, geometry, mixing, count)
         return plan
 
@@ -183,4 +181,4 @@ def _regions(kernels, clusters):
                 if any(rectangle.crop(box) for rectangle in region)
             )
             name = f"{cluster.name} #{number}"
-            yield name, Region(window, region), tuple(users)
+            yield name, parts.Region(window, region), tuple(users)

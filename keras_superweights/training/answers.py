@@ -70,6 +70,12 @@ class Answers:
         # Compiled before, without it.
         self.train_function = self.test_function = self.predict_function = None
 
+    def get_config(self):
+        if self.calibration is None:
+            return {}
+        kept = keras.saving.serialize_keras_object(self.calibration)
+        return {"calibration": kept}
+
     def predict_members(self, x, batch_size=None, verbose="auto", steps=None):
         """Predicts with each member, in one pass; see `keras.Model.predict`.
 

@@ -317,9 +317,14 @@ class SuperWeightNetwork(FrontOfMember, Answers, DistributedFit, keras.Model):
         return sum(map(self._aggregate_additional_loss, self.losses))
 
     def _update_metrics(self, x, y, sample_weight, results):
-        outputs, of_members, loss, *targets = results
-        kind = self.ensemble
-        predict = kind.joined if targets else kind.prediction
+        outputs, of_members, loss, *of_batches = results
+        kind, predict, targets = self.ensemble, self.ensemble.prediction, None
+        for batches in of_batches:
+            # Members have seen rows of their own.
+            targets, weights = zip(*batches, strict=True)
+            y, predict = ops.concatenate(targets, axis=0), kind.joined
+            if weights[0] is not None:
+                sample_weight = ops.concatenate(weights, axis=0)
         replicas = tf.distribute.get_strategy().num_replicas_in_sync
         batch = ops.shape(keras.tree.flatten(outputs)[0])[0]
         self._loss_tracker.update_state(loss * replicas, sample_weight=batch)
@@ -327,7 +332,7 @@ class SuperWeightNetwork(FrontOfMember, Answers, DistributedFit, keras.Model):
             y,
             kind.observed_members(outputs),
             [each * replicas for each in of_members],
-            *targets,
+            targets,
         )
         return self.compute_metrics(x, y, predict(outputs), sample_weight)
 
@@ -355,11 +360,7 @@ class SuperWeightNetwork(FrontOfMember, Answers, DistributedFit, keras.Model):
         )
 
     def get_config(self):
-        kept = {}
-        if self.calibration is not None:
-            found = keras.saving.serialize_keras_object(self.calibration)
-            kept["calibration"] = found
-        return kept | {
+        return super().get_config() | {
             "format": FORMAT,
             "name": self.name,
             "members": list(self._member_texts),
@@ -386,12 +387,11 @@ class SuperWeightNetwork(FrontOfMember, Answers, DistributedFit, keras.Model):
         )
         config["dtype"] = keras.saving.deserialize_keras_object(config["dtype"])
         frozen = config.pop("frozen")
-        calibration = config.pop("calibration", None)
+        calibration = keras.saving.deserialize_keras_object(
+            config.pop("calibration", None)
+        )
         network = cls(**config)
-        if calibration is not None:
-            network.calibration = keras.saving.deserialize_keras_object(
-                calibration
-            )
+        network.calibration = calibration
         network.generator.trainable = not frozen["generator"]
         for member, paths in zip(
             network.members, frozen["members"], strict=True

@@ -102,12 +102,18 @@ CASES = {
     "labels": (sharing.MixtureEnsembles(), 0.9, *[lambda: mlp(2)] * 2),
     "values": (sharing.MixtureEnsembles(), 0.9, *[lambda: mlp(1)] * 2),
     "variances": (sharing.MixtureEnsembles(), 0.9, *[lambda: mlp(2)] * 2),
+    "several inputs": (
+        ONE_BIN,
+        0.9,
+        lambda: ksw.models.mimo(convolutions(), 2),
+    ),
 }
 KINDS = {
     "pixels": ensembles.Classifier(),
     "labels": ensembles.MultiLabel(),
     "values": ensembles.Regression(),
     "variances": ensembles.Regression(variance=True),
+    "several inputs": ensembles.MIMO(2),
 }
 
 
@@ -153,12 +159,12 @@ def batch(network, size=8):
     """Draws inputs and targets for the network of a case."""
     draw = np.random.default_rng(0)
     member = network.members[0]
-    shape = (size, *member.input_shape[1:])
+    kind = network.ensemble
+    shape = (size, *kind.input(network.members).shape[1:])
     if member.inputs[0].dtype == "int32":
         x = draw.integers(1, 7, shape)
     else:
         x = draw.normal(size=shape).astype("float32")
-    kind = network.ensemble
     outputs = (size, *member.output_shape[1:])
     if isinstance(kind, ensembles.MultiLabel):
         return x, draw.integers(0, 2, outputs).astype("float32")

@@ -2,6 +2,7 @@ import keras
 import numpy as np
 import pytest
 
+from keras_superweights.keras_internals import replace_weight
 from keras_superweights.members import cloning
 from keras_superweights.members.allocating import allocate
 from keras_superweights.members.skeleton import skeletons
@@ -106,3 +107,18 @@ def test_what_the_user_froze_stays_frozen(part, tmp_path):
         each.train_on_batch(x, y)
     for one, other in zip(network.weights, loaded.weights, strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+def test_a_weight_that_two_layers_hold_keeps_its_place():
+    one, other = keras.layers.LayerNormalization(), keras.layers.GRUCell(2)
+    one.build((None, 4))
+    other.build((None, 4))
+    kernel, recurrent, bias = other.weights
+    replace_weight(other, "recurrent_kernel", one.gamma)
+    assert other.recurrent_kernel is one.gamma
+    for found, expected in zip(
+        other.weights, (kernel, one.gamma, bias), strict=True
+    ):
+        assert found is expected
+    with pytest.raises(ValueError, match="cannot add new elements of state"):
+        other.more = keras.Variable([1.0])

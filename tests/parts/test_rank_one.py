@@ -82,9 +82,7 @@ def test_bad_starts_are_refused(start):
 
 def test_bad_input_is_refused():
     for rate in (-1, np.inf, "fast", True):
-        with pytest.raises(
-            (TypeError, ValueError), match="`rate` must be .*Received"
-        ):
+        with pytest.raises((TypeError, ValueError), match="`rate` must be"):
             RankOne(rate=rate)
     with pytest.raises(TypeError, match="`transforms`.*'rank'"):
         sharing.MixtureEnsembles(transforms="rank")

@@ -7,8 +7,11 @@ import tensorflow as tf
 
 import keras_superweights as ksw
 from keras_superweights.allocation import Allocation
+from keras_superweights.allocation.vectors import VectorSpec
+from keras_superweights.allocation.vectors import check_common
 from keras_superweights.keras_internals import without_memory
 from keras_superweights.sharing import BatchEnsemble
+from keras_superweights.sharing import HardSharing
 from tests import builders
 from tests.training.networks import batch_of
 from tests.training.networks import compiled
@@ -30,7 +33,7 @@ def factors(network, index):
 
 def test_a_step_is_the_chain_rule_through_plain_members():
     """By NumPy from gradients of plain Keras models' own kernels."""
-    network = ensemble([small_net() for _ in range(3)], rate=0.5)
+    network = ensemble([small_net(depth=2) for _ in range(2)], rate=0.5)
     network.weight_decay = 0.1
     x, y = batch_of()
     kernels = network.allocation.kernels
@@ -72,7 +75,8 @@ def test_a_rate_is_a_factor_of_adams_updates():
     for rate in (1.0, 0.5, 0.0):
         keras.utils.set_random_seed(0)
         adam = keras.optimizers.Adam(0.01)
-        network = ensemble([small_net()] * 2, rate=rate, optimizer=adam)
+        members = [small_net(depth=1)] * 2
+        network = ensemble(members, rate=rate, optimizer=adam)
         before, store = factors(network, 0), network.generator.banks[0].store
         stored = np.array(store)
         network.train_on_batch(*batch_of())
@@ -118,7 +122,7 @@ def test_scaled_activations_answer_the_same(name):
 
 
 def test_one_member_of_ones_is_the_plain_network_bit_for_bit():
-    network = ensemble([small_net()], start="ones")
+    network = ensemble([small_net(depth=1)], start="ones")
     x, _ = batch_of()
     (plain,) = network.materialize()
     kernel = np.array(network.generator.banks[0].store).reshape(3, 3, 2, 4)
@@ -142,7 +146,7 @@ def test_constant_starts_are_copies_for_ever(alpha, gamma, differ):
     constant vectors reach 67.6 to 72.2 % on CIFAR-10, all others 74.8 to
     78.4 %. Heads start equal here, as one shared head does there.
     """
-    members = [small_net(depth=2) for _ in range(2)]
+    members = [small_net(depth=1) for _ in range(2)]
     network = ensemble(members, (alpha, gamma))
     one, other = network.members
     other.get_layer("head").set_weights(one.get_layer("head").get_weights())
@@ -151,7 +155,7 @@ def test_constant_starts_are_copies_for_ever(alpha, gamma, differ):
         network.train_on_batch(x, y)
     outputs = [np.array(each) for each in network.member_outputs(x)]
     assert np.array_equal(*outputs) != differ
-    norms = [m.get_layer("norm1").get_weights() for m in (one, other)]
+    norms = [m.get_layer("norm0").get_weights() for m in (one, other)]
     assert all(map(np.array_equal, *norms)) != differ
 
 
@@ -198,11 +202,15 @@ NETWORKS = {
         # `wide_resnet_batchensemble.py`; `None` is ensemble batch norm.
         ("wide resnet 100", {(4, ONE_NORM): 36_615_868, (4, None): 36_669_724}),
         ("wide resnet 10", {(4, ONE_NORM): 36_557_548, (4, None): 36_611_404}),
-        # `vgg11` of this library.
+        # `vgg11` of this library; all its layers as one, also their heads.
         (
             "vgg11",
             {(4, None): 9_266_972, (8, None): 9_311_096}
-            | {(e, ONE_NORM): 9_233_879 + 5_527 * (e - 1) for e in (1, 4, 9)},
+            | {(e, ONE_NORM): 9_233_879 + 5_527 * (e - 1) for e in (1, 4, 9)}
+            | {
+                (8, HardSharing(scope="members")): 9_302_800,
+                (8, HardSharing(scope="members", heads=True)): 9_266_960,
+            },
         ),
         # stefanielnz/P7_BatchEnsemble, counted by building it.
         (
@@ -223,40 +231,62 @@ def test_published_networks_have_their_numbers_of_parameters(name, counts):
 
 
 @pytest.mark.parametrize("shared", [(), "bias", ("bias", "normalization")])
-def test_members_have_in_common_what_they_are_told_to(shared, tmp_path):
+def test_members_have_in_common_what_they_are_told_to(shared):
     rule = BatchEnsemble(also_shared=shared)
-    network = ksw.SuperWeightNetwork([small_net(), small_net()], 10_000, rule)
-    allocation = network.allocation
-    variables = compiled(network).trainable_variables
-    assert sum(np.prod(v.shape) for v in variables) == allocation.num_params
-    one, other = network.members
-    for path, weight in (
-        ("conv0", "bias"),
-        ("head", "bias"),
-        ("norm1", "beta"),
+    network = ksw.SuperWeightNetwork([small_net(depth=1)] * 2, 10_000, rule)
+    sizes = [np.prod(v.shape) for v in network.trainable_variables]
+    assert sum(sizes) == network.allocation.num_params
+    for layer, weight, kind in (
+        ("conv0", "bias", "bias"),
+        ("head", "bias", "bias"),
+        ("norm0", "beta", "normalization"),
     ):
-        first, second = (
-            getattr(m.get_layer(path), weight) for m in (one, other)
+        one, other = (
+            getattr(member.get_layer(layer), weight)
+            for member in network.members
         )
-        kind = "normalization" if path == "norm1" else "bias"
-        assert (first is second) == (kind in shared)
-    network.train_on_batch(*batch_of())
+        assert (one is other) == (kind in shared)
+
+
+def test_common_vectors_learn_from_all_and_are_saved_and_exported(tmp_path):
+    rule = BatchEnsemble(also_shared=("bias", "normalization"))
+    models = [small_net(depth=1) for _ in range(2)]
+    models[1].set_weights(models[0].get_weights())
+    models[1].get_layer("norm0").beta.assign([1.0, 2.0, 3.0, 4.0])
+    network = compiled(
+        ksw.SuperWeightNetwork(models, 10_000, rule, initialize="weights")
+    )
+    norms = [member.get_layer("norm0") for member in network.members]
+    np.testing.assert_allclose(norms[0].beta, [0.5, 1.0, 1.5, 2.0])
+    x, y = batch_of()
+    network.train_on_batch(x, y)
+    # Statistics are each member's own, or plain models would answer otherwise.
+    assert not np.array_equal(*(norm.moving_mean for norm in norms))
+    for plain, output in zip(
+        network.materialize(), network.member_outputs(x), strict=True
+    ):
+        np.testing.assert_allclose(plain(x), output, rtol=1e-5, atol=1e-6)
     network.save(tmp_path / "network.keras")
     loaded = keras.models.load_model(tmp_path / "network.keras")
-    assert loaded.allocation == allocation
-    x, y = batch_of()
+    assert loaded.allocation == network.allocation
     np.testing.assert_array_equal(loaded(x), network(x))
-    plain = network.materialize()
-    for model, output in zip(plain, network.member_outputs(x), strict=True):
-        np.testing.assert_allclose(model(x), output, rtol=1e-5, atol=1e-6)
-    # Statistics are each member's own, or the plain models would differ.
-    means = [m.get_layer("norm1").moving_mean.numpy() for m in plain]
-    assert not np.array_equal(*means)
-    begun = ksw.SuperWeightNetwork(
-        plain, 10_000, rule, initialize="weights", name="begun"
-    )
-    assert max(begun.initial_errors) < 1e-3
-    for member, output in zip(
-        begun.member_outputs(x), network.member_outputs(x), strict=True
-    ):
-        np.testing.assert_allclose(member, output, rtol=0.1, atol=0.1)
+    one, other = (member.get_layer("norm0") for member in loaded.members)
+    assert one.gamma is other.gamma
+
+
+def test_vectors_that_cannot_be_one_are_refused():
+    vectors = [
+        VectorSpec(member, "norm", (size,), "beta", "normalization")
+        for member in range(3)
+        for size in (4, 6)
+    ]
+    check_common(((0, 2, 4), (1, 3)), vectors)
+    for group in ((0,), (0, 0), (0, 1), (0, 6), (0, -2), (0, 2.0), (0, True)):
+        with pytest.raises(ValueError, match="`common` must be of groups"):
+            check_common((group,), vectors)
+    with pytest.raises(ValueError, match="none twice"):
+        check_common(((0, 2), (4, 2)), vectors)
+    with pytest.raises(TypeError, match="`heads` must be .*bool.*'yes'"):
+        HardSharing(heads="yes")
+    with pytest.raises(ValueError, match="`also_shared`.*'head'"):
+        BatchEnsemble(also_shared="head")
