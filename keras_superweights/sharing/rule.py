@@ -28,7 +28,8 @@ class Rule:
     A rule implements `plan`. The base chooses the kernels, counts the cost of
     all else, refuses too small a budget with the smallest that works, checks
     the plan, and makes the `Allocation`. As text, a rule names only arguments
-    that differ from their defaults.
+    that differ from their defaults. The base checks its fields against the
+    types that they declare.
 
     Args:
         kinds: Kinds of kernels to share, of `allocation.specs.KINDS`, or a

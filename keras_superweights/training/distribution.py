@@ -34,7 +34,7 @@ class DistributedFit:
 
     For a `keras.Model` whose layers are built in its constructor. On one
     replica, results equal those of Keras, but the first step is traced once
-    instead of twice.
+    instead of twice. Counts and callbacks are checked before anything runs.
     """
 
     def _maybe_symbolic_build(self, iterator=None, data_batch=None):
@@ -81,15 +81,16 @@ class DistributedFit:
         return super().predict(*args, **kwargs)
 
     def _make_function(self, step_function):
-        if not is_multi_worker(self.distribute_strategy):
-            return super()._make_function(step_function)
-        if self.steps_per_execution != 1:
+        strategy = self.distribute_strategy
+        if strategy.num_replicas_in_sync > 1 and self.steps_per_execution != 1:
             # TensorFlow does not support collectives in a loop in a graph.
             raise ValueError(
-                "`steps_per_execution` must be 1 under "
-                "`MultiWorkerMirroredStrategy`. Received: "
-                f"steps_per_execution={self.steps_per_execution}."
+                "`steps_per_execution` must be 1 with several replicas. "
+                f"Received: steps_per_execution={self.steps_per_execution} "
+                f"under `{type(strategy).__name__}`. Compile without it."
             )
+        if not is_multi_worker(strategy):
+            return super()._make_function(step_function)
 
         # Keras reduces each log along a first axis, which scalars do not have;
         # as one row, all logs need one reduction.

@@ -283,7 +283,7 @@ class SuperWeightNetwork(FrontOfMember, Answers, DistributedFit, keras.Model):
         gradients.apply(self.optimizer, of_variables, variables, self.generator)
         # Each replica has updated its own batch-norm statistics; without
         # averaging, a saved model would differ from the evaluated one.
-        gradients.average_over_replicas(self._statistics())
+        gradients.average_over_replicas(self._statistics(), x)
         return self._update_metrics(x, y, sample_weight, results)
 
     def _statistics(self):
