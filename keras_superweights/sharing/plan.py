@@ -9,7 +9,6 @@ from keras_superweights.allocation.part import Transform
 from keras_superweights.allocation.specs import KernelSpec
 from keras_superweights.allocation.superweight import BankSpec
 from keras_superweights.allocation.superweight import SuperWeight
-from keras_superweights.arguments import as_tuple
 from keras_superweights.arguments import check_type
 from keras_superweights.arguments import is_integer
 from keras_superweights.parts import Plain
@@ -49,8 +48,12 @@ class Plan:
         private: Sequence[int] = (),
         reason: str = "nothing can use more",
     ):
+        is_list = isinstance(private, Sequence) and all(
+            map(is_integer, private)
+        )
         expected = "a list of indices of kernels"
-        self.private = list(as_tuple("private", private, int, expected))
+        check_type("private", private, is_list, expected)
+        self.private = list(private)
         check_type("reason", reason, isinstance(reason, str), "text")
         self.reason = reason
         self.banks = []
