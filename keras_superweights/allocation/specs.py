@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from dataclasses import replace
 
 from keras_superweights.allocation.vectors import VectorSpec
+from keras_superweights.arguments import as_tuple
 from keras_superweights.arguments import check_choice
 from keras_superweights.arguments import check_fields
 from keras_superweights.arguments import check_integer
@@ -247,5 +248,6 @@ def resolve_budget(budget_params, members: Sequence[MemberSpec]) -> int:
             f"many makes no sense. Received: budget_params={budget_params}. "
             f"For a count, pass an integer: {int(budget_params)}."
         )
+    members = as_tuple("members", members, MemberSpec, "a list of members")
     independent = sum(member.num_params for member in members)
     return int(budget_params * independent)

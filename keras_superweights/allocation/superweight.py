@@ -130,6 +130,7 @@ class SuperWeight:
             **data
             | {
                 "kernels": as_tuples(data["kernels"]),
+                "first": data["first"],  # lost, it would be 0
                 "geometry": Geometry.from_data(data["geometry"]),
                 "mixing": Mixing.from_data(data["mixing"]),
             }

@@ -56,14 +56,14 @@ def read(text: str, make):
             check_format(data.pop("format", 0), FORMAT, "allocation")
             readers = {
                 "members": _member,
-                "banks": lambda bank: BankSpec(**bank),
+                "banks": lambda bank: _whole(BankSpec, bank),
                 "superweights": SuperWeight.from_data,
                 "transforms": Transform.from_data,
             }
             for name, read_one in readers.items():
                 data[name] = _each(read_one, data[name])
             data["common"] = as_tuples(data.get("common", []))
-            return make(**data)
+            return _whole(make, data)
         except (AttributeError, KeyError, TypeError, RecursionError) as error:
             raise _not_an_allocation(text, error) from error
 
@@ -120,14 +120,22 @@ def _member(data) -> MemberSpec:
     }
     kernels = {
         name: _each(
-            lambda kernel, kind=kind: kind(
-                **kernel | {"shape": as_tuples(kernel["shape"])}
+            lambda kernel, kind=kind: _whole(
+                kind, kernel | {"shape": as_tuples(kernel["shape"])}
             ),
             data[name],
         )
         for name, kind in kinds.items()
     }
-    return MemberSpec(**data | kernels)
+    return _whole(MemberSpec, data | kernels)
+
+
+def _whole(kind, data):
+    """Makes a dataclass of all its fields: a lost one has no default."""
+    lost = kind.__dataclass_fields__.keys() - data.keys()
+    if lost:
+        raise KeyError(*sorted(lost))
+    return kind(**data)
 
 
 def _each(read, values):

@@ -9,23 +9,25 @@ def two_stage_gradients(network, variables, x, y, sample_weight):
 
     First with respect to the SuperWeights' vectors and to all variables that
     generate nothing; then the vectors' gradients go through the generation,
-    with one matrix product per bank. A recorder adds up the vectors' gradients.
+    with one matrix product per bank, and into the stores. A recorder adds up
+    the vectors' gradients.
 
     Returns:
         What the ensemble's `objective` returns, and the gradients in the order
         of `variables`, in which a loaded model builds its optimizer.
     """
     generator, optimizer = network.generator, network.optimizer
-    generating = generator.generating_variables
-    known = {id(variable) for variable in generating}
+    stores, mixing = generator.generating_variables
+    known = {id(variable) for variable in (*stores, *mixing)}
     masks = [v for v in generator.trainable_variables if id(v) not in known]
     known.update(map(id, masks))
     others = [v for v in variables if id(v) not in known]
     # Their values: what reading them gives, which may be a sample.
-    sources = [[v.value for v in each] for each in (generating, masks, others)]
+    sources = [[v.value for v in each] for each in (mixing, masks, others)]
+    templates = generator.all_templates()
     with tf.GradientTape() as generation_tape:
-        generation_tape.watch(sources[0])
-        superweights = generator.superweights()
+        generation_tape.watch([templates, sources[0]])
+        superweights = generator.superweights(templates)
     with tf.GradientTape() as loss_tape:
         loss_tape.watch([superweights, sources[1:]])
         with generator.using(superweights):
@@ -37,14 +39,15 @@ def two_stage_gradients(network, variables, x, y, sample_weight):
         scaled_loss, (superweights, *sources[1:])
     )
     of_superweights = _or_zeros(of_superweights, superweights)
-    of_generating = generation_tape.gradient(
-        superweights, sources[0], output_gradients=of_superweights
+    of_templates, of_mixing = generation_tape.gradient(
+        superweights, (templates, sources[0]), output_gradients=of_superweights
     )
+    of_stores = generator.store_gradients(of_templates)
     if network.recorder is not None:
         network.recorder.update(of_superweights, loss_scale(optimizer))
     gradients = zip(
-        map(id, [*generating, *masks, *others]),
-        [*of_generating, *_or_zeros(of_masks, masks), *of_others],
+        map(id, [*stores, *mixing, *masks, *others]),
+        [*of_stores, *of_mixing, *_or_zeros(of_masks, masks), *of_others],
         strict=True,
     )
     gradients = dict(gradients)
