@@ -65,7 +65,7 @@ class KernelGenerator(keras.layers.Layer):
     def allocation(self):
         """The `Allocation`, with the current ties."""
         return self._allocation.with_ties(
-            mixture.ties.numpy() if _is_learned(mixture) else ()
+            mixture.ties.numpy().tolist() if _is_learned(mixture) else ()
             for mixture in self.mixtures
         )
 
@@ -97,10 +97,12 @@ class KernelGenerator(keras.layers.Layer):
         Returns:
             `(mixture, result of its set_ties)` of each changed mixture.
         """
-        self._allocation.with_ties(ties)  # refuses what does not fit
+        tied = self._allocation.with_ties(ties)  # refuses what does not fit
         return [
-            (mixture, mixture.set_ties(rows))
-            for mixture, rows in zip(self.mixtures, ties, strict=True)
+            (mixture, mixture.set_ties(superweight.ties))
+            for mixture, superweight in zip(
+                self.mixtures, tied.superweights, strict=True
+            )
             if _is_learned(mixture)
         ]
 

@@ -6,6 +6,7 @@ import math
 import keras
 
 from keras_superweights.arguments import check_integer
+from keras_superweights.arguments import check_type
 from keras_superweights.training.finite import NotFiniteError
 from keras_superweights.training.finite import check_epoch
 
@@ -44,13 +45,15 @@ def pretrain(
         recorder: A `GradientRecorder` for the last epoch. None by default.
 
     Raises:
-        TypeError: If the data are not batches, but arrays, say.
+        TypeError: If an argument has the wrong type; the data are arrays, say.
         ValueError: If `pretrain_epochs` is not a positive integer, the data
             ends within an epoch, the loss or a weight is not finite, or the
             last epoch is not trained here.
     """
     check_data(data)
     check_integer("pretrain_epochs", pretrain_epochs)
+    is_list = isinstance(callbacks, (list, tuple))
+    check_type("callbacks", callbacks, is_list, "a list of Keras callbacks")
     network.compile(
         optimizer or keras.optimizers.SGD(0.1, momentum=0.9, nesterov=True),
         loss or keras.losses.SparseCategoricalCrossentropy(from_logits=True),

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_superweights.arguments import check_integer
 from keras_superweights.search.sketch import CountSketch
 from keras_superweights.search.sketch import largest_prime
 
@@ -177,7 +178,8 @@ def check_sketch_size(allocation, sketch_size):
     if sketch_size is None:
         return
     largest = max((s.size for s in allocation.superweights), default=0)
-    if not isinstance(sketch_size, int) or not 2 <= sketch_size < largest:
+    check_integer("sketch_size", sketch_size, least=2)
+    if sketch_size >= largest:
         raise ValueError(
             "`sketch_size` must be an integer from 2 on, smaller than the "
             f"largest gradient it replaces, {largest} scalars. "

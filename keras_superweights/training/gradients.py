@@ -32,7 +32,7 @@ def two_stage_gradients(network, variables, x, y, sample_weight):
             results = network.ensemble.objective(
                 network, x, y, sample_weight, training=True
             )
-        scaled_loss = optimizer.scale_loss(results[2])
+        scaled_loss = optimizer.scale_loss(_by_rows(results[2], x))
     of_superweights, of_masks, of_others = loss_tape.gradient(
         scaled_loss, (superweights, *sources[1:])
     )
@@ -49,6 +49,26 @@ def two_stage_gradients(network, variables, x, y, sample_weight):
     )
     gradients = dict(gradients)
     return results, [gradients[id(v)] for v in variables]
+
+
+def _by_rows(loss, x):
+    """Weighs the loss of a replica by its rows.
+
+    Keras gives the mean of each replica the same weight, so that rows of one
+    that has fewer would count more.
+    """
+    replicas = tf.distribute.get_strategy().num_replicas_in_sync
+    if replicas == 1:
+        return loss
+    rows = _rows(x, loss.dtype)
+    total = tf.distribute.get_replica_context().all_reduce(
+        tf.distribute.ReduceOp.SUM, rows
+    )
+    return loss * (rows * replicas / total)
+
+
+def _rows(x, dtype):
+    return tf.cast(tf.shape(keras.tree.flatten(x)[0])[0], dtype)
 
 
 def _or_zeros(gradients, values):
@@ -122,22 +142,29 @@ def undecayed_variables(generator, layers, decay_batch_norm):
     return frozenset(map(id, variables))
 
 
-def average_over_replicas(variables):
-    """Sets variables to their mean over all replicas, in one reduction.
+def average_over_replicas(variables, x):
+    """Sets variables to their mean over the rows of all replicas' inputs.
 
-    Call it in a replica context. Does nothing if there is one replica.
+    In one reduction; call it in a replica context. Does nothing if there is
+    one replica. A replica without rows, whose statistics are NaN, counts
+    nothing.
     """
     variables = list(variables)
     replicas = tf.distribute.get_strategy().num_replicas_in_sync
     if replicas == 1 or not variables:  # a reduction of nothing fails
         return
-    means = tf.distribute.get_replica_context().all_reduce(
-        tf.distribute.ReduceOp.MEAN,
+    rows = _rows(x, "float32")
+    *sums, total = tf.distribute.get_replica_context().all_reduce(
+        tf.distribute.ReduceOp.SUM,
         # Collectives need the device, which the bare value does not have.
-        [tf.identity(variable) for variable in variables],
+        [
+            tf.math.multiply_no_nan(tf.identity(v), tf.cast(rows, v.dtype))
+            for v in variables
+        ]
+        + [rows],
     )
-    for variable, mean in zip(variables, means, strict=True):
-        variable.assign(mean)
+    for variable, value in zip(variables, sums, strict=True):
+        variable.assign(value / tf.cast(total, variable.dtype))
 
 
 def statistics(layers, variables):
