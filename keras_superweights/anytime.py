@@ -7,7 +7,13 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_superweights.arguments import as_tuple
+from keras_superweights.arguments import check_integer
+from keras_superweights.arguments import check_number
+from keras_superweights.arguments import is_integer
+from keras_superweights.arguments import quoted
 from keras_superweights.ensembles import Classifier
+from keras_superweights.metrics.evaluation import COSTS
 from keras_superweights.metrics.evaluation import pareto_frontier
 from keras_superweights.training.network import SuperWeightNetwork
 
@@ -34,7 +40,7 @@ def measure_latency(network, batch_size=1, num_repeats=30):
         a call divided by `batch_size`.
 
     Raises:
-        TypeError: If `network` is something else.
+        TypeError: If `network` is something else, or a count no integer.
         ValueError: If a count is not positive, or a member does not have
             exactly one input of known size.
 
@@ -47,13 +53,8 @@ def measure_latency(network, batch_size=1, num_repeats=30):
     )
     ```
     """
-    counts = {"batch_size": batch_size, "num_repeats": num_repeats}
-    for argument, value in counts.items():
-        if value < 1:
-            raise ValueError(
-                f"`{argument}` must be at least 1. "
-                f"Received: {argument}={value}."
-            )
+    check_integer("batch_size", batch_size)
+    check_integer("num_repeats", num_repeats)
     members = _plain_members(network)
     calls = [
         (_compiled(member), _blank_inputs(member, batch_size))
@@ -92,7 +93,8 @@ class AnytimePredictor:
 
     Raises:
         TypeError: If `network` is something else.
-        ValueError: If the table lacks a member or has an unknown one.
+        ValueError: If the table lacks a member or has an unknown one, or a row
+            has no members, or a cost below 0.
 
     Example:
 
@@ -117,7 +119,7 @@ class AnytimePredictor:
                 "answers at one speed: call it. Members of other kinds can be "
                 "asked one after the other."
             )
-        self.anytime = list(anytime)
+        self.anytime = _checked_rows(anytime)
         self._names = [member.name for member in members]
         self._calls = [_compiled(member) for member in members]
         self._alone = {
@@ -175,17 +177,40 @@ class AnytimePredictor:
         Raises:
             ValueError: As `choose`, immediately.
         """
+        try:
+            inputs = tf.convert_to_tensor(inputs)
+        except (TypeError, ValueError) as error:
+            raise TypeError(
+                "`inputs` must be a batch of the members' inputs. Received: "
+                f"inputs={quoted(inputs)}."
+            ) from error
         cost, _ = _one_limit(flops, milliseconds)
         chosen = self.choose(flops=flops, milliseconds=milliseconds)
         order = sorted(chosen["members"], key=lambda m: self._alone[m][cost])
         return self._one_by_one(inputs, order)
 
     def _one_by_one(self, inputs, order):
-        inputs = tf.convert_to_tensor(inputs)
         outputs = []
         for member in order:
             outputs.append(self._calls[member](inputs))
             yield self._kind.prediction(outputs)
+
+
+def _checked_rows(anytime):
+    """Returns the rows of an anytime table, each of which must be whole."""
+    rows = as_tuple("anytime", anytime, dict, "a list of dicts, one per subset")
+    for row in rows:
+        members = row.get("members")
+        is_list = isinstance(members, (list, tuple)) and len(members) > 0
+        if not is_list or not all(map(is_integer, members)):
+            raise ValueError(
+                "Each row of `anytime` must have `members`, a list of at least "
+                f"one index. Received: {quoted(row)}."
+            )
+        costs = [cost for cost in COSTS if cost in row]
+        for key in (*costs, "accuracy"):
+            check_number(f"{key} of `anytime`", row.get(key))
+    return rows
 
 
 def _one_limit(flops, milliseconds):
@@ -194,7 +219,10 @@ def _one_limit(flops, milliseconds):
             "Exactly one limit must be given, `flops` or `milliseconds`. "
             f"Received: flops={flops}, milliseconds={milliseconds}."
         )
-    return ("milliseconds", milliseconds) if flops is None else ("flops", flops)
+    limits = {"flops": flops, "milliseconds": milliseconds}
+    ((cost, limit),) = ((c, v) for c, v in limits.items() if v is not None)
+    check_number(cost, limit)
+    return cost, limit
 
 
 def _plain_members(network):
@@ -210,7 +238,7 @@ def _plain_members(network):
 
 
 def _compiled(member):
-    @tf.function(reduce_retracing=True)
+    @tf.function(autograph=False, reduce_retracing=True)
     def call(inputs):
         return member(inputs, training=False)
 

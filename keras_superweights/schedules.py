@@ -3,6 +3,9 @@
 import keras
 from keras import ops
 
+from keras_superweights.arguments import check_integer
+from keras_superweights.arguments import check_type
+
 
 @keras.saving.register_keras_serializable(package="keras_superweights")
 class LinearWarmup(keras.optimizers.schedules.LearningRateSchedule):
@@ -21,6 +24,7 @@ class LinearWarmup(keras.optimizers.schedules.LearningRateSchedule):
         warmup_steps: int, at least 1.
 
     Raises:
+        TypeError: If an argument has the wrong type.
         ValueError: If `warmup_steps` is below 1.
 
     Example:
@@ -33,11 +37,10 @@ class LinearWarmup(keras.optimizers.schedules.LearningRateSchedule):
 
     def __init__(self, schedule, warmup_steps):
         super().__init__()
-        if warmup_steps < 1:
-            raise ValueError(
-                "`warmup_steps` must be at least 1. "
-                f"Received: warmup_steps={warmup_steps}."
-            )
+        kind = keras.optimizers.schedules.LearningRateSchedule
+        expected = "a `keras.optimizers.schedules.LearningRateSchedule`"
+        check_type("schedule", schedule, isinstance(schedule, kind), expected)
+        check_integer("warmup_steps", warmup_steps)
         self.schedule = schedule
         self.warmup_steps = warmup_steps
 

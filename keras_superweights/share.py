@@ -6,6 +6,7 @@ import keras
 
 from keras_superweights.allocation import resolve_budget
 from keras_superweights.allocation.specs import reasons
+from keras_superweights.arguments import check_bool
 from keras_superweights.members.allocating import describe
 from keras_superweights.members.skeleton import skeletons
 from keras_superweights.sharing import Shapeshifter
@@ -69,6 +70,7 @@ def share(model, budget_params, sharing=None, strict=False, **kwargs):
             f"Received: model={model!r}. For several models that share one "
             "budget, use `SuperWeightNetwork(members, budget_params, sharing)`."
         )
+    check_bool("strict", strict)
     (skeleton,) = skeletons(model)
     kwargs = {"name": skeleton.name, **kwargs}
     rule = Shapeshifter() if sharing is None else sharing

@@ -34,5 +34,5 @@ def test_an_optimizer_keeps_it_and_is_saved_with_it(tmp_path):
 
 
 def test_it_must_take_a_step():
-    with pytest.raises(ValueError, match="at least 1.*warmup_steps=0"):
+    with pytest.raises(ValueError, match="positive.*warmup_steps=0"):
         LinearWarmup(decay(), 0)

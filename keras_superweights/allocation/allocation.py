@@ -12,26 +12,23 @@ Networks are built from an `Allocation` and nothing else.
 
 import dataclasses
 import functools
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from keras_superweights.allocation.part import Transform
-from keras_superweights.allocation.part import as_tuples
 from keras_superweights.allocation.specs import KernelSpec
 from keras_superweights.allocation.specs import MemberSpec
-from keras_superweights.allocation.specs import UnsharedKernel
 from keras_superweights.allocation.superweight import BankSpec
 from keras_superweights.allocation.superweight import SuperWeight
 from keras_superweights.allocation.table import format_allocation
+from keras_superweights.allocation.text import read
+from keras_superweights.allocation.text import text_of
 from keras_superweights.allocation.vectors import VectorSpec
 from keras_superweights.allocation.vectors import check_common
+from keras_superweights.arguments import check_fields
 from keras_superweights.arguments import check_integer
-
-# Of the JSON text. A version that changes it reads all lower numbers.
-FORMAT = 1
-# Of members, left out where empty: older versions read such text, too.
-_OPTIONAL = ("heads", "vectors")
+from keras_superweights.arguments import check_type
+from keras_superweights.arguments import quoted
 
 
 @dataclass(frozen=True)
@@ -65,29 +62,32 @@ class Allocation:
     common: tuple[tuple[int, ...], ...] = ()
 
     def __post_init__(self):
+        check_fields(self)
         check_integer("budget_params", self.budget_params)
         for index, member in enumerate(self.members):
             if any(kernel.member != index for kernel in member.kernels):
                 raise ValueError(
                     f"The kernels of member {index} ('{member.name}') must "
                     "name it as their member. Received: "
-                    f"{[kernel.member for kernel in member.kernels]}."
+                    f"{quoted([kernel.member for kernel in member.kernels])}."
                 )
         for index, superweight in enumerate(self.superweights):
             if not 0 <= superweight.bank < len(self.banks):
                 raise ValueError(
                     f"In SuperWeight {index}, `bank` must be the index of a "
-                    f"bank. Received: {superweight}."
+                    f"bank. Received: {quoted(superweight)}."
                 )
             bank = self.banks[superweight.bank]
             superweight.check(index, self.kernels, bank)
         for transform in self.transforms:
             self._check_transform(transform)
         for index, bank in enumerate(self.banks):
-            if not self.readers[index]:
+            read = sum(reader.num_read for reader in self.readers[index])
+            if bank.size > 2 * read:  # gaps are left where rows differ
                 raise ValueError(
-                    "Every bank must be read by a SuperWeight. Received: "
-                    f"bank {index} ('{bank.name}') is read by none."
+                    "A bank must have at most twice the scalars that kernels "
+                    f"read of it. Received: bank {index} ('{bank.name}') of "
+                    f"{bank.size} scalars, of which they read {read}."
                 )
         self._check_coverage()
         check_common(self.common, self.vectors)
@@ -104,8 +104,8 @@ class Allocation:
         ):
             raise ValueError(
                 "`kernels` of a transform must be indices of kernels that "
-                f"SuperWeights serve. Received: kernels={transform.kernels} "
-                f"of {transform}."
+                "SuperWeights serve. Received: "
+                f"kernels={quoted(transform.kernels)} of {quoted(transform)}."
             )
         transform.check([self.kernels[k] for k in transform.kernels])
 
@@ -119,9 +119,9 @@ class Allocation:
                 *(t.input_size(kernel) for t in self.transforms_of[index]),
                 kernel.size,
             )
-            if not parts or (kernel.shape, parts, takes) in covered:
+            geometries = tuple(self.superweights[s].geometry for s in parts)
+            if not parts or (kernel.shape, geometries, takes) in covered:
                 continue
-            geometries = [self.superweights[s].geometry for s in parts]
             fit = geometries[0].covers(kernel, geometries, takes)
             if not fit or any(size != kernel.size for size in others):
                 raise ValueError(
@@ -129,9 +129,10 @@ class Allocation:
                     f"member {kernel.member}) must make up its shape "
                     f"{kernel.shape}, and tile its box {kernel.box}, or "
                     "have a transform that makes it of their size. Received: "
-                    f"{geometries}, transforms {self.transforms_of[index]}."
+                    f"{quoted(geometries)}, transforms "
+                    f"{quoted(self.transforms_of[index])}."
                 )
-            covered.add((kernel.shape, parts, takes))
+            covered.add((kernel.shape, geometries, takes))
 
     @functools.cached_property
     def kernels(self) -> tuple[KernelSpec, ...]:
@@ -155,11 +156,13 @@ class Allocation:
     @functools.cached_property
     def transforms_of(self) -> tuple[tuple[Transform, ...], ...]:
         """The transforms of each kernel, in order."""
-        chains = [[] for _ in self.kernels]
+        chains = {}
         for transform in self.transforms:
             for kernel in transform.kernels:
-                chains[kernel].append(transform)
-        return tuple(map(tuple, chains))
+                chains.setdefault(kernel, []).append(transform)
+        return tuple(
+            tuple(chains.get(kernel, ())) for kernel in range(len(self.kernels))
+        )
 
     @functools.cached_property
     def readers(self) -> tuple[tuple[SuperWeight, ...], ...]:
@@ -229,9 +232,14 @@ class Allocation:
         """Returns the allocation with other ties, one tuple per SuperWeight.
 
         Raises:
+            TypeError: If they are not tuples of integers.
             ValueError: If their number is wrong, or they do not fit.
         """
-        ties = list(ties)
+        ties = list(ties) if isinstance(ties, Iterable) else ties
+        is_list = isinstance(ties, list) and all(
+            isinstance(rows, (list, tuple)) for rows in ties
+        )
+        check_type("ties", ties, is_list, "a list of tuples")
         if len(ties) != len(self.superweights):
             raise ValueError(
                 f"`ties` must have one tuple for each of the "
@@ -247,52 +255,18 @@ class Allocation:
 
     def to_json(self) -> str:
         """Returns the allocation as JSON text, for `from_json`."""
-        return json.dumps(
-            {
-                "format": FORMAT,
-                "members": list(map(_member_data, self.members)),
-                "banks": list(map(dataclasses.asdict, self.banks)),
-                "superweights": [each.to_data() for each in self.superweights],
-                "transforms": [each.to_data() for each in self.transforms],
-                "budget_params": self.budget_params,
-                "sharing": self.sharing,
-                "note": self.note,
-                **({"common": self.common} if self.common else {}),
-            }
-        )
+        return text_of(self)
 
     @classmethod
     def from_json(cls, text: str) -> "Allocation":
         """Reads what `to_json` of this version or an older one wrote.
 
         Raises:
+            TypeError: If it is no text.
             ValueError: If the text is not an allocation, has a format that
                 this version does not read, or does not fit together.
         """
-        try:
-            data = json.loads(text)
-            check_format(data.pop("format", 0), FORMAT, "allocation")
-            readers = {
-                "members": _member,
-                "banks": lambda bank: BankSpec(**bank),
-                "superweights": SuperWeight.from_data,
-                "transforms": Transform.from_data,
-            }
-            for name, read in readers.items():
-                data[name] = tuple(map(read, data[name]))
-            data["common"] = as_tuples(data.get("common", []))
-            return cls(**data)
-        except (
-            AttributeError,
-            KeyError,
-            TypeError,
-            json.JSONDecodeError,
-        ) as error:
-            raise ValueError(
-                "This is not an allocation as `Allocation.to_json` writes it: "
-                f"{type(error).__name__}: {error}. It starts with: "
-                f"{str(text)[:60]!r}."
-            ) from error
+        return read(text, cls)
 
     def __str__(self):
         return format_allocation(self)
@@ -322,48 +296,3 @@ def merged(sets: Iterable[set[int]]) -> tuple[tuple[int, ...], ...]:
         apart = [other for other in apart if other.isdisjoint(each)]
         apart.append(each.union(*meeting))
     return tuple(sorted(tuple(sorted(each)) for each in apart))
-
-
-def check_format(found, newest: int, subject: str):
-    """Checks that this version reads a format, up to the one that it writes.
-
-    The number is 0 where none was written, as before version 0.2.0. The
-    message says which version reads the subject.
-    """
-    is_number = type(found) is int  # JSON's `true` is a bool
-    if is_number and found == 0:
-        raise ValueError(
-            f"This {subject} has no format number: version 0.1.0 of "
-            "keras_superweights, or an older one, wrote it. Use that version "
-            "to read it."
-        )
-    if not is_number or not 1 <= found <= newest:
-        raise ValueError(
-            f"The format of this {subject} must be a number from 1 to "
-            f"{newest}, the newest that this version of keras_superweights "
-            f"reads. Received: format {found!r}. Use a newer version."
-        )
-
-
-def _member_data(member) -> dict:
-    """Returns a member for JSON, without vectors that it does not need."""
-    data = dataclasses.asdict(member)
-    return {k: v for k, v in data.items() if v or k not in _OPTIONAL}
-
-
-def _member(data) -> MemberSpec:
-    data = dict.fromkeys(_OPTIONAL, ()) | data
-    kinds = {
-        "kernels": KernelSpec,
-        "unshared": UnsharedKernel,
-        "heads": KernelSpec,
-        "vectors": VectorSpec,
-    }
-    kernels = {
-        name: tuple(
-            kind(**kernel | {"shape": as_tuples(kernel["shape"])})
-            for kernel in data[name]
-        )
-        for name, kind in kinds.items()
-    }
-    return MemberSpec(**data | kernels)

@@ -15,11 +15,14 @@ import dataclasses
 from dataclasses import dataclass
 from dataclasses import field
 
+from keras_superweights.arguments import check_fields
+from keras_superweights.arguments import quoted
+
 _CLASSES = {}
 
 
 class Part:
-    """Base of all parts: registers its subclasses and writes JSON."""
+    """Base of all parts: registers subclasses, checks types, writes JSON."""
 
     def __init_subclass__(cls):
         super().__init_subclass__()
@@ -31,6 +34,9 @@ class Part:
                 f"{known.__module__} has a class of that name."
             )
         _CLASSES[cls.__name__] = cls
+
+    def __post_init__(self):
+        check_fields(self)
 
     def to_data(self) -> dict:
         """Returns the part as a dict, ready for JSON."""
@@ -51,7 +57,7 @@ class Part:
             raise ValueError(
                 f"`class` must name a {cls.__name__.lower()}: one of "
                 f"{sorted(set(known) - {cls.__name__})}, or one of your own "
-                f"whose file is imported before. Received: {name!r}."
+                f"whose file is imported before. Received: {quoted(name)}."
             )
         return part(**arguments)
 
@@ -214,6 +220,8 @@ class Transform(Part):
 
 def as_tuples(value):
     """Converts nested lists to tuples: JSON has no tuples."""
-    if isinstance(value, list):
-        return tuple(map(as_tuples, value))
-    return value
+    if type(value) is not list:
+        return value
+    return tuple(
+        [as_tuples(each) if type(each) is list else each for each in value]
+    )

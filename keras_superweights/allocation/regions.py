@@ -18,8 +18,6 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import numpy as np
-
 
 class Rectangle(NamedTuple):
     """Half-open ranges of inputs and outputs, `in_start <= i < in_stop`."""
@@ -40,9 +38,9 @@ class Rectangle(NamedTuple):
 
     def crop(self, box: tuple[int, int]) -> "Rectangle | None":
         """Returns the part inside the box at the origin, if any."""
-        cropped = self._replace(
-            in_stop=min(self.in_stop, box[0]),
-            out_stop=min(self.out_stop, box[1]),
+        in_start, in_stop, out_start, out_stop = self
+        cropped = Rectangle(
+            in_start, min(in_stop, box[0]), out_start, min(out_stop, box[1])
         )
         return cropped if min(cropped.sides) > 0 else None
 
@@ -95,19 +93,22 @@ def _uncovered(box, corners) -> tuple[Rectangle, ...]:
 
 
 def tile(box: tuple[int, int], regions: Sequence[Sequence[Rectangle]]) -> bool:
-    """Whether the regions, cropped to a box, cover each point of it once."""
-    places = np.array(
-        [
-            place
-            for region in regions
-            for rectangle in region
-            if (place := rectangle.crop(box))
-        ]
-    ).reshape(-1, 4)
-    in_start, in_stop, out_start, out_stop = places.T
-    meet = (in_start[:, None] < in_stop) & (out_start[:, None] < out_stop)
-    meet &= meet.T
-    np.fill_diagonal(meet, False)
-    area = ((in_stop - in_start) * (out_stop - out_start)).sum()
-    inside = (places >= 0).all()
-    return bool(inside and not meet.any() and area == box[0] * box[1])
+    """Whether the regions, cropped to a box, cover each point of it once.
+
+    Where corners cancel in pairs, but for the box's own, each point is covered
+    an odd number of times; with an area that is the box's, that is once.
+    """
+    height, width = box
+    corners = {(0, 0), (0, width), (height, 0), (height, width)}
+    area = height * width
+    for region in regions:
+        for rectangle in region:
+            place = rectangle.crop(box)
+            if place is None:
+                continue
+            a, b, c, d = place
+            if a < 0 or c < 0:
+                return False
+            corners ^= {(a, c), (a, d), (b, c), (b, d)}
+            area -= place.area
+    return not corners and not area

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from dataclasses import replace
 
 from keras_superweights.allocation.vectors import VectorSpec
+from keras_superweights.arguments import as_tuple
 from keras_superweights.arguments import check_choice
+from keras_superweights.arguments import check_fields
 from keras_superweights.arguments import check_integer
 
 # Keras draws embeddings uniformly from [-0.05, 0.05].
@@ -55,6 +57,7 @@ class KernelSpec:
     fan_in: int = 0
 
     def __post_init__(self):
+        check_fields(self)
         if len(self.shape) < 2 or any(side < 1 for side in self.shape):
             raise ValueError(
                 "A kernel needs at least an input and an output axis, all of "
@@ -68,6 +71,7 @@ class KernelSpec:
         if not self.fan_in:
             fan_in = self.size // self.shape[-1]
             object.__setattr__(self, "fan_in", fan_in)
+        check_integer("fan_in", self.fan_in)
 
     @property
     def variance(self) -> float:
@@ -112,6 +116,9 @@ class UnsharedKernel:
     weight: str
     shape: tuple[int, ...]
     reason: str
+
+    def __post_init__(self):
+        check_fields(self)
 
     @property
     def size(self) -> int:
@@ -162,6 +169,7 @@ class MemberSpec:
     vectors: tuple[VectorSpec, ...] = ()
 
     def __post_init__(self):
+        check_fields(self)
         check_integer("other_params", self.other_params, least=0)
 
     @property
@@ -240,5 +248,6 @@ def resolve_budget(budget_params, members: Sequence[MemberSpec]) -> int:
             f"many makes no sense. Received: budget_params={budget_params}. "
             f"For a count, pass an integer: {int(budget_params)}."
         )
+    members = as_tuple("members", members, MemberSpec, "a list of members")
     independent = sum(member.num_params for member in members)
     return int(budget_params * independent)

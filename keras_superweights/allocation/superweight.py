@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from keras_superweights.allocation.part import Geometry
 from keras_superweights.allocation.part import Mixing
 from keras_superweights.allocation.part import as_tuples
+from keras_superweights.arguments import check_fields
 from keras_superweights.arguments import check_integer
+from keras_superweights.arguments import quoted
 
 
 @dataclass(frozen=True)
@@ -22,6 +24,7 @@ class BankSpec:
     size: int
 
     def __post_init__(self):
+        check_fields(self)
         check_integer(f"size of bank '{self.name}'", self.size)
 
 
@@ -48,6 +51,9 @@ class SuperWeight:
     num_templates: int
     first: int = 0
 
+    def __post_init__(self):
+        check_fields(self)
+
     @property
     def size(self) -> int:
         """Scalars in each template, and in the SuperWeight."""
@@ -57,6 +63,11 @@ class SuperWeight:
     def ties(self) -> tuple[int, ...]:
         """The row of coefficients that each kernel uses."""
         return self.mixing.ties
+
+    @property
+    def num_read(self) -> int:
+        """Scalars of the bank that the kernels read, each for itself."""
+        return len(self.kernels) * self.num_templates * self.size
 
     @property
     def num_coefficients(self) -> int:
@@ -79,19 +90,17 @@ class SuperWeight:
 
     def with_ties(self, ties) -> "SuperWeight":
         """Returns the SuperWeight with other ties."""
-        mixing = self.mixing.with_ties(tuple(map(int, ties)))
+        mixing = self.mixing.with_ties(tuple(ties))
         return dataclasses.replace(self, mixing=mixing)
 
     def check(self, index: int, kernels, bank: BankSpec):
         """Raises an error if it does not fit these kernels and its bank."""
         count = len(self.kernels)
-        known = all(
-            isinstance(k, int) and 0 <= k < len(kernels) for k in self.kernels
-        )
+        known = all(0 <= k < len(kernels) for k in self.kernels)
         if not known or not 0 < count == len(set(self.kernels)):
             raise ValueError(
                 f"In SuperWeight {index}, `kernels` must be distinct indices "
-                f"of kernels. Received: {self}."
+                f"of kernels. Received: {quoted(self)}."
             )
         try:
             check_integer("num_templates", self.num_templates)
@@ -100,8 +109,7 @@ class SuperWeight:
         except ValueError as error:
             raise ValueError(f"In SuperWeight {index}, {error}") from error
         rows = bank.size // self.size
-        is_row = isinstance(self.first, int) and 0 <= self.first < rows
-        if self.num_templates > rows or not is_row:
+        if self.num_templates > rows or not 0 <= self.first < rows:
             raise ValueError(
                 f"SuperWeight {index} must lie in its bank '{bank.name}' of "
                 f"{bank.size} scalars. Received: {self.num_templates} "
@@ -122,6 +130,7 @@ class SuperWeight:
             **data
             | {
                 "kernels": as_tuples(data["kernels"]),
+                "first": data["first"],  # lost, it would be 0
                 "geometry": Geometry.from_data(data["geometry"]),
                 "mixing": Mixing.from_data(data["mixing"]),
             }

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from keras_superweights.arguments import check_choice
+from keras_superweights.arguments import check_fields
 
 VECTOR_KINDS = ("bias", "normalization")
 
@@ -27,6 +28,7 @@ class VectorSpec:
     kind: str
 
     def __post_init__(self):
+        check_fields(self)
         check_choice("kind", self.kind, VECTOR_KINDS)
 
     @property

@@ -44,10 +44,6 @@ class Bank(keras.layers.Layer):
     def views(self, readers):
         """Returns the templates of several readers, rows of the bank.
 
-        The gradient of each slice of the store would be a zero-padded copy of
-        the whole store. Here the readers' gradients are summed interval by
-        interval, and nothing is written twice.
-
         Args:
             readers: For each `(num_templates, size, first)`: how many rows,
                 the scalars in each, and the first one; row 0 follows the last
@@ -56,32 +52,26 @@ class Bank(keras.layers.Layer):
         Returns:
             A list of tensors `(num_templates, size)`.
         """
-        intervals = [_intervals(self.size, *reader) for reader in readers]
+        store = ops.reshape(self.store, (self.size,))  # read once
+        return [
+            ops.reshape(
+                _joined(store, _intervals(self.size, *reader)), reader[:2]
+            )
+            for reader in readers
+        ]
 
-        @ops.custom_gradient
-        def read(store):
-            def gradient(*upstream):
-                flat = [ops.reshape(each, (-1,)) for each in upstream]
-                return self._sum_of_intervals(flat, intervals)
+    def gradient(self, readers, upstream):
+        """Returns the store's gradient from those of `views(readers)`.
 
-            templates = [
-                ops.reshape(_joined(store, parts), (count, size))
-                for (count, size, _), parts in zip(
-                    readers, intervals, strict=True
-                )
-            ]
-            return templates, gradient
-
-        # A tensor: Keras would pass the variable, whose gradient is not that
-        # of an argument.
-        return read(ops.reshape(self.store, (self.size,)))
-
-    def _sum_of_intervals(self, vectors, readers):
-        """Returns the store's gradient from those of the readers' vectors."""
+        The gradient of each slice of the store would be a zero-padded copy of
+        the whole store. Here the readers' gradients are summed interval by
+        interval, and nothing is written twice. Not by `ops.custom_gradient`:
+        TensorFlow would keep each graph that has one for ever.
+        """
         reads = []  # (start, stop, gradient, its offset)
-        for vector, intervals in zip(vectors, readers, strict=True):
-            offset = 0
-            for start, stop in intervals:
+        for reader, gradient in zip(readers, upstream, strict=True):
+            vector, offset = ops.reshape(gradient, (-1,)), 0
+            for start, stop in _intervals(self.size, *reader):
                 reads.append((start, stop, vector, offset - start))
                 offset += stop - start
         ends = sorted({0, self.size}.union(*(read[:2] for read in reads)))

@@ -65,18 +65,20 @@ class KernelGenerator(keras.layers.Layer):
     def allocation(self):
         """The `Allocation`, with the current ties."""
         return self._allocation.with_ties(
-            mixture.ties.numpy() if _is_learned(mixture) else ()
+            mixture.ties.numpy().tolist() if _is_learned(mixture) else ()
             for mixture in self.mixtures
         )
 
     @property
     def generating_variables(self):
-        """Trainable variables that `superweights()` reads, no transforms'."""
-        return [
-            variable
-            for layer in (*self.banks, *filter(None, self.mixtures))
-            for variable in layer.trainable_variables
-        ]
+        """Trainable variables that `superweights()` reads, no transforms'.
+
+        Two lists: those of banks, in their order, and those of mixtures.
+        """
+        return tuple(
+            [v for layer in layers for v in layer.trainable_variables]
+            for layers in (self.banks, filter(None, self.mixtures))
+        )
 
     @property
     def rates(self):
@@ -97,10 +99,12 @@ class KernelGenerator(keras.layers.Layer):
         Returns:
             `(mixture, result of its set_ties)` of each changed mixture.
         """
-        self._allocation.with_ties(ties)  # refuses what does not fit
+        tied = self._allocation.with_ties(ties)  # refuses what does not fit
         return [
-            (mixture, mixture.set_ties(rows))
-            for mixture, rows in zip(self.mixtures, ties, strict=True)
+            (mixture, mixture.set_ties(superweight.ties))
+            for mixture, superweight in zip(
+                self.mixtures, tied.superweights, strict=True
+            )
             if _is_learned(mixture)
         ]
 
@@ -146,39 +150,58 @@ class KernelGenerator(keras.layers.Layer):
 
         return make
 
-    def superweights(self):
+    def superweights(self, templates=None):
         """Returns the vectors of all kernels.
+
+        Args:
+            templates: The result of `all_templates()`, read now by default.
 
         Returns:
             For each SuperWeight a tensor `(kernels, size)`, or `(1, size)`
             where all its kernels use a single template as it is.
         """
+        if templates is None:
+            templates = self.all_templates()
         return [
-            templates if mixture is None else mixture.mix(templates)
-            for mixture, templates in zip(
-                self.mixtures, self.all_templates(), strict=True
-            )
+            each if mixture is None else mixture.mix(each)
+            for mixture, each in zip(self.mixtures, templates, strict=True)
         ]
 
     def all_templates(self):
         """Returns the templates of each SuperWeight, `(templates, size)`."""
         return self._views(range(len(self.mixtures)))
 
+    def store_gradients(self, of_templates):
+        """Returns the gradients of trainable stores from those of templates.
+
+        In the order of `banks`; frozen ones have none.
+        """
+        return [
+            self.banks[bank].gradient(rows, [of_templates[i] for i in readers])
+            for bank, readers, rows in self._readers(range(len(self.mixtures)))
+            if self.banks[bank].trainable
+        ]
+
     def _views(self, indices):
         """Returns the templates of some SuperWeights; reads banks once."""
+        views = {}
+        for bank, readers, rows in self._readers(indices):
+            read = self.banks[bank].views(rows)
+            views.update(zip(readers, read, strict=True))
+        return [views[index] for index in indices]
+
+    def _readers(self, indices):
+        """Yields each bank, the SuperWeights that read it, and their rows."""
         superweights = self._allocation.superweights
         by_bank = {}
         for index in indices:
             by_bank.setdefault(superweights[index].bank, []).append(index)
-        views = {}
-        for bank, readers in by_bank.items():
+        for bank, readers in sorted(by_bank.items()):
             rows = [
                 (each.num_templates, each.size, each.first)
                 for each in (superweights[index] for index in readers)
             ]
-            read = self.banks[bank].views(rows)
-            views.update(zip(readers, read, strict=True))
-        return [views[index] for index in indices]
+            yield bank, readers, rows
 
     def _row(self, index, row):
         (templates,) = self._views([index])

@@ -4,7 +4,8 @@ import warnings
 
 import keras
 
-from keras_superweights.search.grouping import check_threshold
+from keras_superweights.arguments import check_integer
+from keras_superweights.arguments import check_number
 from keras_superweights.search.grouping import group_above
 from keras_superweights.search.recording import GradientRecorder
 from keras_superweights.search.similarity import coefficient_similarity
@@ -45,8 +46,8 @@ class CoefficientDecoupling(keras.callbacks.Callback):
     Raises:
         ValueError: If an argument is out of range; at the end of an epoch that
             decouples, if a weight or gradient is not finite.
-        TypeError: When training begins, if the model is not a
-            `SuperWeightNetwork`.
+        TypeError: If an argument is no number; when training begins, if the
+            model is not a `SuperWeightNetwork`.
 
     Example:
 
@@ -61,14 +62,10 @@ class CoefficientDecoupling(keras.callbacks.Callback):
 
     def __init__(self, beta=0.9, epoch=10, every=None):
         super().__init__()
-        check_threshold("beta", beta)
-        numbers = {"epoch": epoch, "every": 1 if every is None else every}
-        for name, value in numbers.items():
-            if not isinstance(value, int) or value < 1:
-                raise ValueError(
-                    f"`{name}` must be a positive integer. Received: "
-                    f"{name}={value!r}."
-                )
+        check_number("beta", beta, least=-1, most=1)
+        check_integer("epoch", epoch)
+        if every is not None:
+            check_integer("every", every)
         self.beta = beta
         self.epoch = epoch
         self.every = every

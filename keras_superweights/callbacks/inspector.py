@@ -8,8 +8,13 @@ import keras
 import tensorflow as tf
 
 from keras_superweights import files
+from keras_superweights.arguments import check_bool
+from keras_superweights.arguments import check_integer
+from keras_superweights.arguments import check_path
+from keras_superweights.arguments import check_type
 from keras_superweights.callbacks.diagnosis import SharingDiagnosis
 from keras_superweights.figures import tagged
+from keras_superweights.search.refinement import Refinement
 
 
 class SharingInspector(keras.callbacks.Callback):
@@ -67,8 +72,8 @@ class SharingInspector(keras.callbacks.Callback):
 
     Raises:
         ValueError: If `every` is not a positive integer.
-        TypeError: When training begins, if the model is not a
-            `SuperWeightNetwork`.
+        TypeError: If an argument has the wrong type; when training begins, if
+            the model is not a `SuperWeightNetwork`.
 
     Example:
 
@@ -94,11 +99,12 @@ class SharingInspector(keras.callbacks.Callback):
         diagnose=False,
     ):
         super().__init__()
-        if not isinstance(every, int) or every < 1:
-            raise ValueError(
-                "`every` must be a positive integer. Received: "
-                f"every={every!r}."
-            )
+        _check_paths(log_dir, figures_dir)
+        if refinement is not None:
+            is_right = isinstance(refinement, Refinement)
+            check_type("refinement", refinement, is_right, "a `Refinement`")
+        check_integer("every", every)
+        check_bool("diagnose", diagnose)
         self.log_dir = log_dir
         self.figures_dir = figures_dir
         self.refinement = refinement
@@ -212,9 +218,19 @@ def write_figures(log_dir, figures, step, figures_dir=None):
     write_figures("logs", {"training/curves": curves}, step=200)
     ```
     """
+    _check_paths(log_dir, figures_dir)
+    is_dict = isinstance(figures, dict)
+    check_type("figures", figures, is_dict, "a dict from tag to figure")
+    check_integer("step", step, least=0)
     writer = _create_writer(log_dir, "figures")
     _write_images(writer, figures.items(), step, figures_dir)
     writer.close()
+
+
+def _check_paths(log_dir, figures_dir):
+    check_path("log_dir", log_dir)
+    if figures_dir is not None:
+        check_path("figures_dir", figures_dir)
 
 
 def _create_writer(log_dir, run):

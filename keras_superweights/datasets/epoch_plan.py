@@ -6,7 +6,7 @@ These are functions of numbers only; they read no images.
 import numpy as np
 import tensorflow as tf
 
-from keras_superweights.datasets.arguments import check_integer
+from keras_superweights.arguments import check_integer
 
 
 def hold_out(num_examples, fraction):

@@ -7,11 +7,12 @@ import os
 import numpy as np
 import tensorflow as tf
 
+from keras_superweights.arguments import check_fields
+from keras_superweights.arguments import check_integer
+from keras_superweights.arguments import check_number
 from keras_superweights.datasets import augment
 from keras_superweights.datasets import epoch_plan
 from keras_superweights.datasets import mixing
-from keras_superweights.datasets.arguments import check_integer
-from keras_superweights.datasets.arguments import check_number
 from keras_superweights.datasets.image_set import ImageSet
 
 
@@ -110,16 +111,7 @@ class ImagePipeline:
     label_smoothing: float = 0.0
 
     def __post_init__(self):
-        for field in ("name", "train_split", "test_split", "label"):
-            if not isinstance(getattr(self, field), str):
-                raise TypeError(
-                    f"`{field}` must be a string. "
-                    f"Received: {field}={getattr(self, field)!r}."
-                )
-        if not isinstance(self.flip, bool):
-            raise TypeError(
-                f"`flip` must be True or False. Received: flip={self.flip!r}."
-            )
+        check_fields(self)
         if self.crop not in (None, "inception"):
             raise ValueError(
                 "`crop` must be 'inception' or None. "
@@ -154,6 +146,8 @@ class ImagePipeline:
         check_integer("pad", self.pad, 0, side)
         check_integer("cutout", self.cutout, 0, side)
 
+    # Nothing here branches on a tensor, and conversion would take a second.
+    @tf.autograph.experimental.do_not_convert
     def train(self, epochs, first_epoch=0, num_shards=1, shard=0):
         """Returns the training batches of several epochs, one after the other.
 
@@ -209,6 +203,7 @@ class ImagePipeline:
         read = self._set.random_crops if self.crop else self._set.whole
         return _finish(read(self.train_split, batches), make_batch)
 
+    @tf.autograph.experimental.do_not_convert
     def test(self, num_shards=1, shard=0):
         """Returns all batches of the test split, in order.
 
@@ -238,6 +233,7 @@ class ImagePipeline:
         images = augment.normalize(images, self.mean, self.deviation)
         return images, self._encode_labels(labels, smoothing=0.0)
 
+    @tf.autograph.experimental.do_not_convert
     def validation(self, num_shards=1, shard=0):
         """Returns the batches of the held-out part, like `test`.
 

@@ -16,6 +16,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_superweights.arguments import as_tuple
+from keras_superweights.arguments import check_path
 from keras_superweights.export.formats import FORMATS
 from keras_superweights.export.formats import NotConvertedError
 from keras_superweights.export.formats import checked_formats
@@ -120,6 +122,7 @@ def export_network(network, directory, formats=None, inputs=None):
     is_litert_wanted = formats is not None
     formats = checked_formats(formats)
     models = _materialized(network)
+    check_path("directory", directory)
     directory = pathlib.Path(directory)
     targets = {
         (name, key): directory / f"{name}{FORMATS[key].suffix}"
@@ -181,7 +184,8 @@ def _unfinished(path):
 
 def format_exported(files):
     """Formats the files that `export_network` returned as a table."""
-    width = max(len(str(file.path)) for file in files)
+    files = as_tuple("files", files, ExportedFile, "a list of `ExportedFile`s")
+    width = max((len(str(file.path)) for file in files), default=0)
     header = (
         f"{'':{width}}       MiB   parameters  they need  largest difference"
     )

@@ -9,6 +9,7 @@ import warnings
 import keras
 import tensorflow as tf
 
+from keras_superweights.arguments import as_tuple
 from keras_superweights.keras_internals import flat_layers
 
 
@@ -106,12 +107,11 @@ def checked_formats(formats) -> list[str]:
     has_converter = hasattr(tf.lite, "TFLiteConverter")
     if formats is None:
         return [key for key in FORMATS if key != "litert" or has_converter]
-    formats = [formats] if isinstance(formats, str) else list(formats)
-    known = ", ".join(map(repr, FORMATS))
+    expected = f"one of {', '.join(map(repr, FORMATS))}, or a list of them"
+    formats = as_tuple("formats", formats, str, expected)
     if not formats or not set(formats) <= set(FORMATS):
         raise ValueError(
-            f"`formats` must be one of {known}, or a list of them. Received: "
-            f"formats={formats!r}."
+            f"`formats` must be {expected}. Received: formats={formats!r}."
         )
     if "litert" in formats and not has_converter:
         raise ValueError(

@@ -97,14 +97,11 @@ def calibration_bins(probabilities, labels, num_bins=15):
         `"confidence"` (means over the bin; 0 in an empty bin).
 
     Raises:
-        TypeError: If the labels are not integers.
+        TypeError: If the labels, or `num_bins`, are not integers.
         ValueError: If a row is not a distribution, the shapes do not agree,
             or `num_bins` is not positive.
     """
-    if num_bins < 1:
-        raise ValueError(
-            f"`num_bins` must be at least 1. Received: num_bins={num_bins}."
-        )
+    check_integer("num_bins", num_bins)
     probabilities, labels = checked_predictions(probabilities, labels)
     confidences = probabilities.max(axis=1)
     correct = probabilities.argmax(axis=1) == labels

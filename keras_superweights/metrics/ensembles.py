@@ -4,6 +4,7 @@ import itertools
 
 import numpy as np
 
+from keras_superweights.arguments import check_type
 from keras_superweights.metrics import inputs
 
 
@@ -31,6 +32,9 @@ def ensemble_probabilities(member_logits):
 
 def member_softmaxes(member_logits):
     """Returns one array of probabilities per member, in float64."""
+    is_list = isinstance(member_logits, (list, tuple, np.ndarray))
+    expected = "a list of arrays, one per member"
+    check_type("member_logits", member_logits, is_list, expected)
     logits = [
         inputs.checked_logits(values, f"member_logits[{index}]")
         for index, values in enumerate(member_logits)
@@ -88,6 +92,9 @@ def disagreement_ratios(member_probabilities, labels):
     The array `(num_members, num_members)` is NaN on the diagonal, and in the
     columns of members without any error.
     """
+    is_list = isinstance(member_probabilities, (list, tuple, np.ndarray))
+    expected = "a list of arrays, one per member"
+    check_type("member_probabilities", member_probabilities, is_list, expected)
     members = [
         inputs.checked_probabilities(values, f"member_probabilities[{index}]")
         for index, values in enumerate(member_probabilities)

@@ -4,6 +4,10 @@ import itertools
 
 import numpy as np
 
+from keras_superweights.arguments import as_tuple
+from keras_superweights.arguments import check_choice
+from keras_superweights.arguments import check_number
+from keras_superweights.arguments import check_type
 from keras_superweights.metrics.calibration import expected_calibration_error
 from keras_superweights.metrics.classification import accuracy
 from keras_superweights.metrics.classification import brier_score
@@ -60,9 +64,9 @@ def evaluate_members(member_logits, labels, flops, milliseconds=None):
     [([0], 10), ([1], 30), ([0, 1], 40)]
     """
     members = member_softmaxes(member_logits)
-    costs = {"flops": [int(each) for each in flops]}
+    costs = {"flops": [int(each) for each in _numbers("flops", flops)]}
     if milliseconds is not None:
-        costs["milliseconds"] = [float(each) for each in milliseconds]
+        costs["milliseconds"] = _numbers("milliseconds", milliseconds)
     for cost, values in costs.items():
         if len(values) != len(members):
             raise ValueError(
@@ -76,6 +80,15 @@ def evaluate_members(member_logits, labels, flops, milliseconds=None):
         "members": [evaluate_probabilities(each, labels) for each in members],
         "anytime": _anytime(members, labels, costs, ratios),
     }
+
+
+def _numbers(argument, values):
+    """Returns costs as plain numbers."""
+    is_list = isinstance(values, (list, tuple, np.ndarray))
+    check_type(argument, values, is_list, "a list of numbers, one per member")
+    for each in values:
+        check_number(argument, each)
+    return [float(each) for each in values]
 
 
 def evaluate_probabilities(probabilities, labels):
@@ -117,12 +130,13 @@ def pareto_frontier(anytime, cost="flops"):
     >>> [point["members"] for point in pareto_frontier(points)]
     [[0], [0, 1]]
     """
+    check_choice("cost", cost, COSTS)
+    expected = "a list of dicts, such as the report's"
+    as_tuple("anytime", anytime, dict, expected)
     if not anytime:
         raise ValueError(
             "`anytime` must have at least one subset. Received: an empty list."
         )
-    if cost not in COSTS:
-        raise ValueError(f"`cost` must be one of {COSTS}. Received: {cost!r}.")
     lacking = [point for point in anytime if cost not in point]
     if lacking:
         raise ValueError(
@@ -130,6 +144,9 @@ def pareto_frontier(anytime, cost="flops"):
             f"`evaluate_members`. Received: cost={cost!r} and a subset with "
             f"{sorted(lacking[0])}."
         )
+    for point in anytime:
+        for key in (cost, "accuracy"):
+            check_number(f"{key} of `anytime`", point.get(key))
     return best_within(anytime, cost, "accuracy")
 
 

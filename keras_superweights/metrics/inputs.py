@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from keras_superweights.arguments import quoted
+
 
 def checked_predictions(probabilities, labels):
     """Returns probabilities in float64, and integer labels for them."""
@@ -28,7 +30,7 @@ def checked_probabilities(probabilities, argument="probabilities"):
 
 def checked_labels(labels, num_examples, num_classes):
     """Returns labels as integers of shape `(num_examples,)`."""
-    array = np.asarray(labels)
+    array = _array("labels", labels)
     if array.shape != (num_examples,):
         raise ValueError(
             f"`labels` must have the shape ({num_examples},), one class index "
@@ -47,9 +49,19 @@ def checked_labels(labels, num_examples, num_classes):
     return array
 
 
+def _array(argument, value, dtype=None):
+    try:
+        return np.asarray(value, dtype)
+    except (TypeError, ValueError) as error:
+        raise TypeError(
+            f"`{argument}` must be an array of numbers. Received: "
+            f"{argument}={quoted(value)}."
+        ) from error
+
+
 def checked_logits(logits, argument="logits"):
     """Returns finite `(num_examples, num_classes)` logits in float64."""
-    array = np.asarray(logits, dtype=np.float64)
+    array = _array(argument, logits, np.float64)
     if array.ndim != 2 or array.size == 0:
         raise ValueError(
             f"`{argument}` must have the shape (num_examples, num_classes), "

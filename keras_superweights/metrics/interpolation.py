@@ -3,6 +3,8 @@
 import keras
 import numpy as np
 
+from keras_superweights.arguments import check_integer
+from keras_superweights.arguments import check_type
 from keras_superweights.keras_internals import flat_layers
 from keras_superweights.layers.generated import GeneratedKernel
 from keras_superweights.metrics.classification import accuracy
@@ -60,11 +62,8 @@ def interpolate_members(first, second, data, num_points=11):
     """
     for argument, model in (("first", first), ("second", second)):
         _check_plain(argument, model)
-    if num_points < 2:
-        raise ValueError(
-            "`num_points` must be at least 2, for the members themselves. "
-            f"Received: num_points={num_points}."
-        )
+    # The members themselves, and what is between.
+    check_integer("num_points", num_points, least=2)
     if not same_architecture(first, second):
         received = ", ".join(
             f"'{model.name}' with {len(model.layers)} layers and "
@@ -85,7 +84,7 @@ def interpolate_members(first, second, data, num_points=11):
             between.weights, first.weights, second.weights, strict=True
         ):
             target.assign((1 - position) * start + position * end)
-        logits, labels = predict(data)
+        logits, labels = predict(data, "data")
         if not logits:
             raise ValueError(
                 "`data` must have batches in every pass, unlike an iterator, "
@@ -105,6 +104,9 @@ def interpolate_members(first, second, data, num_points=11):
 
 def same_architecture(first, second):
     """Returns whether two models are equal except for names and weights."""
+    for argument, model in (("first", first), ("second", second)):
+        is_model = isinstance(model, keras.Model)
+        check_type(argument, model, is_model, "a `keras.Model`")
     return _architecture(first) == _architecture(second)
 
 

@@ -1,10 +1,16 @@
 """Predictions of all members for all examples, in one pass."""
 
+import collections.abc
+
+import keras
 import numpy as np
 import tensorflow as tf
 
 from keras_superweights.arguments import check_integer
+from keras_superweights.arguments import check_type
 from keras_superweights.optimizers.sampling import sampled_weights
+
+_BATCHES = "of pairs (inputs, labels)"
 
 
 def predict_members(network, batches):
@@ -79,18 +85,27 @@ def member_predictor(network):
     Uses XLA if the network was compiled with `jit_compile`.
     """
 
+    is_model = isinstance(network, keras.Model)
+    check_type("network", network, is_model, "a `keras.Model`")
+
     def single(inputs):
         return [network(inputs, training=False)]
 
     traced = tf.function(
         getattr(network, "member_outputs", single),
+        autograph=False,  # as Keras' own functions
         reduce_retracing=True,
         jit_compile=network.jit_compile,
     )
 
-    def predict(batches):
+    def predict(batches, argument="batches"):
         logits, labels = [], []
-        for inputs, targets in batches:
+        is_iterable = isinstance(batches, collections.abc.Iterable)
+        check_type(argument, batches, is_iterable, _BATCHES)
+        for batch in batches:
+            is_pair = isinstance(batch, (list, tuple)) and len(batch) == 2
+            check_type(argument, batch, is_pair, _BATCHES)
+            inputs, targets = batch
             logits.append([each.numpy() for each in traced(inputs)])
             targets = np.asarray(targets)
             labels.append(targets.argmax(1) if targets.ndim == 2 else targets)

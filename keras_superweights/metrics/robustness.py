@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from keras_superweights.arguments import check_type
 from keras_superweights.datasets.corruptions import CORRUPTIONS
 from keras_superweights.datasets.corruptions import SEVERITIES
 from keras_superweights.datasets.corruptions import corrupted_test
@@ -50,6 +51,12 @@ def evaluate_corrupted(
           https://arxiv.org/abs/1903.12261
         - SWN, supplement, section 3.3 and table 1
     """
+    for argument, values in (
+        ("corruptions", corruptions),
+        ("severities", severities),
+    ):
+        is_list = isinstance(values, (list, tuple, range))
+        check_type(argument, values, is_list, "a list")
     # Open all sets first: a wrong name should fail before hours of work.
     sets = [
         (corruption, severity, *corrupted_test(pipeline, corruption, severity))

@@ -2,14 +2,14 @@
 
 import keras
 
+from keras_superweights.arguments import check_integer
+from keras_superweights.arguments import check_type
+from keras_superweights.arguments import is_integer
+
 
 def check_positive_integers(**arguments):
     for argument, value in arguments.items():
-        received = f"Received: {argument}={value!r}."
-        if not isinstance(value, int) or isinstance(value, bool):
-            raise TypeError(f"`{argument}` must be an integer. {received}")
-        if value < 1:
-            raise ValueError(f"`{argument}` must be at least 1. {received}")
+        check_integer(argument, value)
 
 
 def check_depth(depth):
@@ -32,7 +32,11 @@ def image_input(input_shape, smallest):
     Raises a `ValueError` if they are below `smallest` pixels, or it is not the
     shape of an image.
     """
-    shape = tuple(input_shape)
+    is_list = isinstance(input_shape, (list, tuple))
+    shape = tuple(input_shape) if is_list else ()
+    is_shape = all(size is None or is_integer(size) for size in shape)
+    expected = "a shape of integers, or None"
+    check_type("input_shape", input_shape, is_list and is_shape, expected)
     if (
         len(shape) != 3
         or shape[2] is None

@@ -4,7 +4,9 @@ import math
 
 from keras_superweights import layers
 from keras_superweights.arguments import check_integer
+from keras_superweights.arguments import check_type
 from keras_superweights.arguments import is_integer
+from keras_superweights.arguments import is_number
 from keras_superweights.keras_internals import flat_layers
 from keras_superweights.members import cloning
 from keras_superweights.models.reshaping import check_reshapable
@@ -55,6 +57,7 @@ def narrowed(model, factor):
           section 4.2: https://arxiv.org/abs/2006.10598
     """
     check_reshapable(model, "narrowed")
+    check_type("factor", factor, is_number(factor), "a number")
     if not 0 < factor < math.inf:
         raise ValueError(
             f"`factor` must be positive and finite. Received: factor={factor}."
@@ -93,6 +96,8 @@ def fitted(models, params):
 
 def largest_factor(models, params):
     """Returns the factor that `fitted` scales models by."""
+    expected = "a Keras model, or a list of at least one"
+    check_type("models", models, bool(models), expected)
     for model in models:
         check_reshapable(model, "narrowed")
     check_integer("params", params)

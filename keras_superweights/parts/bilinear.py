@@ -22,8 +22,14 @@ class Bilinear(Transform):
 
     length: int
 
-    def check(self, kernels):
+    def __post_init__(self):
+        super().__post_init__()
         check_integer("length", self.length)
+
+    def check(self, kernels):
+        # What is longer than all kernels is not read, only skipped.
+        most = max((kernel.size for kernel in kernels), default=math.inf)
+        check_integer("length", self.length, most=most)
 
     def input_size(self, kernel):
         return self.length

@@ -17,7 +17,7 @@ class Flat(Geometry):
             transform.
 
     Raises:
-        ValueError: If the length is not a positive integer.
+        TypeError, ValueError: If the length is not a positive integer.
     """
 
     length: int
@@ -25,6 +25,7 @@ class Flat(Geometry):
     serves_any_shape = True
 
     def __post_init__(self):
+        super().__post_init__()
         check_integer("length", self.length)
 
     @property

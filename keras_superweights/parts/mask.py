@@ -7,6 +7,7 @@ import keras
 from keras import ops
 
 from keras_superweights.allocation.part import Transform
+from keras_superweights.arguments import check_integer
 
 # NPAS, section 3.3: scalars in a mask, those of a 3x3 window.
 MASK_WINDOW = 9
@@ -23,13 +24,16 @@ class Repeat(Transform):
 
     length: int
 
+    def __post_init__(self):
+        super().__post_init__()
+        check_integer("length", self.length)
+
     def check(self, kernels):
-        is_count = isinstance(self.length, int) and self.length > 0
         for kernel in kernels:
-            if not is_count or self.length >= kernel.size:
+            if self.length >= kernel.size:
                 raise ValueError(
                     "only a kernel that is larger than its template can be a "
-                    f"repetition of it. Received: length={self.length!r} for "
+                    f"repetition of it. Received: length={self.length} for "
                     f"'{kernel.layer}' with shape {kernel.shape}."
                 )
 

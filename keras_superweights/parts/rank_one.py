@@ -7,7 +7,9 @@ import keras
 from keras import ops
 
 from keras_superweights.allocation.part import Transform
+from keras_superweights.arguments import check_number
 from keras_superweights.arguments import is_number
+from keras_superweights.arguments import quoted
 
 # Starts by name: the probability of +1.
 STARTS = {"signs": 0.5, "ones": 1.0}
@@ -65,13 +67,10 @@ class RankOne(Transform):
                 "`start` must be 'signs', 'ones', a probability of +1 from 0 "
                 "to 1, minus the deviation of a normal distribution, or a pair "
                 "of these, for inputs and outputs. Received: "
-                f"start={self.start!r}."
+                f"start={quoted(self.start)}."
             )
-        if not (is_number(self.rate) and 0 <= self.rate < math.inf):
-            raise ValueError(
-                "`rate` must be a finite number of at least 0. Received: "
-                f"rate={self.rate!r}."
-            )
+        super().__post_init__()
+        check_number("rate", self.rate)
 
     @property
     def starts(self):

@@ -10,6 +10,9 @@ from keras import ops
 from keras_superweights.allocation.part import Geometry
 from keras_superweights.allocation.regions import Rectangle
 from keras_superweights.allocation.regions import tile
+from keras_superweights.arguments import check_type
+from keras_superweights.arguments import is_integer
+from keras_superweights.arguments import quoted
 from keras_superweights.parts.assembly import assemble
 from keras_superweights.parts.assembly import plan_assembly
 
@@ -26,25 +29,35 @@ class Region(Geometry):
             numbers `(in_start, in_stop, out_start, out_stop)`.
 
     Raises:
-        ValueError: If there is no rectangle, or one is empty or has a number
-            that is not an integer.
+        TypeError: If a number is not an integer.
+        ValueError: If there is no rectangle, or one or the window is empty.
     """
 
     window: tuple[int, ...]
     rectangles: tuple[Rectangle, ...]
 
     def __post_init__(self):
-        rectangles = tuple(Rectangle(*each) for each in self.rectangles)
+        rectangles = self.rectangles
+        is_right = isinstance(rectangles, (list, tuple)) and all(
+            isinstance(each, (list, tuple))
+            and len(each) == 4
+            and all(map(is_integer, each))
+            for each in rectangles
+        )
+        expected = "of rectangles, of four integers each"
+        check_type("rectangles", rectangles, is_right, expected)
+        rectangles = tuple(itertools.starmap(Rectangle, rectangles))
         object.__setattr__(self, "rectangles", rectangles)
-        if any(type(n) is not int for each in rectangles for n in each):
-            raise ValueError(
-                "`rectangles` must be of integers. Received: "
-                f"rectangles={self.rectangles}."
-            )
+        super().__post_init__()
         if not rectangles or any(min(r.sides) <= 0 for r in rectangles):
             raise ValueError(
                 "`rectangles` must hold at least one rectangle, none of them "
-                f"empty. Received: rectangles={self.rectangles}."
+                f"empty. Received: rectangles={quoted(rectangles)}."
+            )
+        if any(side < 1 for side in self.window):
+            raise ValueError(
+                "`window` must have sides of at least 1. Received: "
+                f"window={quoted(self.window)}."
             )
 
     @classmethod

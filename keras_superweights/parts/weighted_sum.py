@@ -8,6 +8,7 @@ import numpy as np
 from keras import ops
 
 from keras_superweights.allocation.part import Mixing
+from keras_superweights.arguments import quoted
 from keras_superweights.parts.average import AverageLayer
 
 
@@ -23,15 +24,14 @@ class Tied:
         return replace(self, ties=tuple(ties))
 
     def check(self, num_kernels, num_templates):
-        rows = range(num_kernels)
         if (
             len(self.ties) != num_kernels
-            or not all(isinstance(t, int) and t in rows for t in self.ties)
+            or not all(0 <= t < num_kernels for t in self.ties)
             or any(self.ties[t] != t for t in self.ties)
         ):
             raise ValueError(
                 "`ties` must name, for each kernel, a row that uses itself. "
-                f"Received: ties={self.ties} for {num_kernels} kernels."
+                f"Received: ties={quoted(self.ties)} for {num_kernels} kernels."
             )
 
 
@@ -53,28 +53,23 @@ class WeightedSum(Tied, Mixing):
         super().check(num_kernels, num_templates)
         sizes = {len(choice) for choice in self.choices}
         named = [template for choice in self.choices for template in choice]
-        strange = [template for template in named if type(template) is not int]
-        if strange:
-            raise ValueError(
-                "`choices` must be of integers, the indices of templates. "
-                f"Received: {strange[:6]}."
-            )
         if self.choices and (
             len(self.choices) != num_kernels
             or len(sizes) > 1
             or any(len(set(c)) < len(c) for c in self.choices)
             or not named
-            or not set(named) <= set(range(num_templates))
+            or not all(0 <= template < num_templates for template in named)
         ):
             raise ValueError(
                 "`choices` must name as many templates for each kernel, none "
                 f"twice. Received: {len(self.choices)} for {num_kernels} "
                 f"kernels and {num_templates} templates, of the sizes "
-                f"{sorted(sizes)}."
+                f"{quoted(sorted(sizes))}."
             )
 
     def num_scalars(self, num_kernels, num_templates):
-        return num_kernels * len(self.templates_of(0, num_templates))
+        mixed = len(self.choices[0]) if self.choices else num_templates
+        return num_kernels * mixed
 
     def templates_of(self, row, num_templates):
         return (

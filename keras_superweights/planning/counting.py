@@ -9,6 +9,7 @@ import math
 import keras
 import tensorflow as tf
 
+from keras_superweights.arguments import check_integer
 from keras_superweights.banks import KernelGenerator
 from keras_superweights.layers import walk
 from keras_superweights.members import skeleton
@@ -63,11 +64,7 @@ def plan_training(members, allocation, optimizer="sgd", num_workers=1):
     )
     ```
     """
-    if not isinstance(num_workers, int) or num_workers < 1:
-        raise ValueError(
-            "`num_workers` must be a positive integer. Received: "
-            f"num_workers={num_workers!r}."
-        )
+    check_integer("num_workers", num_workers)
     models = skeleton.skeletons(members)
     allocation = fitted_allocation(models, allocation)
     policy = skeleton.dtype_policy(models)

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from keras_superweights.arguments import check_integer
+
 
 @dataclass(frozen=True)
 class TrainingMemory:
@@ -54,6 +56,7 @@ class TrainingMemory:
         A ring all-reduce of `b` bytes over `n` workers takes each of them
         `2 * (n - 1) / n * b` (Patarasuk and Yuan 2009, section 3).
         """
+        check_integer("num_workers", num_workers)
         reduced = self.gradients + self.statistics
         return round(2 * (num_workers - 1) / num_workers * reduced)
 

@@ -10,6 +10,7 @@ threshold (SWN, section 2 and Algorithm 1).
 import numpy as np
 
 from keras_superweights.allocation.allocation import merged
+from keras_superweights.arguments import check_number
 
 
 def group_above(similarity, threshold):
@@ -24,7 +25,7 @@ def group_above(similarity, threshold):
     >>> group_above([[1, 0.5, 0], [0.5, 1, -1], [0, -1, 1]], 0.1)
     [(0, 1), (2,)]
     """
-    check_threshold("threshold", threshold)
+    check_number("threshold", threshold, least=-1, most=1)
     similarity = np.asarray(similarity)
     if threshold == -1:
         return [tuple(range(len(similarity)))]
@@ -34,12 +35,3 @@ def group_above(similarity, threshold):
             for kernel, row in enumerate(similarity)
         )
     )
-
-
-def check_threshold(name, value):
-    """Raises an error unless the value is a number in [-1, 1]."""
-    if not -1 <= value <= 1:
-        raise ValueError(
-            f"`{name}` is compared with cosine similarities and must be from "
-            f"-1 to 1. Received: {name}={value}."
-        )

@@ -7,6 +7,7 @@ import numpy as np
 
 from keras_superweights.allocation.allocation import Allocation
 from keras_superweights.allocation.specs import resolve_budget
+from keras_superweights.arguments import check_integer
 from keras_superweights.members.allocating import describe
 from keras_superweights.members.skeleton import skeletons
 from keras_superweights.search.pretraining import check_data
@@ -86,6 +87,7 @@ def learn_stores(
     """
     rule = learnable(sharing)
     check_data(data)
+    check_integer("seed", seed, least=0, most=2**32 - 1)
     models = skeletons(members)
     specs = describe(models)
     network = SuperWeightNetwork(

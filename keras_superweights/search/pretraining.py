@@ -6,6 +6,8 @@ import math
 import keras
 
 from keras_superweights.arguments import check_integer
+from keras_superweights.arguments import check_type
+from keras_superweights.arguments import quoted
 from keras_superweights.training.finite import NotFiniteError
 from keras_superweights.training.finite import check_epoch
 
@@ -44,18 +46,25 @@ def pretrain(
         recorder: A `GradientRecorder` for the last epoch. None by default.
 
     Raises:
-        TypeError: If the data are not batches, but arrays, say.
+        TypeError: If an argument has the wrong type; the data are arrays, say.
         ValueError: If `pretrain_epochs` is not a positive integer, the data
             ends within an epoch, the loss or a weight is not finite, or the
             last epoch is not trained here.
     """
     check_data(data)
     check_integer("pretrain_epochs", pretrain_epochs)
-    network.compile(
-        optimizer or keras.optimizers.SGD(0.1, momentum=0.9, nesterov=True),
-        loss or keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-        jit_compile=jit_compile,
+    are_callbacks = isinstance(callbacks, (list, tuple)) and all(
+        isinstance(each, keras.callbacks.Callback) for each in callbacks
     )
+    expected = "a list of Keras callbacks"
+    check_type("callbacks", callbacks, are_callbacks, expected)
+    if optimizer is None:
+        optimizer = keras.optimizers.SGD(0.1, momentum=0.9, nesterov=True)
+    if loss is None:
+        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    _check_known("optimizer", optimizer, keras.optimizers.get)
+    _check_known("loss", loss, keras.losses.get)
+    network.compile(optimizer, loss, jit_compile=jit_compile)
     watch = _Watch(recorder, pretrain_epochs, steps_per_epoch)
     network.fit(
         data,
@@ -68,6 +77,17 @@ def pretrain(
         verbose=verbose,
     )
     watch.check_completed()
+
+
+def _check_known(argument, value, get):
+    """Raises an error unless Keras' `get` knows what the value means."""
+    try:
+        get(value)
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"`{argument}` must be one that Keras knows, or its name. "
+            f"Received: {argument}={quoted(value)}."
+        ) from error
 
 
 def check_data(data):

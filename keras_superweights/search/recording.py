@@ -4,6 +4,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_superweights.arguments import check_bool
+from keras_superweights.arguments import check_integer
+from keras_superweights.arguments import check_type
+from keras_superweights.banks import KernelGenerator
 from keras_superweights.search.sketch import CountSketch
 from keras_superweights.search.sketch import largest_prime
 
@@ -39,11 +43,16 @@ class GradientRecorder:
         seed: Seed of the sketch.
 
     Raises:
+        TypeError: If an argument has another type.
         ValueError: If `sketch_size` is not an integer from 2 on, or not
             smaller than the largest vector, so that nothing would be saved.
     """
 
     def __init__(self, generator, weights=True, sketch_size=None, seed=0):
+        is_generator = isinstance(generator, KernelGenerator)
+        check_type("generator", generator, is_generator, "a KernelGenerator")
+        check_bool("weights", weights)
+        check_integer("seed", seed, least=0)
         self._generator = generator
         self._superweights = generator.allocation.superweights
         check_sketch_size(generator.allocation, sketch_size)
@@ -177,7 +186,8 @@ def check_sketch_size(allocation, sketch_size):
     if sketch_size is None:
         return
     largest = max((s.size for s in allocation.superweights), default=0)
-    if not isinstance(sketch_size, int) or not 2 <= sketch_size < largest:
+    check_integer("sketch_size", sketch_size, least=2)
+    if sketch_size >= largest:
         raise ValueError(
             "`sketch_size` must be an integer from 2 on, smaller than the "
             f"largest gradient it replaces, {largest} scalars. "

@@ -8,7 +8,8 @@ from dataclasses import fields
 import numpy as np
 
 from keras_superweights.allocation.allocation import Allocation
-from keras_superweights.search.grouping import check_threshold
+from keras_superweights.arguments import check_number
+from keras_superweights.arguments import check_type
 from keras_superweights.search.grouping import group_above
 from keras_superweights.search.ties import tied_inside_members
 from keras_superweights.sharing.clusters import Cluster
@@ -85,6 +86,12 @@ def refine(
         TypeError, ValueError: If the rule cannot be refined, a threshold is
             out of range, or the budget is too small.
     """
+    check_type(
+        "measured",
+        measured,
+        isinstance(measured, Measurement),
+        "what `search.measure_similarity` returned",
+    )
     check_thresholds(tau, beta)
     start = measured.start
     rule = refinable(sharing)
@@ -107,9 +114,9 @@ def refine(
 
 def check_thresholds(tau: float, beta: float | None):
     """Raises an error unless both are thresholds, or beta is None."""
-    check_threshold("tau", tau)
+    check_number("tau", tau, least=-1, most=1)
     if beta is not None:
-        check_threshold("beta", beta)
+        check_number("beta", beta, least=-1, most=1)
 
 
 def refine_clusters(

@@ -75,13 +75,13 @@ class BatchEnsemble(Rule):
     heads: bool = field(default=True, kw_only=True)
 
     def __post_init__(self):
-        super().__post_init__()
         expected = f"of {VECTOR_KINDS}, or one of them"
         shared = as_tuple("also_shared", self.also_shared, str, expected)
         for kind in shared:
             check_choice("also_shared", kind, VECTOR_KINDS)
         object.__setattr__(self, "also_shared", shared)
         object.__setattr__(self, "start", self._factors().start)
+        super().__post_init__()
 
     def _factors(self, kernels=()):
         return parts.RankOne(self.start, self.rate, kernels=tuple(kernels))

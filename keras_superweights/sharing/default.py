@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 
 from keras_superweights.allocation.specs import MemberSpec
+from keras_superweights.arguments import as_tuple
+from keras_superweights.arguments import check_integer
 from keras_superweights.sharing.fair_shares import FairShares
 from keras_superweights.sharing.independent import Independent
 from keras_superweights.sharing.rule import Rule
@@ -30,6 +32,8 @@ def default_rule(members: Sequence[MemberSpec], budget_params: int) -> Rule:
     >>> print(default_rule([member], 100))
     Shapeshifter()
     """
+    members = as_tuple("members", members, MemberSpec, "a list of members")
+    check_integer("budget_params", budget_params)
     if budget_params >= sum(member.num_params for member in members):
         return Independent()
     rule = FairShares()

@@ -9,6 +9,8 @@ from keras_superweights.allocation.part import Transform
 from keras_superweights.allocation.specs import KernelSpec
 from keras_superweights.allocation.superweight import BankSpec
 from keras_superweights.allocation.superweight import SuperWeight
+from keras_superweights.arguments import check_type
+from keras_superweights.arguments import is_integer
 from keras_superweights.parts import Plain
 from keras_superweights.parts import Region
 
@@ -46,7 +48,13 @@ class Plan:
         private: Sequence[int] = (),
         reason: str = "nothing can use more",
     ):
+        is_list = isinstance(private, Sequence) and all(
+            map(is_integer, private)
+        )
+        expected = "a list of indices of kernels"
+        check_type("private", private, is_list, expected)
         self.private = list(private)
+        check_type("reason", reason, isinstance(reason, str), "text")
         self.reason = reason
         self.banks = []
         self.superweights = []
@@ -66,6 +74,9 @@ class Plan:
             TooSmallError: If there are too few. `Rule.allocate` turns it into
                 the error that names the smallest budget.
         """
+        numbers = {"needed": needed, "scalars": scalars, "kept": kept}
+        for argument, value in numbers.items():
+            check_type(argument, value, is_integer(value), "an integer")
         if scalars < needed:
             raise TooSmallError(needed, kept, hint)
 

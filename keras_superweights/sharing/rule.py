@@ -13,6 +13,8 @@ from keras_superweights.allocation.part import Transform
 from keras_superweights.allocation.specs import KernelSpec
 from keras_superweights.allocation.specs import MemberSpec
 from keras_superweights.arguments import as_tuple
+from keras_superweights.arguments import check_fields
+from keras_superweights.arguments import check_integer
 from keras_superweights.sharing.plan import Plan
 from keras_superweights.sharing.plan import TooSmallError
 from keras_superweights.sharing.selection import check_kinds
@@ -26,7 +28,8 @@ class Rule:
     A rule implements `plan`. The base chooses the kernels, counts the cost of
     all else, refuses too small a budget with the smallest that works, checks
     the plan, and makes the `Allocation`. As text, a rule names only arguments
-    that differ from their defaults.
+    that differ from their defaults. The base checks its fields against the
+    types that they declare.
 
     Args:
         kinds: Kinds of kernels to share, of `allocation.specs.KINDS`, or a
@@ -41,8 +44,7 @@ class Rule:
             default each member keeps its own.
 
     Raises:
-        TypeError: If `kinds` or `exclude` is not of strings, `transforms`
-            not of transforms, or `heads` no bool.
+        TypeError: If an argument has another type than its field.
         ValueError: If a kind is unknown.
 
     Example:
@@ -87,10 +89,7 @@ class Rule:
         keep("exclude", str, "a string or a list of strings")
         parts = "a transform of `keras_superweights.parts` or a list of them"
         keep("transforms", Transform, parts)
-        if not isinstance(self.heads, bool):
-            raise TypeError(
-                f"`heads` must be a bool. Received: heads={self.heads!r}."
-            )
+        check_fields(self)
 
     def plan(self, kernels: Sequence[KernelSpec], scalars: int) -> Plan:
         """Decides what the chosen kernels are made of.
@@ -141,6 +140,9 @@ class Rule:
             ValueError: If the budget is too small (names the smallest), if
                 `kinds` and `exclude` leave nothing, or a pattern matches none.
         """
+        expected = "a list of `allocation.MemberSpec`s"
+        members = as_tuple("members", members, MemberSpec, expected)
+        check_integer("budget_params", budget_params, least=0)
         plan = plan or self.plan
         members = self.offered(members)
         every = all_kernels(members)

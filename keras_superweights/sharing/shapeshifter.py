@@ -9,6 +9,7 @@ from keras_superweights.allocation.part import Mixing
 from keras_superweights.allocation.part import Transform
 from keras_superweights.allocation.specs import MemberSpec
 from keras_superweights.arguments import check_integer
+from keras_superweights.arguments import quoted
 from keras_superweights.parts import Bilinear
 from keras_superweights.parts import Mask
 from keras_superweights.parts import Repeat
@@ -88,46 +89,52 @@ class Shapeshifter(Rule):
     seed: int = 0
 
     def __post_init__(self):
-        super().__post_init__()
+        if isinstance(self.stores, list):
+            object.__setattr__(self, "stores", tuple(self.stores))
         for name, named, family in (
             ("mixing", (*MIXINGS, "rr"), Mixing),
             ("upsampling", UPSAMPLINGS, Transform),
         ):
             value = getattr(self, name)
             is_own = isinstance(value, type) and issubclass(value, family)
-            if not is_own and value not in named:
+            is_named = isinstance(value, str) and value in named
+            if not is_own and not is_named:
                 raise ValueError(
                     f"`{name}` must be one of {tuple(named)}, or a class that "
                     f"derives from `allocation.{family.__name__}`. Received: "
                     f"{name}={value!r}."
                 )
+        super().__post_init__()
         check_integer("max_templates", self.max_templates)
         check_integer("num_stores", self.num_stores)
         check_integer("seed", self.seed, least=0)
-        if isinstance(self.stores, (list, tuple)):
-            object.__setattr__(self, "stores", tuple(self.stores))
         if not self._has_known_stores():
             raise ValueError(
                 '`stores` must be "single", "random", "shape", a list of '
                 "patterns, or a list of integers, one for each kernel that is "
-                f"shared. Received: stores={self.stores!r}."
+                f"shared. Received: stores={quoted(self.stores)}."
             )
 
     def _has_known_stores(self) -> bool:
         if isinstance(self.stores, str):
             return self.stores in ("single", "random", "shape")
-        is_list = isinstance(self.stores, tuple)
-        return is_list and set(map(type, self.stores)) in ({str}, {int})
+        return set(map(type, self.stores)) in ({str}, {int})
+
+    @property
+    def _most(self) -> int:
+        """The most templates that a kernel reads."""
+        return 1 if self.mixing == "rr" else self.max_templates
 
     def plan(self, kernels, scalars):
         groups = self._groups(kernels)
         weights = [sum(kernels[k].size for k in group) for group in groups]
 
+        reason = "no kernel would read them"
+        if self._most > 1:
+            reason += ". More `max_templates` can use more"
+
         def planned(total):
-            plan = Plan(
-                reason="no kernel would read them. More `max_templates` can "
-                "use more"
-            )
+            plan = Plan(reason=reason)
             sizes = dealing.in_proportion(total, weights)
             for group, store in zip(groups, sizes, strict=True):
                 self._read(plan, kernels, group, store)
@@ -136,7 +143,7 @@ class Shapeshifter(Rule):
         def cost(total):
             return planned(total).cost(kernels)
 
-        low, high = len(groups), self.max_templates * sum(weights)
+        low, high = len(groups), self._most * sum(weights)
         total = dealing.largest_total(cost, scalars, low, high)
         if total is None:
             # From there on, each store holds the whole of its kernels.
@@ -194,14 +201,10 @@ class Shapeshifter(Rule):
     def _read(self, plan, kernels, group, store):
         """Adds a store, up to the last scalar read, and its readers."""
         sizes = [kernels[k].size for k in group]
-        views = dealing.deal(sizes, store, self.max_templates)
+        views = dealing.deal(sizes, store, self._most)
         users = {}
         upsampled = {}
-        for query, (kernel, view) in enumerate(zip(group, views, strict=True)):
-            if self.mixing == "rr":
-                rows = store // view.length
-                turn = (view.first + query % view.num_templates) % rows
-                view = dealing.View(view.length, turn, 1)
+        for kernel, view in zip(group, views, strict=True):
             users.setdefault(view, []).append(kernel)
             if kernels[kernel].size > view.length:
                 upsampled.setdefault(view.length, []).append(kernel)

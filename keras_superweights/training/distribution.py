@@ -5,12 +5,28 @@ which sees only its own replicas' values. Keras 3 assumes a strategy that sees
 all replicas.
 """
 
+import functools
+import inspect
+
 import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_superweights.arguments import check_integer
+from keras_superweights.arguments import check_number
+from keras_superweights.arguments import check_type
+
 # Values, or specs of values, with one shape and dtype.
 _PLAIN = (np.ndarray, tf.Tensor, tf.TensorSpec)
+
+# Counts of `fit`, `evaluate` and `predict`, and the least of each.
+_COUNTS = {
+    "batch_size": 1,
+    "steps": 1,
+    "steps_per_epoch": 1,
+    "validation_batch_size": 1,
+    "validation_steps": 1,
+}
 
 
 class DistributedFit:
@@ -18,7 +34,7 @@ class DistributedFit:
 
     For a `keras.Model` whose layers are built in its constructor. On one
     replica, results equal those of Keras, but the first step is traced once
-    instead of twice.
+    instead of twice. Counts and callbacks are checked before anything runs.
     """
 
     def _maybe_symbolic_build(self, iterator=None, data_batch=None):
@@ -49,16 +65,32 @@ class DistributedFit:
             with self.distribute_strategy.scope():
                 self._symbolic_build(data_batch=data_batch)
 
+    @functools.wraps(keras.Model.fit)
+    def fit(self, *args, **kwargs):
+        _check_loop(keras.Model.fit, self, *args, **kwargs)
+        return super().fit(*args, **kwargs)
+
+    @functools.wraps(keras.Model.evaluate)
+    def evaluate(self, *args, **kwargs):
+        _check_loop(keras.Model.evaluate, self, *args, **kwargs)
+        return super().evaluate(*args, **kwargs)
+
+    @functools.wraps(keras.Model.predict)
+    def predict(self, *args, **kwargs):
+        _check_loop(keras.Model.predict, self, *args, **kwargs)
+        return super().predict(*args, **kwargs)
+
     def _make_function(self, step_function):
-        if not is_multi_worker(self.distribute_strategy):
-            return super()._make_function(step_function)
-        if self.steps_per_execution != 1:
+        strategy = self.distribute_strategy
+        if strategy.num_replicas_in_sync > 1 and self.steps_per_execution != 1:
             # TensorFlow does not support collectives in a loop in a graph.
             raise ValueError(
-                "`steps_per_execution` must be 1 under "
-                "`MultiWorkerMirroredStrategy`. Received: "
-                f"steps_per_execution={self.steps_per_execution}."
+                "`steps_per_execution` must be 1 with several replicas. "
+                f"Received: steps_per_execution={self.steps_per_execution} "
+                f"under `{type(strategy).__name__}`. Compile without it."
             )
+        if not is_multi_worker(strategy):
+            return super()._make_function(step_function)
 
         # Keras reduces each log along a first axis, which scalars do not have;
         # as one row, all logs need one reduction.
@@ -99,6 +131,29 @@ class DistributedFit:
             keras.tree.map_structure(lambda v: _with_a_row(v, missing), data)
         )
         return keras.tree.map_structure(lambda v: v[:rows], outputs)
+
+
+def _check_loop(method, *args, **kwargs):
+    """Checks numbers and callbacks, which Keras takes as they come."""
+    given = inspect.signature(method).bind(*args, **kwargs).arguments
+    for argument, least in _COUNTS.items():
+        if given.get(argument) is not None:
+            check_integer(argument, given[argument], least)
+    for argument in ("epochs", "initial_epoch"):
+        check_integer(argument, given.get(argument, 0), least=0)
+    check_number("validation_split", given.get("validation_split", 0), below=1)
+    frequency = given.get("validation_freq", 1)
+    if not isinstance(frequency, (list, tuple, set)):
+        check_integer("validation_freq", frequency)
+    weights = given.get("class_weight")
+    is_dict = weights is None or isinstance(weights, dict)
+    check_type("class_weight", weights, is_dict, "a dict")
+    callbacks = given.get("callbacks")
+    kinds = (keras.callbacks.Callback, keras.callbacks.CallbackList, type(None))
+    are_callbacks = all(
+        isinstance(each, kinds) for each in keras.tree.flatten(callbacks)
+    )
+    check_type("callbacks", callbacks, are_callbacks, "Keras callbacks")
 
 
 def _of_first_replica(spec):

@@ -9,46 +9,69 @@ def two_stage_gradients(network, variables, x, y, sample_weight):
 
     First with respect to the SuperWeights' vectors and to all variables that
     generate nothing; then the vectors' gradients go through the generation,
-    with one matrix product per bank. A recorder adds up the vectors' gradients.
+    with one matrix product per bank, and into the stores. A recorder adds up
+    the vectors' gradients.
 
     Returns:
         What the ensemble's `objective` returns, and the gradients in the order
         of `variables`, in which a loaded model builds its optimizer.
     """
     generator, optimizer = network.generator, network.optimizer
-    generating = generator.generating_variables
-    known = {id(variable) for variable in generating}
+    stores, mixing = generator.generating_variables
+    known = {id(variable) for variable in (*stores, *mixing)}
     masks = [v for v in generator.trainable_variables if id(v) not in known]
     known.update(map(id, masks))
     others = [v for v in variables if id(v) not in known]
     # Their values: what reading them gives, which may be a sample.
-    sources = [[v.value for v in each] for each in (generating, masks, others)]
+    sources = [[v.value for v in each] for each in (mixing, masks, others)]
+    templates = generator.all_templates()
     with tf.GradientTape() as generation_tape:
-        generation_tape.watch(sources[0])
-        superweights = generator.superweights()
+        generation_tape.watch([templates, sources[0]])
+        superweights = generator.superweights(templates)
     with tf.GradientTape() as loss_tape:
         loss_tape.watch([superweights, sources[1:]])
         with generator.using(superweights):
             results = network.ensemble.objective(
                 network, x, y, sample_weight, training=True
             )
-        scaled_loss = optimizer.scale_loss(results[2])
+        scaled_loss = optimizer.scale_loss(_by_rows(results[2], x))
     of_superweights, of_masks, of_others = loss_tape.gradient(
         scaled_loss, (superweights, *sources[1:])
     )
     of_superweights = _or_zeros(of_superweights, superweights)
-    of_generating = generation_tape.gradient(
-        superweights, sources[0], output_gradients=of_superweights
+    of_templates, of_mixing = generation_tape.gradient(
+        superweights, (templates, sources[0]), output_gradients=of_superweights
     )
+    of_stores = generator.store_gradients(of_templates)
     if network.recorder is not None:
         network.recorder.update(of_superweights, loss_scale(optimizer))
     gradients = zip(
-        map(id, [*generating, *masks, *others]),
-        [*of_generating, *_or_zeros(of_masks, masks), *of_others],
+        map(id, [*stores, *mixing, *masks, *others]),
+        [*of_stores, *of_mixing, *_or_zeros(of_masks, masks), *of_others],
         strict=True,
     )
     gradients = dict(gradients)
     return results, [gradients[id(v)] for v in variables]
+
+
+def _by_rows(loss, x):
+    """Weighs the loss of a replica by its rows.
+
+    Keras gives the mean of each replica the same weight, so that rows of one
+    that has fewer would count more.
+    """
+    replicas = tf.distribute.get_strategy().num_replicas_in_sync
+    if replicas == 1:
+        return loss
+    rows = _rows(x, loss.dtype)
+    total = tf.distribute.get_replica_context().all_reduce(
+        tf.distribute.ReduceOp.SUM, rows
+    )
+    return loss * (rows * replicas / total)
+
+
+def _rows(x, dtype):
+    return tf.cast(tf.shape(keras.tree.flatten(x)[0])[0], dtype)
 
 
 def _or_zeros(gradients, values):
@@ -122,22 +145,29 @@ def undecayed_variables(generator, layers, decay_batch_norm):
     return frozenset(map(id, variables))
 
 
-def average_over_replicas(variables):
-    """Sets variables to their mean over all replicas, in one reduction.
+def average_over_replicas(variables, x):
+    """Sets variables to their mean over the rows of all replicas' inputs.
 
-    Call it in a replica context. Does nothing if there is one replica.
+    In one reduction; call it in a replica context. Does nothing if there is
+    one replica. A replica without rows, whose statistics are NaN, counts
+    nothing.
     """
     variables = list(variables)
     replicas = tf.distribute.get_strategy().num_replicas_in_sync
     if replicas == 1 or not variables:  # a reduction of nothing fails
         return
-    means = tf.distribute.get_replica_context().all_reduce(
-        tf.distribute.ReduceOp.MEAN,
+    rows = _rows(x, "float32")
+    *sums, total = tf.distribute.get_replica_context().all_reduce(
+        tf.distribute.ReduceOp.SUM,
         # Collectives need the device, which the bare value does not have.
-        [tf.identity(variable) for variable in variables],
+        [
+            tf.math.multiply_no_nan(tf.identity(v), tf.cast(rows, v.dtype))
+            for v in variables
+        ]
+        + [rows],
     )
-    for variable, mean in zip(variables, means, strict=True):
-        variable.assign(mean)
+    for variable, value in zip(variables, sums, strict=True):
+        variable.assign(value / tf.cast(total, variable.dtype))
 
 
 def statistics(layers, variables):

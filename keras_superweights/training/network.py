@@ -4,8 +4,9 @@ import keras
 import tensorflow as tf
 from keras import ops
 
+from keras_superweights import arguments
 from keras_superweights.allocation.allocation import Allocation
-from keras_superweights.allocation.allocation import check_format
+from keras_superweights.allocation.text import check_format
 from keras_superweights.banks import KernelGenerator
 from keras_superweights.ensembles.choosing import choose_kind
 from keras_superweights.members import allocating
@@ -133,11 +134,8 @@ class SuperWeightNetwork(FrontOfMember, Answers, DistributedFit, keras.Model):
         name=None,
         **kwargs,
     ):
-        if not isinstance(weight_decay, (int, float)) or not weight_decay >= 0:
-            raise ValueError(
-                "`weight_decay` must be a number of at least 0. "
-                f"Received: weight_decay={weight_decay!r}."
-            )
+        arguments.check_number("weight_decay", weight_decay)
+        arguments.check_bool("decay_batch_norm", decay_batch_norm)
         models = skeleton.skeletons(members)
         for index, model in enumerate(models):
             check_rebuilding(index, model)
@@ -202,6 +200,9 @@ class SuperWeightNetwork(FrontOfMember, Answers, DistributedFit, keras.Model):
 
         Pass `None` to stop, after which steps cost nothing extra.
         """
+        is_right = recorder is None or hasattr(recorder, "whole_grams")
+        expected = "a `GradientRecorder`"
+        arguments.check_type("recorder", recorder, is_right, expected)
         self._recorder = recorder
         if self.train_function is not None:
             self.make_train_function(force=True)
@@ -282,7 +283,7 @@ class SuperWeightNetwork(FrontOfMember, Answers, DistributedFit, keras.Model):
         gradients.apply(self.optimizer, of_variables, variables, self.generator)
         # Each replica has updated its own batch-norm statistics; without
         # averaging, a saved model would differ from the evaluated one.
-        gradients.average_over_replicas(self._statistics())
+        gradients.average_over_replicas(self._statistics(), x)
         return self._update_metrics(x, y, sample_weight, results)
 
     def _statistics(self):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from dataclasses import fields
 
 from keras_superweights.allocation.specs import is_fraction
-from keras_superweights.search.grouping import check_threshold
+from keras_superweights.arguments import check_number
 
 _LOG_RANGES = ("budget_params", "learning_rate")
 _RANGES = (*_LOG_RANGES, "tau", "beta")
@@ -155,8 +155,8 @@ def _check_range(name, values):
             f"finite. Received: {name}={values!r}, which is empty."
         )
     if name in ("tau", "beta"):
-        check_threshold(name, low)
-        check_threshold(name, high)
+        check_number(name, low, least=-1, most=1)
+        check_number(name, high, least=-1, most=1)
     elif low <= 0:
         raise ValueError(
             f"`{name}` is varied on a log scale and must be above 0. "

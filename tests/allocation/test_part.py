@@ -154,7 +154,6 @@ def test_a_second_class_of_a_name_is_refused_unless_it_is_made_again():
                 ((0,), r"\(0,\)"),
                 ((0, 2), r"\(0, 2\)"),
                 ((-1, 1), r"\(-1, 1\)"),
-                ((0.0, 1), r"\(0.0, 1\)"),
                 ((), r"\(\) for 2 kernels"),
             ]
         ],
@@ -179,11 +178,32 @@ def test_mixings_that_do_not_fit_are_refused(mixing, message):
 
 
 @pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: WeightedSum((0.0, 1)), r"`ties` must be of type.*\(0.0, 1\)"),
+        (lambda: Embedded([0, 1]), r"tuple\[int, ...\]. Received: ties=\[0, 1"),
+        (lambda: WeightedSum((0,), ((True,),)), r"`choices`.*\(\(True,\),\)"),
+        (lambda: Region((3,), ((0, 2.0, 0, 4),)), "`rectangles`.*2.0"),
+        (lambda: Region("3", ((0, 2, 0, 4),)), "`window`.*'3'"),
+        (lambda: Flat(True), "must be of type int. Received: length=True"),
+        (lambda: Mask(None), "length=None"),
+        (lambda: RankOne(kernels=3), "`kernels` must be of type.*kernels=3"),
+        (lambda: builders.Scale("a"), "must be of type float.*'a'"),
+        (lambda: BankSpec(3, 4), "`name` must be of type str"),
+        (lambda: SuperWeight(0, (0,), Flat(1), Flat(1), 1), "`mixing`.*Mixing"),
+    ],
+)
+def test_other_types_are_refused_where_a_part_is_made(make, message):
+    with pytest.raises(TypeError, match=message):
+        make()
+
+
+@pytest.mark.parametrize(
     ("transform", "message"),
     [
         (Mask(6, kernels=(0,)), "length=6 for 'l0' with shape"),
         (Repeat(7, kernels=(0, 2)), "length=7 for 'l0'"),
-        (Bilinear(0, kernels=(0,)), "length=0"),
+        (Bilinear(7, kernels=(0,)), "from 1 to 6. Received: length=7"),
         (Mask(5, kernels=(0,)), "must make up its shape"),
         (builders.Scale(1.0, kernels=(1,)), "that SuperWeights serve"),
         (builders.Scale(1.0, kernels=(4,)), "that SuperWeights serve"),

@@ -105,9 +105,9 @@ def test_the_shards_of_a_batch_are_the_batch(
     ("num_shards", "shard", "error", "message"),
     [
         (3, 0, ValueError, "`num_shards` must divide the batch size, 8.*=3"),
-        (0, 0, ValueError, "`num_shards` must be at least 1"),
-        (16, 0, ValueError, "`num_shards` must be .* at most 8"),
-        (2, 2, ValueError, "`shard` must be at least 0 and at most 1"),
+        (0, 0, ValueError, "`num_shards` must be .* from 1"),
+        (16, 0, ValueError, "`num_shards` must be .* to 8"),
+        (2, 2, ValueError, "`shard` must be .* from 0 to 1"),
         (2, -1, ValueError, "`shard` must be"),
         (2, 0.5, TypeError, "`shard` must be an integer"),
     ],

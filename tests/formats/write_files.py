@@ -14,7 +14,7 @@ import numpy as np
 import keras_superweights as ksw
 from configs import base
 from configs import digits
-from keras_superweights.allocation.allocation import FORMAT
+from keras_superweights.allocation.text import FORMAT
 from trainers.runs.workdir import Workdir
 
 HERE = pathlib.Path(__file__).parent

@@ -58,9 +58,9 @@ def test_what_a_mask_answers():
 
 
 @pytest.mark.parametrize("transform", [Mask, Repeat])
-@pytest.mark.parametrize("length", [20, 21, 0, -3])
+@pytest.mark.parametrize("length", [20, 21, 0])
 def test_only_larger_kernels_are_repetitions(transform, length):
     kernels = [KernelSpec(0, "large", (9, 9)), KernelSpec(0, "one", (4, 5))]
     transform(19).check(kernels)
-    with pytest.raises(ValueError, match=f"length={length} for '"):
+    with pytest.raises(ValueError, match=f"length={length}"):
         transform(length).check(kernels)

@@ -102,5 +102,5 @@ def test_another_window_and_empty_rectangles_are_refused():
         with pytest.raises(ValueError, match="at least one rectangle, none"):
             Region((2,), rectangles)
     for number in (3.0, True, "3"):
-        with pytest.raises(ValueError, match=f"of integers.*{number!r}"):
+        with pytest.raises(TypeError, match=f"four integers.*{number!r}"):
             Region((2,), ((0, number, 0, 4),))

@@ -251,16 +251,19 @@ BAD_ARGUMENTS = [
     (BatchEnsemble, "start", ["zeros", 1.5, None, (0.5,)]),
     (BatchEnsemble, "rate", [-1.0, "half"]),
     (HardSharing, "layers", ["late", None]),
-    (HardSharing, "scope", ["ensemble"]),
+    (HardSharing, "scope", ["ensemble", ["both"]]),
     (MixtureEnsembles, "max_templates", [1, 0, -3, 2.0, "5", None]),
-    (Shapeshifter, "mixing", ["sum"]),
-    (Shapeshifter, "upsampling", ["nearest"]),
+    (MixtureEnsembles, "disjoint", ["no", 1, None]),
+    (MixtureEnsembles, "mix_single_layers", ["no"]),
+    (Shapeshifter, "mixing", ["sum", None, int, ["wavg"]]),
+    (Shapeshifter, "upsampling", ["nearest", {}]),
     (Shapeshifter, "stores", ["many", 3, None, (), ("a*", 1), (0.5, 1.0)]),
     (Shapeshifter, "max_templates", [0, True]),
     (Shapeshifter, "num_stores", [1.5]),
     (Shapeshifter, "seed", ["x"]),
     (SoftSharing, "max_templates", [0, -1, 2.5, "8"]),
-    (SuperWeights, "clusters", ["shape"]),
+    (SuperWeights, "clusters", ["shape", None, ["depth"]]),
+    (SuperWeights, "tied", ["yes", 0, None]),
     (SuperWeights, "depth_bins", [0, -1, 2.0, "4", None]),
     (SuperWeights, "max_templates", [0, 1.5]),
 ]
@@ -276,5 +279,6 @@ BAD_ARGUMENTS = [
 )
 def test_arguments_that_mean_nothing_are_refused(rule, name, value):
     received = re.escape(f"{name}={value!r}")
-    with pytest.raises(ValueError, match=f"`{name}` must be .*{received}"):
+    message = f"`{name}` must be .*{received}"
+    with pytest.raises((TypeError, ValueError), match=message):
         rule(**{name: value})

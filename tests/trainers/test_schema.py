@@ -1,12 +1,14 @@
 """The keys and values that a config may have."""
 
 import keras
+import numpy as np
 import pytest
 
 from configs import cifar_swn_ho
 from configs import digits
 from trainers.phases import experiment
 
+STEPS = {"schedule": "steps", "drop_epochs": (2,), "drop_factor": 0.1}
 INDEPENDENT = {"rule": "Independent"}
 WRN = {"model": "wide_resnet", "depth": 10}
 PRETRAINED = {"model": "MobileNetV2", "weights": "imagenet"}
@@ -32,7 +34,12 @@ MEMBERS = [
         ("optimizer", "schedule", "steps", "drop_factor`.*needs both"),
         ("optimizer", "drop_epochs", (1,), "leave.*'cosine'.*drop_epochs=.1"),
         ("optimizer", "drop_factor", 0.1, "leave.*'cosine'.*drop_factor=0.1"),
-        ("optimizer", "learning_rate", -1.0, "learning_rate`.*from 0.*-1"),
+        ("optimizer", "learning_rate", -1.0, "learning_rate`.*least 0.*-1"),
+        ("optimizer", "learning_rate", np.inf, "learning_rate`.*finite.*inf"),
+        ("optimizer", "weight_decay", np.nan, "weight_decay`.*finite.*nan"),
+        ("optimizer", "", STEPS | {"drop_factor": -1.0}, "drop_factor`.*-1"),
+        ("optimizer", "", STEPS | {"drop_epochs": (4, 2)}, "ascending.*4, 2"),
+        ("optimizer", "", STEPS | {"drop_epochs": ("a",)}, "integers.*'a'"),
         ("optimizer", "momentum", 2.0, "optimizer.momentum`.*0 to 1.*2"),
         ("optimizer", "nesterov", 1, "optimizer.nesterov`.*True or False.*1"),
         ("optimizer", "warmup_epochs", -1, "optimizer.warmup_epochs`.*least 0"),
@@ -42,6 +49,10 @@ MEMBERS = [
         ("sharing", "rule", "Nothing", "rule`.*No module named 'Nothing'"),
         ("sharing", "rule", "json:Nothing", "rule`.*no attribute 'Nothing'"),
         ("sharing", "rule", "json:JSONDecoder", "rule`.*from `sharing.Rule`"),
+        ("sharing", "rule", ["Independent"], "rule` must be one of"),
+        ("sharing", "transforms", "RankOne", "`transforms` must be a list"),
+        ("sharing", "transforms", ({},), "of dicts with a `class`"),
+        ("sharing", "tied", "yes", "sharing`: `tied` must be.*'yes'"),
         ("sharing", "rule", None, "sharing.rule`.*No module named 'None'"),
         ("sharing", "rule", "Independent", "unknown 'clusters'"),
         ("sharing", "bins", 3, "'depth_bins'.*unknown 'bins'"),
@@ -61,6 +72,8 @@ MEMBERS = [
         ("", "sharing", "Independent", "`config.sharing`.*section"),
         ("", "members", 5, "`config.members` must be a tuple.*5"),
         ("", "seed", "one", "`config.seed`.*integer"),
+        ("", "seed", -1, "`config.seed`.*from 0 to 4294967295.*-1"),
+        ("search", "sketch_size", -1, "search.sketch_size`.*least 0"),
         ("search", "epochs", 1, "`config.search`.*unknown 'epochs'"),
         ("search", "pretrain_epochs", -1, "search.pretrain_epochs`.*least 0"),
         ("search", "sketch_size", 0.5, "search.sketch_size`.*integer.*0.5"),
@@ -80,7 +93,8 @@ def test_a_bad_key_or_choice_is_refused(section, key, value, told):
     experiment.check(config)
     target = config[section] if section else config
     with target.ignore_type():
-        target[key] = value
+        for name, new in ({key: value} if key else value).items():
+            target[name] = new
     with pytest.raises(ValueError, match=f"(?s){told}"):
         experiment.check(config)
 

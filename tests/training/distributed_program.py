@@ -151,16 +151,41 @@ def normalized(strategy):
         network.compile("sgd", "mse", jit_compile=False)
     x = np.random.default_rng(0).normal(size=(8, 4)).astype("float32")
     data = tf.data.Dataset.from_tensors((x, x))
-    network.fit(data, verbose=0)
-    statistics = [
-        strategy.experimental_local_results(variable.value)
-        for variable in network.members[0].non_trainable_variables
-    ]
+    statistics = []
+    for rows in (x, x[:1]):
+        data = tf.data.Dataset.from_tensors((rows, rows))
+        network.fit(data, verbose=0)
+        statistics += [
+            np.array(strategy.experimental_local_results(variable.value))
+            for variable in network.members[0].non_trainable_variables
+        ]
     return {
         "inputs": x,
-        "moving means": np.array(statistics[0]),
-        "moving variances": np.array(statistics[1]),
+        "moving means": statistics[0],
+        "moving variances": statistics[1],
+        "means of one row": statistics[2],
     }
+
+
+def unequal(strategy):
+    """What replicas with unequal rows, or none, do, and what they refuse."""
+    # Rows 2 + 1, 2 + 1 and 1 + 0.
+    data = batches(7, 3)
+    weights = []
+    for scope in (tf.distribute.get_strategy(), strategy):
+        keras.utils.set_random_seed(0)
+        with scope.scope():
+            network = ksw.SuperWeightNetwork([perceptron()] * 2)
+            loss = keras.losses.CategoricalCrossentropy(from_logits=True)
+            network.compile(keras.optimizers.SGD(0.5), loss)
+        network.fit(data, verbose=0)
+        values = [weight.ravel() for weight in network.get_weights()]
+        weights.append(np.concatenate(values))
+    network.compile("sgd", loss, steps_per_execution=2)
+    try:
+        network.fit(data, verbose=0)
+    except ValueError as error:
+        return {"unequal rows": weights, "refused": str(error)}
 
 
 def contracts(strategy):
@@ -264,7 +289,7 @@ def main(directory):
     results |= normalized(strategy)
     if not config:
         network.save(directory / "network.keras")
-        results |= contracts(strategy)
+        results |= contracts(strategy) | unequal(strategy)
         for estimator in ("price", "gradsq"):
             results[f"ivon {estimator}"] = by_ivon(strategy, estimator)
     name = index if config else "replicas"

@@ -88,7 +88,15 @@ def test_batch_norm_statistics_are_those_of_both_halves(measured):
             np.testing.assert_allclose(copy, mean, atol=1e-6)
         for copy in found["moving variances"]:
             np.testing.assert_allclose(copy, variance, atol=1e-6)
+        # Whoever has no row has no statistics either.
+        for copy in found["means of one row"]:
+            np.testing.assert_allclose(copy, found["inputs"][0], atol=1e-6)
     assert len(measured["replicas"]["moving means"]) == 2
+
+
+def test_rows_weigh_alike_however_replicas_share_them(measured):
+    one, replicas = measured["replicas"]["unequal rows"]
+    np.testing.assert_allclose(replicas, one, atol=1e-6)
 
 
 def test_what_replicas_save_predicts_the_same(directory, measured):
@@ -111,13 +119,10 @@ def test_replicas_sample_for_themselves_and_average_products(
     assert measured["replicas"][f"ivon {estimator}"] < 1e-5
 
 
-def test_several_steps_per_execution_are_refused_of_workers(monkeypatch):
-    monkeypatch.setattr(distribution, "is_multi_worker", lambda strategy: True)
-    layers = [keras.layers.Dense(2) for _ in range(2)]
-    network = ksw.share(keras.Sequential([keras.Input((4,)), *layers]), 1.0)
-    network.compile("sgd", "mse", steps_per_execution=2)
-    with pytest.raises(ValueError, match="must be 1.*steps_per_execution=2"):
-        network.fit(np.ones((2, 4)), np.ones((2, 2)), verbose=0)
+def test_several_steps_per_execution_are_refused_of_replicas(measured):
+    refused = measured["replicas"]["refused"].item()
+    assert "must be 1" in refused and "steps_per_execution=2" in refused
+    assert "MirroredStrategy" in refused
 
 
 def test_logs_of_any_shape_travel_in_one_row():

@@ -14,7 +14,12 @@ import keras
 import keras_superweights as ksw
 from keras_superweights.allocation import Transform
 from keras_superweights.allocation import specs
+from keras_superweights.arguments import check_integer
+from keras_superweights.arguments import check_number
+from keras_superweights.arguments import check_type
+from keras_superweights.arguments import is_integer
 from keras_superweights.datasets import ImagePipeline
+from keras_superweights.keras_internals import names_anew
 from keras_superweights.members.allocating import describe
 from keras_superweights.members.skeleton import skeletons
 from keras_superweights.search import learning
@@ -83,6 +88,8 @@ def check(config):
     schedule(config, steps_per_epoch=1)
     optimizers.check(config)
     decoupling(config)
+    check_integer("config.seed", config.seed, least=0, most=2**32 - 1)
+    _check_number("search.sketch_size", config.search.sketch_size)
     with _section("search"):
         check_thresholds(config.search.tau, config.search.beta)
 
@@ -107,7 +114,8 @@ def pipeline(config) -> ImagePipeline:
 
 def members(config):
     """Returns the members, as models that have shapes but take no memory."""
-    with policy(config.precision):
+    # A run that is continued finds its layers by their names.
+    with policy(config.precision), names_anew():
         return skeletons(_builders(config))
 
 
@@ -220,7 +228,7 @@ def rule_class(name, argument="config.sharing.rule"):
 
     Refuses other names; the error says that `argument` named it.
     """
-    if name in RULES:
+    if isinstance(name, str) and name in RULES:
         return RULES[name]
     module, _, member = str(name).partition(":")
     try:
@@ -246,8 +254,10 @@ def sharing(config):
     schema.check_keys("config.sharing", config.sharing, keys, {"rule"})
     with _section("sharing"):
         if "transforms" in arguments:
-            transforms = map(transform, arguments["transforms"])
-            arguments["transforms"] = tuple(transforms)
+            given = arguments["transforms"]
+            is_list = isinstance(given, (list, tuple))
+            check_type("transforms", given, is_list, "a list of dicts")
+            arguments["transforms"] = tuple(map(transform, given))
         rule = found(**arguments)
     _check_number("search.pretrain_epochs", config.search.pretrain_epochs)
     if not config.search.pretrain_epochs:
@@ -264,6 +274,8 @@ def sharing(config):
 
 def transform(data):
     """Returns a transform from its data in a config: its class, arguments."""
+    is_dict = hasattr(data, "keys") and "class" in data
+    check_type("transforms", data, is_dict, "of dicts with a `class`")
     return Transform.from_data(dict(data))
 
 
@@ -302,12 +314,9 @@ def schedule(config, steps_per_epoch):
     _check_number("epochs", epochs, least=1)
     _check_number("optimizer.warmup_epochs", options.warmup_epochs, most=epochs)
     # Keras would refuse the second one only after the run has begun.
-    for name, most in (("learning_rate", math.inf), ("momentum", 1)):
-        if not 0 <= options[name] <= most or not math.isfinite(options[name]):
-            raise ValueError(
-                f"`config.optimizer.{name}` must be from 0 to {most}, and "
-                f"finite. Received: {options[name]}."
-            )
+    for name in ("learning_rate", "weight_decay"):
+        check_number(f"config.optimizer.{name}", options[name])
+    check_number("config.optimizer.momentum", options.momentum, most=1)
     drops, factor = options.drop_epochs, options.drop_factor
     has_steps = options.schedule == "steps"
     if has_steps != (factor is not None) or (drops and not has_steps):
@@ -317,6 +326,13 @@ def schedule(config, steps_per_epoch):
             f"'cosine'. Received: schedule={options.schedule!r}, "
             f"drop_epochs={drops}, drop_factor={factor}."
         )
+    if has_steps:
+        check_number("config.optimizer.drop_factor", factor)
+        if list(drops) != sorted({e for e in drops if is_integer(e) and e > 0}):
+            raise ValueError(
+                "`config.optimizer.drop_epochs` must be ascending, positive "
+                f"integers. Received: {drops}."
+            )
     first, schedules = options.learning_rate, keras.optimizers.schedules
     if has_steps:
         # Keras uses a value up to and including its boundary; epoch `e` starts

@@ -24,7 +24,7 @@ import shutil
 
 from configs import base
 from keras_superweights import files
-from keras_superweights.allocation.allocation import check_format
+from keras_superweights.allocation.text import check_format
 from trainers.runs import lock
 from trainers.runs.reading import check_unchanged
 from trainers.runs.reading import differences

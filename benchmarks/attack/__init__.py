@@ -1,0 +1,1 @@
+"""Bad inputs, as tables: see `__main__.py`."""
