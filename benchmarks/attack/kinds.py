@@ -39,6 +39,7 @@ BAD = {
     "rule": (3, "SuperWeights", [], {}, THING, ksw.sharing.SuperWeights),
     "allocation": (3, "{}", [], {}, THING),
     "batches": (3, "data", [], {}, THING, np.zeros((4, 8, 8, 1))),
+    "stream": (3, "data", THING, np.zeros((4, 8, 8, 1))),  # or none at all
     "function": (3, "relu", [], THING),
     "callbacks": (3, "backup", [None], THING, keras.callbacks.Callback),
     "loss": (3, "no_such", [], THING),
