@@ -4,9 +4,10 @@
 
 Each model has a process to itself, so that its peak memory can be told; the
 processes take steps in turn, so that both see the same machine load, and
-figures are ratios of medians. The plain ensemble is one Keras model with the
-members' outputs and the same loss for each. Generation alone is timed against
-copying as many bytes as it produces, both inside TensorFlow. With
+figures are ratios of medians. Those of CPU seconds, over all threads, depend
+least on what else the machine does. The plain ensemble is one Keras model with
+the members' outputs and the same loss for each. Generation alone is timed
+against copying as many bytes as it produces, both inside TensorFlow. With
 `--optimizers adam ivon` both ensembles are shared, and the first named trains
 the one that is called plain.
 
@@ -97,9 +98,10 @@ def measure(kind, batch, arguments, pipe):
         model.train_on_batch(images, labels)
     pipe.send("ready")
     while pipe.recv() == "step":
-        start = time.perf_counter()
+        start = time.perf_counter(), time.process_time()
         model.train_on_batch(images, labels)
-        pipe.send(time.perf_counter() - start)
+        end = time.perf_counter(), time.process_time()
+        pipe.send([b - a for a, b in zip(start, end, strict=True)])
     result = {"peak_mib": peak_mib(), "after_import_mib": before}
     if kind == "shared":
         result["params"] = model.allocation.num_params
@@ -138,10 +140,13 @@ def compare(batch, arguments):
         processes[-1].start()
         assert pipes[kind].recv() == "ready"
     seconds = {kind: [] for kind in pipes}
+    cpu_seconds = {kind: [] for kind in pipes}
     for _ in range(arguments.steps):
         for kind, pipe in pipes.items():
             pipe.send("step")
-            seconds[kind].append(pipe.recv())
+            elapsed, used = pipe.recv()
+            seconds[kind].append(elapsed)
+            cpu_seconds[kind].append(used)
     result = {"batch": batch}
     for kind, pipe in pipes.items():
         pipe.send("stop")
@@ -149,10 +154,12 @@ def compare(batch, arguments):
     for process in processes:
         process.join()
     median = {k: statistics.median(t) for k, t in seconds.items()}
+    cpu_median = {k: statistics.median(t) for k, t in cpu_seconds.items()}
     plain, shared = result["plain"], result["shared"]
     generation = shared["generation"]
     return result | {
         "median_seconds": median,
+        "median_cpu_seconds": cpu_median,
         "time_ratio": median["shared"] / median["plain"],
         "memory_ratio": shared["peak_mib"] / plain["peak_mib"],
         "generation_over_copy": generation["generate"] / generation["copy"],
@@ -205,6 +212,11 @@ def main():
             f"  {r['memory_ratio']:5.2f}"
         )
         generation = r["shared"]["generation"]
+        cpu = r["median_cpu_seconds"]
+        print(
+            f"       CPU seconds: {cpu['plain']:.3f} and {cpu['shared']:.3f}, "
+            f"ratio {cpu['shared'] / cpu['plain']:.2f}"
+        )
         print(
             f"       generation of {generation['bytes'] / 2**20:.0f} MiB: "
             f"{generation['generate']:.3f} s, copying them: "

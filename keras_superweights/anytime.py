@@ -238,7 +238,7 @@ def _plain_members(network):
 
 
 def _compiled(member):
-    @tf.function(reduce_retracing=True)
+    @tf.function(autograph=False, reduce_retracing=True)
     def call(inputs):
         return member(inputs, training=False)
 

@@ -1,5 +1,6 @@
 """The private names of Keras that layers and members use."""
 
+import collections
 import contextlib
 import io
 
@@ -9,6 +10,7 @@ from keras.src.saving import saving_lib
 
 _SCOPE = "stateless_scope"
 _UNINITIALIZED = "uninitialized_variables"
+_NAMES = "object_name_uids"
 
 
 @contextlib.contextmanager
@@ -39,6 +41,21 @@ def without_memory():
     finally:
         keras.Variable.__init__ = original
         global_state.set_global_attribute(_UNINITIALIZED, before)
+
+
+@contextlib.contextmanager
+def names_anew():
+    """Counts names such as `conv2d_3` from the beginning, and goes on after.
+
+    Keras counts all layers of a process: without it, the names inside a model
+    depend on what was built before.
+    """
+    before = global_state.get_global_attribute(_NAMES)
+    global_state.set_global_attribute(_NAMES, collections.defaultdict(int))
+    try:
+        yield
+    finally:
+        global_state.set_global_attribute(_NAMES, before)
 
 
 def has_value(variable) -> bool:

@@ -45,6 +45,10 @@ def _parse(argv):
     logging.set_verbosity(logging.ERROR)
     try:
         _, *unknown = flags.FLAGS(argv)
+        for name in {"config", "space"} & set(flags.FLAGS):
+            if flags.FLAGS[name].value is not None:
+                # Only now does ml_collections tell of a file that is not there.
+                flags.FLAGS[name].value.to_dict  # noqa: B018
     except Exception as error:  # a config file is a program of the user's
         while error.__context__ and "Traceback" in str(error):
             error = error.__context__  # ml_collections has told it as text
@@ -62,8 +66,6 @@ def _told(error):
     """Returns what to tell of an error that refuses something, or `None`."""
     if isinstance(error, (ValueError, TypeError, ConnectionError)):
         return str(error) if _is_on_purpose(error) else None
-    if _package(error) == "ml_collections":  # a config that was not found
-        return _in_a_line(error)
     of_disks = any(os.strerror(code) in str(error) for code in _OF_DISKS)
     of_tensorflow = isinstance(error, tensorflow.errors.OpError) and of_disks
     if of_tensorflow or (isinstance(error, OSError) and error.errno):
@@ -77,23 +79,12 @@ def _in_a_line(error):
 
 def _is_on_purpose(error):
     """Whether a `raise` of ours has raised an error, not Python for us."""
-    last = _last(error)
-    operation = last.tb_frame.f_code.co_code[last.tb_lasti]
-    return _package(error) in _OURS and (
-        dis.opname[operation] == "RAISE_VARARGS"
-    )
-
-
-def _package(error):
-    """Returns the package whose code raised an error."""
-    return _last(error).tb_frame.f_globals["__name__"].partition(".")[0]
-
-
-def _last(error):
     last = error.__traceback__
     while last.tb_next:
         last = last.tb_next
-    return last
+    operation = last.tb_frame.f_code.co_code[last.tb_lasti]
+    package = last.tb_frame.f_globals["__name__"].partition(".")[0]
+    return package in _OURS and dis.opname[operation] == "RAISE_VARARGS"
 
 
 def _tell_interrupt(kind, error, trace):

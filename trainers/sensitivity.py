@@ -84,12 +84,19 @@ def study(config, path, name, values=None):
     path = pathlib.Path(path)
     definition = path / "study.json"
     variants = {}
-    for value in values or _values(config, name):
+    values = values or _values(config, name)
+    if len({f"{value:g}" for value in values}) < len(values):
+        raise ValueError(
+            "`--values` must be different numbers, in their first six digits. "
+            f"Received: {list(values)}."
+        )
+    for value in values:
         variant = trials.trial_config(config, {key: value})
         workdir = Workdir(path / f"{name}_{value:g}")
         experiment.check(variant)
         workdir.check(variant)
         variants[value] = variant, workdir
+    starts, infeasible = _starts(variants)
     begun = [d for _, d in variants.values() if d.config.exists()]
     # Studies of older versions have no definition, but their runs.
     known = [entry.name for entry in path.glob("*")] if begun else ()
@@ -108,22 +115,35 @@ def study(config, path, name, values=None):
     with only_process(path):
         if not definition.exists():
             write_json(definition, described)
-        return _run(path, name, variants)
+        return _run(path, name, variants, starts, infeasible)
 
 
-def _run(path, name, variants):
+def _starts(variants):
+    """Returns what variants start from, or why they cannot, by their values."""
+    starts, infeasible = {}, {}
+    for value, (variant, _) in variants.items():
+        try:
+            members = experiment.members(variant)
+            starts[value] = experiment.allocate(variant, members)
+        except ValueError as error:
+            infeasible[value] = str(error)
+    if not starts:
+        reasons = "\n".join(infeasible.values())
+        raise ValueError(f"No budget can be met. Received:\n{reasons}")
+    return starts, infeasible
+
+
+def _run(path, name, variants, starts, infeasible):
     """Trains the variants, and returns the rows of `study`."""
     rows, measured = [], None
     for value, (variant, workdir) in variants.items():
-        try:
-            start = experiment.allocate(variant, experiment.members(variant))
-        except ValueError as error:
-            rows.append({"value": value, "infeasible": str(error)})
+        if value in infeasible:
+            rows.append({"value": value, "infeasible": infeasible[value]})
             print(f"{name} {value:g}: infeasible", flush=True)
             continue
         if measured and name in THRESHOLDS:
             workdir.open(variant)
-            adopt(variant, workdir, measured, start)
+            adopt(variant, workdir, measured, starts[value])
         with trials.output_to(path / f"{workdir.path.name}.txt"):
             metrics = train(variant, workdir.path)
         accuracy, nll = report.cells(metrics, "accuracy", "nll")
@@ -155,12 +175,12 @@ def _label(name, value, metrics):
 
 def _write(path, name, rows):
     write_json(path / "results.json", rows)
-    done = [row for row in rows if "metrics" in row]
-    if not done:
-        reasons = "\n".join(row["infeasible"] for row in rows)
-        raise ValueError(f"No budget can be met. Received:\n{reasons}")
     curves = figures.sensitivity_curves(
-        [{**row["metrics"], "label": row["label"]} for row in done],
+        [
+            {**row["metrics"], "label": row["label"]}
+            for row in rows
+            if "metrics" in row
+        ],
         "budget (trained parameters)" if name == "budget" else name,
     )
     write_figures(

@@ -139,8 +139,8 @@ class _Problem:
             return tape.gradient(kernels, values, output_gradients=vector)
 
         self._sizes = sizes
-        self._generate = tf.function(generate)
-        self._transposed = tf.function(transposed)
+        self._generate = tf.function(generate, autograph=False)
+        self._transposed = tf.function(transposed, autograph=False)
 
     def values(self):
         """Returns the variables as one vector."""

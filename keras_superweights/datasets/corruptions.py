@@ -91,6 +91,7 @@ def corrupt(images, corruption, severity, seed=0):
     )
 
 
+@tf.autograph.experimental.do_not_convert
 def corrupted_test(pipeline, corruption, severity, seed=0):
     """Returns a corrupted copy of a pipeline's test split.
 

@@ -146,6 +146,8 @@ class ImagePipeline:
         check_integer("pad", self.pad, 0, side)
         check_integer("cutout", self.cutout, 0, side)
 
+    # Nothing here branches on a tensor, and conversion would take a second.
+    @tf.autograph.experimental.do_not_convert
     def train(self, epochs, first_epoch=0, num_shards=1, shard=0):
         """Returns the training batches of several epochs, one after the other.
 
@@ -201,6 +203,7 @@ class ImagePipeline:
         read = self._set.random_crops if self.crop else self._set.whole
         return _finish(read(self.train_split, batches), make_batch)
 
+    @tf.autograph.experimental.do_not_convert
     def test(self, num_shards=1, shard=0):
         """Returns all batches of the test split, in order.
 
@@ -230,6 +233,7 @@ class ImagePipeline:
         images = augment.normalize(images, self.mean, self.deviation)
         return images, self._encode_labels(labels, smoothing=0.0)
 
+    @tf.autograph.experimental.do_not_convert
     def validation(self, num_shards=1, shard=0):
         """Returns the batches of the held-out part, like `test`.
 

@@ -93,6 +93,7 @@ def member_predictor(network):
 
     traced = tf.function(
         getattr(network, "member_outputs", single),
+        autograph=False,  # as Keras' own functions
         reduce_retracing=True,
         jit_compile=network.jit_compile,
     )

@@ -9,6 +9,7 @@ from keras import ops
 
 from keras_superweights.arguments import check_choice
 from keras_superweights.arguments import check_integer
+from keras_superweights.arguments import is_number
 
 ESTIMATORS = ("price", "gradsq")
 _FRACTION = "a number from 0 on and below 1", lambda value: 0 <= value < 1
@@ -43,8 +44,7 @@ def check_arguments(**arguments):
     for name, value in arguments.items():
         if name in _NUMBERS:
             expected, fits = _NUMBERS[name]
-            is_number = isinstance(value, (int, float))
-            if not is_number or isinstance(value, bool) or not fits(value):
+            if not is_number(value) or not fits(value):
                 raise ValueError(
                     f"`{name}` of `IVON` must be {expected}. Received: "
                     f"{name}={value!r}."
@@ -57,6 +57,7 @@ def check_arguments(**arguments):
             )
     check_integer("mc_samples", arguments.get("mc_samples", 1))
     check_choice("estimator", arguments.get("estimator", "price"), ESTIMATORS)
+    check_choice("rescale_lr", arguments.get("rescale_lr", True), (True, False))
     if arguments.get("seed") is not None:
         check_integer("seed", arguments["seed"], least=0)
 
@@ -161,6 +162,7 @@ class IVON(keras.optimizers.Optimizer):
             clip_radius=clip_radius,
             mc_samples=mc_samples,
             estimator=estimator,
+            rescale_lr=rescale_lr,
             seed=seed,
             **kwargs,
         )
@@ -218,9 +220,7 @@ class IVON(keras.optimizers.Optimizer):
         samples = []
         for variable, own in zip(variables, seeds, strict=True):
             hessian = self._hessians[self._get_variable_index(variable)]
-            noise = tf.random.stateless_normal(
-                variable.shape, own, dtype=hessian.dtype, alg="philox"
-            )
+            noise = normal(variable.shape, own, hessian.dtype)
             noise *= ops.rsqrt(self.ess * (hessian + self.weight_decay))
             samples.append(variable + ops.cast(noise, variable.dtype))
         return samples
@@ -305,6 +305,22 @@ class IVON(keras.optimizers.Optimizer):
             "rescale_lr": self.rescale_lr,
             "seed": self.seed,
         }
+
+
+def normal(shape, seed, dtype):
+    """Draws a tensor of standard normal noise, by Box and Muller (1958).
+
+    Written as operations on whole tensors: on CPUs in little more than half
+    the time of `tf.random.stateless_normal`, which would be most of a step's.
+    """
+    size = math.prod(shape)
+    uniform = tf.random.stateless_uniform(
+        (2, -(-size // 2)), seed, dtype=dtype, alg="philox"
+    )
+    radius = ops.sqrt(-2.0 * ops.log(1.0 - uniform[0]))
+    angle = 2.0 * math.pi * uniform[1]
+    pairs = ops.concatenate([radius * ops.cos(angle), radius * ops.sin(angle)])
+    return ops.reshape(pairs[:size], shape)
 
 
 def _at_least_float32(dtype):

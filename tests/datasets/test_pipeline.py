@@ -99,7 +99,7 @@ def test_bad_arguments_are_refused_at_once(
 
 @pytest.mark.parametrize(
     ("epochs", "first_epoch", "message"),
-    [(-1, 0, "`epochs` must"), (3, 4, "at most 3"), (3, -1, "`first_epoch`")],
+    [(-1, 0, "`epochs` must"), (3, 4, "from 0 to 3"), (3, -1, "`first_epoch`")],
 )
 def test_epochs_must_run_forwards(make_pipeline, epochs, first_epoch, message):
     with pytest.raises(ValueError, match=message):

@@ -5,6 +5,7 @@ import numpy as np
 import tensorflow as tf
 
 import keras_superweights as ksw
+from keras_superweights.optimizers import ivon
 
 
 def linear(optimizer, **kwargs):
@@ -76,7 +77,7 @@ def given_noise(monkeypatch, normals):
     """Lets the optimizer draw these arrays, one after the other."""
     draws = iter(normals)
 
-    def draw(shape, seed, dtype, alg):
+    def draw(shape, seed, dtype):
         return tf.reshape(tf.cast(next(draws), dtype), shape)
 
-    monkeypatch.setattr(tf.random, "stateless_normal", draw)
+    monkeypatch.setattr(ivon, "normal", draw)

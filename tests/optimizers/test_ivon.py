@@ -9,6 +9,7 @@ import tensorflow as tf
 
 import keras_superweights as ksw
 from keras_superweights.optimizers import IVON
+from keras_superweights.optimizers.ivon import normal
 from tests.optimizers.networks import ByHand
 from tests.optimizers.networks import given_noise
 from tests.optimizers.networks import gradient
@@ -127,6 +128,21 @@ def test_noise_is_drawn_anew_for_each_step_sample_replica_and_seed():
         np.testing.assert_array_equal(one, same)
 
 
+def test_noise_is_normal():
+    """By the share of it below each quantile, also where a size is odd."""
+    noise = np.array(normal((33, 3, 1001), tf.constant([1, 2]), "float32"))
+    assert noise.shape == (33, 3, 1001)
+    for deviations in (-3, -2, -1, -0.5, 0, 0.5, 1, 2, 3):
+        expected = (1 + math.erf(deviations / 2**0.5)) / 2
+        share = (noise < deviations).mean()
+        assert share == pytest.approx(
+            expected, abs=4 * (expected * (1 - expected) / noise.size) ** 0.5
+        )
+    first, second = noise.reshape(-1)[: noise.size // 2 * 2].reshape(2, -1)
+    assert abs(np.corrcoef(first, second)[0, 1]) < 0.02
+    assert abs(np.corrcoef(first[1:], first[:-1])[0, 1]) < 0.02
+
+
 @pytest.mark.parametrize("estimator", ["price", "gradsq"])
 def test_a_scaled_loss_changes_nothing_and_an_overflow_is_left_out(estimator):
     draw = np.random.default_rng(0)
@@ -203,6 +219,7 @@ def test_its_config_makes_an_equal_one():
         ("clip_radius", math.nan, "above 0. Received: clip_radius=nan"),
         ("mc_samples", 0, "positive integer. Received: mc_samples=0"),
         ("estimator", "hutchinson", "'price', 'gradsq'.*'hutchinson'"),
+        ("rescale_lr", "no", "True, False.*Received: rescale_lr='no'"),
         ("seed", -1, "from 0. Received: seed=-1"),
         ("clipnorm", 1.0, "`clipnorm` of `IVON` must be None.*`clip_radius`"),
         ("gradient_accumulation_steps", 2, "must be None.*`mc_samples`"),

@@ -233,9 +233,13 @@ def test_published_networks_have_their_numbers_of_parameters(name, counts):
 @pytest.mark.parametrize("shared", [(), "bias", ("bias", "normalization")])
 def test_members_have_in_common_what_they_are_told_to(shared):
     rule = BatchEnsemble(also_shared=shared)
-    network = ksw.SuperWeightNetwork([small_net(depth=1)] * 2, 10_000, rule)
+    models = [small_net(depth=1), small_net(depth=1)]
+    network = ksw.SuperWeightNetwork(models, 10_000, rule)
     sizes = [np.prod(v.shape) for v in network.trainable_variables]
-    assert sum(sizes) == network.allocation.num_params
+    scalars = network.allocation.num_params
+    assert sum(sizes) == scalars
+    plan = ksw.planning.plan_training(models, network.allocation)
+    assert plan.shared.parameters == 4 * scalars
     for layer, weight, kind in (
         ("conv0", "bias", "bias"),
         ("head", "bias", "bias"),

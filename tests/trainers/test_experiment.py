@@ -77,6 +77,24 @@ def test_a_budget_is_a_fraction_or_a_count(budget):
     assert allocation.budget_params == (half if budget == 0.5 else 300_000)
 
 
+def test_layers_without_names_are_named_alike_whenever_they_are_built(
+    monkeypatch,
+):
+    def unnamed(num_classes=10, input_shape=(8, 8, 1)):
+        inputs = keras.Input(input_shape)
+        x = keras.layers.Flatten()(keras.layers.Conv2D(4, 3)(inputs))
+        return keras.Model(inputs, keras.layers.Dense(num_classes)(x))
+
+    monkeypatch.setitem(experiment.MODELS, "unnamed", unnamed)
+    config = quick(members=({"model": "unnamed"},) * 2, budget_params=1.0)
+    first = experiment.allocate(config, experiment.members(config))
+    between = keras.layers.Dense(3).name
+    again = experiment.allocate(config, experiment.members(config))
+    assert first == again
+    # Names outside go on where they were.
+    assert keras.layers.Dense(3).name != between
+
+
 def test_a_depth_that_is_none_names_the_nearest():
     config = digits.get_config().unlock()
     config.members = ({"model": "wide_resnet", "depth": 12, "width": 1},)

@@ -146,6 +146,7 @@ def test_the_figure_is_a_file_and_an_image(study):
         (("gamma",), {}, "`--study` must be one of.*'gamma'"),
         (("tau", [1.5]), {}, "config.search`.*`tau`.*-1 to 1.*1.5"),
         (("budget", [1e-4]), {}, "No budget can be met"),
+        (("tau", [0.1, 0.1]), {}, r"different numbers.*\[0.1, 0.1\]"),
         (("tau",), {"strategy": "mirrored"}, "one device.*'mirrored'"),
         (("tau",), {"search": {"pretrain_epochs": 0}}, "`tau` has no effect"),
         (("beta",), {"search": {"beta": None}}, "`beta` has no effect"),
@@ -158,7 +159,7 @@ def test_what_is_no_study_is_refused(
     tiny_config.update(changes)
     with pytest.raises(ValueError, match=told):
         study(*arguments)
-    assert study.trained == []
+    assert study.trained == [] and not study.path.exists()
 
 
 def test_what_belongs_to_something_else_is_refused_untouched(study):

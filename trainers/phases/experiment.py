@@ -19,6 +19,7 @@ from keras_superweights.arguments import check_number
 from keras_superweights.arguments import check_type
 from keras_superweights.arguments import is_integer
 from keras_superweights.datasets import ImagePipeline
+from keras_superweights.keras_internals import names_anew
 from keras_superweights.members.allocating import describe
 from keras_superweights.members.skeleton import skeletons
 from keras_superweights.search import learning
@@ -113,7 +114,8 @@ def pipeline(config) -> ImagePipeline:
 
 def members(config):
     """Returns the members, as models that have shapes but take no memory."""
-    with policy(config.precision):
+    # A run that is continued finds its layers by their names.
+    with policy(config.precision), names_anew():
         return skeletons(_builders(config))
 
 
