@@ -100,14 +100,14 @@ def as_tuple(argument: str, value, kind: type, expected: str) -> tuple:
 
 def check_rows(argument: str, rows, keys=()):
     """Raises an error unless the value is a list of dicts with these keys."""
-    is_list = isinstance(rows, (list, tuple)) and len(rows) > 0
+    is_list = isinstance(rows, (list, tuple))
     keys = list(keys)
     check_type(
         argument,
         rows,
         is_list
         and all(isinstance(r, dict) and r.keys() >= set(keys) for r in rows),
-        f"a list of at least one dict with the keys {keys}",
+        f"a list of dicts with the keys {keys}",
     )
 
 

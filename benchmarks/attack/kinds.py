@@ -67,6 +67,7 @@ BAD = {
     "labels": (3, "l", [], [0.5] * 4, [0, 1, 2], [0, 1, 2, 9], [-1] * 4, THING),
     "numbers": (3, "n", [], ["a"] * 2, [nan] * 2, [-1.0] * 2, [1.0], THING),
     "points": (3, "p", [], [{}], [3], {}, THING),
+    "rows": (3, "p", [{}], [3], {}, THING),  # or none at all
     "table": (
         3,
         "t",

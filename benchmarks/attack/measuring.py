@@ -147,7 +147,7 @@ def fill(row, given):
     )
     row(
         metrics.best_within,
-        points=(given.anytime, "points"),
+        points=(given.anytime, "rows"),
         cost=("flops", "choice"),
         quality=("accuracy", "choice"),
     )

@@ -28,7 +28,7 @@ def similarity_matrix(similarity, names, groups, threshold, title):
     check_number("threshold", threshold, least=-1.01, most=1.01)  # rounding
     count = len(names)
     are_groups = isinstance(groups, (list, tuple)) and all(
-        isinstance(group, (list, tuple)) for group in groups
+        isinstance(group, (list, tuple, range)) for group in groups
     )
     check_type("groups", groups, are_groups, "a list of tuples of indices")
     if sorted(itertools.chain(*groups)) != list(range(count)):
@@ -98,7 +98,9 @@ def coefficient_matrix(blocks, names, title, parts=()):
     )
     expected = f"a list of arrays with {len(names)} rows"
     check_type("blocks", blocks, are_matrices and bool(blocks), expected)
-    are_rows = isinstance(parts, (list, tuple)) and all(map(is_integer, parts))
+    are_rows = isinstance(parts, (list, tuple, range)) and all(
+        map(is_integer, parts)
+    )
     check_type("parts", parts, are_rows, "a list of numbers of rows")
     coefficients = np.concatenate([np.asarray(b) for b in blocks], axis=1)
     count, columns = coefficients.shape
