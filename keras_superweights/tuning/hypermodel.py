@@ -113,7 +113,9 @@ class HyperModel(TrialSpace, keras_tuner.HyperModel):
                 f"Received: space={space!r}."
             )
         check_path("directory", directory)
-        are_metrics = isinstance(metrics, (list, tuple)) and all(metrics)
+        are_metrics = isinstance(metrics, (list, tuple)) and all(
+            isinstance(each, str) or callable(each) for each in metrics
+        )
         check_type("metrics", metrics, are_metrics, "a list of metrics")
         if loss is None:
             loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
