@@ -98,6 +98,19 @@ def as_tuple(argument: str, value, kind: type, expected: str) -> tuple:
     return tuple(values)
 
 
+def check_rows(argument: str, rows, keys=()):
+    """Raises an error unless the value is a list of dicts with these keys."""
+    is_list = isinstance(rows, (list, tuple))
+    keys = list(keys)
+    check_type(
+        argument,
+        rows,
+        is_list
+        and all(isinstance(r, dict) and r.keys() >= set(keys) for r in rows),
+        f"a list of dicts with the keys {keys}",
+    )
+
+
 def check_fields(data):
     """Raises an error unless a dataclass has fields of the types declared."""
     values = vars(data)

@@ -39,6 +39,7 @@ BAD = {
     "rule": (3, "SuperWeights", [], {}, THING, ksw.sharing.SuperWeights),
     "allocation": (3, "{}", [], {}, THING),
     "batches": (3, "data", [], {}, THING, np.zeros((4, 8, 8, 1))),
+    "stream": (3, "data", THING, np.zeros((4, 8, 8, 1))),  # or none at all
     "function": (3, "relu", [], THING),
     "callbacks": (3, "backup", [None], THING, keras.callbacks.Callback),
     "loss": (3, "no_such", [], THING),
@@ -66,6 +67,7 @@ BAD = {
     "labels": (3, "l", [], [0.5] * 4, [0, 1, 2], [0, 1, 2, 9], [-1] * 4, THING),
     "numbers": (3, "n", [], ["a"] * 2, [nan] * 2, [-1.0] * 2, [1.0], THING),
     "points": (3, "p", [], [{}], [3], {}, THING),
+    "rows": (3, "p", [{}], [3], {}, THING),  # or none at all
     "table": (
         3,
         "t",

@@ -147,14 +147,16 @@ def fill(row, given):
     )
     row(
         metrics.best_within,
-        points=(given.anytime, "points"),
+        points=(given.anytime, "rows"),
         cost=("flops", "choice"),
         quality=("accuracy", "choice"),
     )
-    for function in (metrics.pareto_frontier, figures.anytime_curve):
-        row(
-            function, anytime=(given.anytime, "table"), cost=("flops", "choice")
-        )
+    costs = {
+        "anytime": (given.anytime, "points"),
+        "cost": ("flops", "choice"),
+    }
+    row(metrics.pareto_frontier, **costs)
+    row(figures.anytime_curve, **costs)
     row(metrics.count_flops, model=(given.member, "model"))
     row(
         metrics.interpolate_members,
@@ -171,7 +173,7 @@ def fill(row, given):
     row(
         metrics.predict_members,
         network=(given.member, "network"),
-        batches=(given.batches, "batches"),
+        batches=(given.batches, "stream"),
     )
     row(
         metrics.evaluate_corrupted,
@@ -195,6 +197,7 @@ def fill(row, given):
     row(
         figures.sensitivity_curves,
         runs=(given.runs, "points"),
+        subject=("tau", None),
     )
     row(
         figures.similarity_matrix,

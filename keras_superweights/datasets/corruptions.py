@@ -17,6 +17,7 @@ import numbers
 import numpy as np
 import tensorflow as tf
 
+from keras_superweights.arguments import check_type
 from keras_superweights.datasets.image_set import ImageSet
 
 SEVERITIES = (1, 2, 3, 4, 5)
@@ -121,6 +122,8 @@ def corrupted_test(pipeline, corruption, severity, seed=0):
     >>> source
     'generated'
     """
+    is_set = hasattr(pipeline, "set_name")
+    check_type("pipeline", pipeline, is_set, "an `ImagePipeline`")
     _check_severity(severity)
     name = f"{pipeline.set_name}_corrupted/{corruption}_{severity}"
     corrupted = _prepared_with_split(name, pipeline)

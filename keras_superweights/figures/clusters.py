@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from keras_superweights.allocation import Allocation
+from keras_superweights.arguments import check_type
 from keras_superweights.figures import style
 from keras_superweights.figures.labels import clusters_as_formed
 from keras_superweights.figures.labels import counted
@@ -38,6 +40,8 @@ def cluster_membership(allocation):
     Args:
         allocation: A `keras_superweights.Allocation`.
     """
+    is_allocation = isinstance(allocation, Allocation)
+    check_type("allocation", allocation, is_allocation, "an `Allocation`")
     cells = _cells(allocation)
     draw = _members_as_rows if len(allocation.members) > 1 else _kernels_as_rows
     figure = draw(allocation, cells)

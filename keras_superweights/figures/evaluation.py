@@ -4,6 +4,8 @@ import collections
 
 import numpy as np
 
+from keras_superweights.arguments import check_rows
+from keras_superweights.arguments import check_type
 from keras_superweights.figures import style
 from keras_superweights.metrics.calibration import calibration_bins
 from keras_superweights.metrics.calibration import expected_calibration_error
@@ -85,6 +87,7 @@ def interpolation_curve(points, first="first", second="second"):
         - Learning to Compose SuperWeights for Neural Parameter Allocation
           Search (SWN), supplement, section 3.4 and figure 3
     """
+    check_rows("points", points, ("position", "accuracy", "nll"))
     if len(points) < 2:
         raise ValueError(
             "`points` must hold at least the two members themselves. "
@@ -124,6 +127,8 @@ def corruption_curves(report):
         - Learning to Compose SuperWeights for Neural Parameter Allocation
           Search (SWN), supplement, section 3.3 and table 1
     """
+    is_report = isinstance(report, dict) and "corruptions" in report
+    check_type("report", report, is_report, "that of `evaluate_corrupted`")
     rows = report["corruptions"]
     names = dict.fromkeys(row["corruption"] for row in rows)
     num_members = len(report.get("members", ()))

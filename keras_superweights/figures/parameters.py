@@ -1,6 +1,8 @@
 """Bars of the parameters of an allocation."""
 
+from keras_superweights.allocation import Allocation
 from keras_superweights.allocation.table import transforms_by_noun
+from keras_superweights.arguments import check_type
 from keras_superweights.figures import style
 from keras_superweights.figures.labels import clusters_as_formed
 from keras_superweights.figures.labels import counted
@@ -24,6 +26,8 @@ def allocation_bars(allocation):
     Args:
         allocation: A `keras_superweights.Allocation`.
     """
+    is_allocation = isinstance(allocation, Allocation)
+    check_type("allocation", allocation, is_allocation, "an `Allocation`")
     bars = _bank_bars(allocation)
     num_banks = len(bars)
     private = sum(

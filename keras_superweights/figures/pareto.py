@@ -1,5 +1,6 @@
 """The quality of trained networks over their parameters."""
 
+from keras_superweights.arguments import check_rows
 from keras_superweights.figures import style
 from keras_superweights.figures.points import draw_front
 from keras_superweights.figures.points import label_front
@@ -21,6 +22,7 @@ def pareto_front(points, subject="trial"):
     Raises:
         ValueError: If there is no point.
     """
+    check_rows("points", points, ("name", "parameters", "accuracy", "nll"))
     if not points:
         raise ValueError(
             "`points` must hold at least one network. Received: an empty list."

@@ -1,5 +1,6 @@
 """How accuracy depends on a threshold or a budget."""
 
+from keras_superweights.arguments import check_rows
 from keras_superweights.figures import style
 from keras_superweights.figures.labels import FLOPS
 from keras_superweights.figures.labels import readable_unit
@@ -27,6 +28,7 @@ def sensitivity_curves(runs, subject):
         - Learning to Compose SuperWeights for Neural Parameter Allocation
           Search (SWN), figure 4 and table 3
     """
+    check_rows("runs", runs, ("label", "accuracy", "members", "anytime"))
     counts = {len(run["members"]) for run in runs}
     if len(counts) != 1:
         raise ValueError(

@@ -1,7 +1,13 @@
 """Figures of what kernels have in common: similarities, coefficients."""
 
+import itertools
+
 import numpy as np
 
+from keras_superweights.arguments import check_number
+from keras_superweights.arguments import check_type
+from keras_superweights.arguments import is_integer
+from keras_superweights.arguments import quoted
 from keras_superweights.figures import style
 
 
@@ -18,6 +24,23 @@ def similarity_matrix(similarity, names, groups, threshold, title):
         threshold: The threshold in force, tau or beta.
         title: Title, such as the cluster and the quantity.
     """
+    _check_names(names)
+    check_number("threshold", threshold, least=-1.01, most=1.01)  # rounding
+    count = len(names)
+    are_groups = isinstance(groups, (list, tuple)) and all(
+        isinstance(group, (list, tuple, range)) for group in groups
+    )
+    check_type("groups", groups, are_groups, "a list of tuples of indices")
+    if sorted(itertools.chain(*groups)) != list(range(count)):
+        raise ValueError(
+            f"`groups` must hold each index of {count} kernels once. Received: "
+            f"groups={quoted(groups)}."
+        )
+    if np.shape(similarity) != (count, count):
+        raise ValueError(
+            f"`similarity` must be an array of shape {(count, count)}. "
+            f"Received: similarity={quoted(similarity)}."
+        )
     from matplotlib.patches import Rectangle
 
     order = [index for group in groups for index in group]
@@ -69,6 +92,16 @@ def coefficient_matrix(blocks, names, title, parts=()):
         parts: Numbers of rows, from top to bottom, that mix the same
             templates. Defaults to all rows.
     """
+    _check_names(names)
+    are_matrices = isinstance(blocks, (list, tuple)) and all(
+        np.shape(block)[:-1] == (len(names),) for block in blocks
+    )
+    expected = f"a list of arrays with {len(names)} rows"
+    check_type("blocks", blocks, are_matrices and bool(blocks), expected)
+    are_rows = isinstance(parts, (list, tuple, range)) and all(
+        map(is_integer, parts)
+    )
+    check_type("parts", parts, are_rows, "a list of numbers of rows")
     coefficients = np.concatenate([np.asarray(b) for b in blocks], axis=1)
     count, columns = coefficients.shape
     limit = max(float(np.nanmax(np.abs(coefficients))), 1e-8)
@@ -100,3 +133,10 @@ def coefficient_matrix(blocks, names, title, parts=()):
     bar = figure.colorbar(image, ax=axis)
     bar.set_label("coefficient (grey: not used)")
     return figure
+
+
+def _check_names(names):
+    are_names = isinstance(names, (list, tuple)) and all(
+        isinstance(name, str) for name in names
+    )
+    check_type("names", names, are_names, "a list of text")

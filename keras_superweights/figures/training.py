@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from keras_superweights.arguments import check_type
 from keras_superweights.figures import style
 from keras_superweights.figures.labels import counted
 
@@ -25,6 +26,8 @@ def training_curves(history):
         ValueError: If there is no loss and no accuracy, or a series does not
             have one number per epoch.
     """
+    is_history = isinstance(history, dict)
+    check_type("history", history, is_history, "a dict of lists")
     panels = {
         quantity: names
         for quantity in ("loss", "accuracy")

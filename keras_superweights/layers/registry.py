@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import keras
 
 from keras_superweights.allocation.specs import KINDS
+from keras_superweights.arguments import check_type
 from keras_superweights.keras_internals import drop_weight
 from keras_superweights.layers.generated import GeneratedKernel
 
@@ -125,6 +126,7 @@ def generated_class(layer_class):
 
     `None` means that the class is not shareable; `why_not` has the reason.
     """
+    _check_class(layer_class)
     name = keras.saving.get_registered_name(layer_class)
     if name in _KERAS_HUB and layer_class not in GENERATED:
         register(layer_class, _KERAS_HUB[name])
@@ -143,6 +145,7 @@ def _derived(layer_class):
 
 def why_not(layer_class) -> str:
     """Says why the layers of a class are not shareable, without a period."""
+    _check_class(layer_class)
     name = layer_class.__name__
     parent, changed = _parent(layer_class)
     remedy = "`keras_superweights.layers.register` can make it so"
@@ -153,6 +156,11 @@ def why_not(layer_class) -> str:
         f"{', '.join(f'`{each}`' for each in changed)}, so it may use its "
         f"kernel in another way ({remedy})"
     )
+
+
+def _check_class(layer_class):
+    is_class = isinstance(layer_class, type)
+    check_type("layer_class", layer_class, is_class, "a class of layers")
 
 
 def _parent(layer_class):

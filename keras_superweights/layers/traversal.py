@@ -2,6 +2,7 @@
 
 import keras
 
+from keras_superweights.arguments import check_type
 from keras_superweights.keras_internals import origin
 from keras_superweights.keras_internals import tracked_layers
 from keras_superweights.keras_internals import trainable_weights_of
@@ -81,6 +82,8 @@ def heads(model) -> list[keras.layers.Layer]:
     not heads: encoders end in them. Nor is the `ReversibleEmbedding` of a
     language model, whose logits use the table that looks words up.
     """
+    has_outputs = isinstance(model, keras.Model) and hasattr(model, "outputs")
+    check_type("model", model, has_outputs, "a Functional or Sequential model")
     found = {}
     seen = set()
     # Each tensor, with the calls of the models that it is inside.

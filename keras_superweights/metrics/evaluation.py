@@ -7,6 +7,7 @@ import numpy as np
 from keras_superweights.arguments import as_tuple
 from keras_superweights.arguments import check_choice
 from keras_superweights.arguments import check_number
+from keras_superweights.arguments import check_rows
 from keras_superweights.arguments import check_type
 from keras_superweights.metrics.calibration import expected_calibration_error
 from keras_superweights.metrics.classification import accuracy
@@ -162,6 +163,9 @@ def best_within(points, cost, quality):
         Some of the dicts, by ascending cost. The last one within a limit is
         the best within that limit.
     """
+    for argument, key in (("cost", cost), ("quality", quality)):
+        check_type(argument, key, isinstance(key, str), "a key of `points`")
+    check_rows("points", points, (cost, quality))
     sign = 1 if quality == "accuracy" else -1
     best = []
     for point in sorted(points, key=lambda p: (p[cost], -sign * p[quality])):

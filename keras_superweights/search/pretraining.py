@@ -62,8 +62,8 @@ def pretrain(
         optimizer = keras.optimizers.SGD(0.1, momentum=0.9, nesterov=True)
     if loss is None:
         loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    _check_known("optimizer", optimizer, keras.optimizers.get)
-    _check_known("loss", loss, keras.losses.get)
+    check_known("optimizer", optimizer, keras.optimizers.get)
+    check_known("loss", loss, keras.losses.get)
     network.compile(optimizer, loss, jit_compile=jit_compile)
     watch = _Watch(recorder, pretrain_epochs, steps_per_epoch)
     network.fit(
@@ -79,7 +79,7 @@ def pretrain(
     watch.check_completed()
 
 
-def _check_known(argument, value, get):
+def check_known(argument, value, get):
     """Raises an error unless Keras' `get` knows what the value means."""
     try:
         get(value)

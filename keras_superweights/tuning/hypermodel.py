@@ -7,11 +7,19 @@ import pathlib
 import keras
 
 from keras_superweights.allocation.allocation import Allocation
+from keras_superweights.arguments import check_bool
+from keras_superweights.arguments import check_integer
+from keras_superweights.arguments import check_number
+from keras_superweights.arguments import check_path
+from keras_superweights.arguments import check_type
 from keras_superweights.callbacks.decoupling import CoefficientDecoupling
+from keras_superweights.ensembles import EnsembleKind
 from keras_superweights.files import write_text
 from keras_superweights.members.allocating import allocate
 from keras_superweights.members.skeleton import skeletons
 from keras_superweights.search.finding import find_clusters
+from keras_superweights.search.pretraining import check_known
+from keras_superweights.search.refinement import check_thresholds
 from keras_superweights.sharing.superweights import SuperWeights
 from keras_superweights.training.network import SuperWeightNetwork
 from keras_superweights.tuning.extra import keras_tuner
@@ -55,8 +63,8 @@ class HyperModel(TrialSpace, keras_tuner.HyperModel):
         **kwargs: As for `keras_tuner.HyperModel`.
 
     Raises:
-        TypeError, ValueError: If `members` is not a dict, or `space` is not a
-            `Space` with a range of budgets.
+        TypeError, ValueError: If `members` is not a dict, `space` is not a
+            `Space` with a range of budgets, or another argument is wrong.
 
     Example:
 
@@ -104,6 +112,28 @@ class HyperModel(TrialSpace, keras_tuner.HyperModel):
                 "`space` must be a `Space` with `budget_params`. "
                 f"Received: space={space!r}."
             )
+        check_path("directory", directory)
+        are_metrics = isinstance(metrics, (list, tuple)) and all(
+            isinstance(each, str) or callable(each) for each in metrics
+        )
+        check_type("metrics", metrics, are_metrics, "a list of metrics")
+        if loss is None:
+            loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        check_known("loss", loss, keras.losses.get)
+        optimizer = optimizer or _sgd
+        expected = "a function from a learning rate to an optimizer"
+        check_type("optimizer", optimizer, callable(optimizer), expected)
+        check_number("learning_rate", learning_rate)
+        check_thresholds(tau, beta)
+        check_integer("pretrain_epochs", pretrain_epochs)
+        if decouple_epoch is not None:
+            check_integer("decouple_epoch", decouple_epoch)
+        check_number("weight_decay", weight_decay)
+        check_bool("decay_batch_norm", decay_batch_norm)
+        is_kind = isinstance(ensemble, EnsembleKind | None)
+        check_type(
+            "ensemble", ensemble, is_kind, "a kind, such as Classifier()"
+        )
         keras_tuner.HyperModel.__init__(self, **kwargs)
         varied = space.num_members is not None
         TrialSpace.__init__(
@@ -121,11 +151,9 @@ class HyperModel(TrialSpace, keras_tuner.HyperModel):
         )
         self.members = members
         self.directory = pathlib.Path(directory)
-        self.loss = loss or keras.losses.SparseCategoricalCrossentropy(
-            from_logits=True
-        )
+        self.loss = loss
         self.metrics = list(metrics)
-        self.optimizer = optimizer or _sgd
+        self.optimizer = optimizer
         self.pretrain_epochs = pretrain_epochs
         self.decouple_epoch = decouple_epoch
         self.network_settings = {

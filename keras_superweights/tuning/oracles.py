@@ -10,6 +10,9 @@ import contextlib
 import math
 import os
 
+from keras_superweights.arguments import check_choice
+from keras_superweights.arguments import check_integer
+from keras_superweights.arguments import check_type
 from keras_superweights.files import write_json
 from keras_superweights.tuning.extra import keras_tuner
 
@@ -53,8 +56,23 @@ def make_oracle(
     tuner = keras_tuner.Tuner(oracle, hypermodel, directory="runs")
     ```
     """
+    known = ("random", "hyperband", "bayesian")
+    check_choice("algorithm", algorithm, known)
+    check_type("objective", objective, isinstance(objective, str), "a name")
+    check_choice("direction", direction, ("min", "max"))
+    check_type(
+        "hyperparameters",
+        hyperparameters,
+        isinstance(hyperparameters, keras_tuner.HyperParameters),
+        "a `keras_tuner.HyperParameters`",
+    )
+    check_integer("seed", seed)
+    ends = {"max_epochs": max_epochs, "max_trials": max_trials}
+    for argument, value in ends.items():
+        if value is not None:
+            check_integer(argument, value)
     end = "max_epochs" if algorithm == "hyperband" else "max_trials"
-    if not {"max_epochs": max_epochs, "max_trials": max_trials}[end]:
+    if ends[end] is None:
         raise ValueError(
             f"`{end}` must be given for algorithm={algorithm!r}. Received: "
             f"max_trials={max_trials}, max_epochs={max_epochs}."
@@ -71,15 +89,10 @@ def make_oracle(
     arguments["max_trials"] = max_trials
     if algorithm == "random":
         return RandomSearchOracle(**arguments)
-    if algorithm == "bayesian":
-        # By default thrice the number of hyperparameters: in a short tuning
-        # that would be all of it.
-        arguments["num_initial_points"] = max(3, max_trials // 3)
-        return BayesianOptimizationOracle(**arguments)
-    raise ValueError(
-        '`algorithm` must be "random", "hyperband" or "bayesian". Received: '
-        f"algorithm={algorithm!r}."
-    )
+    # By default thrice the number of hyperparameters: in a short tuning that
+    # would be all of it.
+    arguments["num_initial_points"] = max(3, max_trials // 3)
+    return BayesianOptimizationOracle(**arguments)
 
 
 class _Resumable:

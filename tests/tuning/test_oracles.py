@@ -225,7 +225,7 @@ def test_hyperband_goes_on_without_what_failed(
 @pytest.mark.parametrize(
     "algorithm, ends, told",
     [
-        ("grid", {"max_trials": 3}, "\"bayesian\".*'grid'"),
+        ("grid", {"max_trials": 3}, "'bayesian'.*'grid'"),
         ("random", {"max_epochs": 3}, "`max_trials`.*'random'"),
         ("bayesian", {}, "`max_trials`.*'bayesian'"),
         ("hyperband", {"max_trials": 3}, "`max_epochs`.*'hyperband'"),
