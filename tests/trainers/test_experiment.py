@@ -37,9 +37,9 @@ def test_a_search_starts_from_what_is_tied():
 
 def test_a_sketch_that_saves_nothing_is_refused():
     config = digits.get_config("quick").unlock()
-    for size in (3 * 3 * 128 * 128, -1):
+    for size, told in ((3 * 3 * 128 * 128, "smaller"), (-1, "at least 2")):
         config.search.sketch_size = size
-        with pytest.raises(ValueError, match="`sketch_size` must.*smaller"):
+        with pytest.raises(ValueError, match=f"`sketch_size` must.*{told}"):
             experiment.allocate(config, experiment.members(config))
 
 
