@@ -7,6 +7,7 @@ import keras
 import tensorflow as tf
 from keras import ops
 
+from keras_superweights.arguments import check_bool
 from keras_superweights.arguments import check_choice
 from keras_superweights.arguments import check_integer
 from keras_superweights.arguments import is_number
@@ -57,7 +58,7 @@ def check_arguments(**arguments):
             )
     check_integer("mc_samples", arguments.get("mc_samples", 1))
     check_choice("estimator", arguments.get("estimator", "price"), ESTIMATORS)
-    check_choice("rescale_lr", arguments.get("rescale_lr", True), (True, False))
+    check_bool("rescale_lr", arguments.get("rescale_lr", True))
     if arguments.get("seed") is not None:
         check_integer("seed", arguments["seed"], least=0)
 
@@ -120,6 +121,7 @@ class IVON(keras.optimizers.Optimizer):
             accumulation of gradients.
 
     Raises:
+        TypeError: If an argument has the wrong type.
         ValueError: If `ess` is missing, or an argument is out of its range. In
             training, if the gradients are not those of samples.
 

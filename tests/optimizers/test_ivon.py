@@ -219,14 +219,14 @@ def test_its_config_makes_an_equal_one():
         ("clip_radius", math.nan, "above 0. Received: clip_radius=nan"),
         ("mc_samples", 0, "positive integer. Received: mc_samples=0"),
         ("estimator", "hutchinson", "'price', 'gradsq'.*'hutchinson'"),
-        ("rescale_lr", "no", "True, False.*Received: rescale_lr='no'"),
-        ("seed", -1, "from 0. Received: seed=-1"),
+        ("rescale_lr", "no", "True or False.*rescale_lr='no'"),
+        ("seed", -1, "least 0. Received: seed=-1"),
         ("clipnorm", 1.0, "`clipnorm` of `IVON` must be None.*`clip_radius`"),
         ("gradient_accumulation_steps", 2, "must be None.*`mc_samples`"),
     ],
 )
 def test_wrong_arguments_are_refused(argument, value, told):
-    with pytest.raises(ValueError, match=told):
+    with pytest.raises((TypeError, ValueError), match=told):
         IVON(0.1, **{"ess": 100, argument: value})
 
 
