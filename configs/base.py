@@ -4,7 +4,8 @@ An experiment starts from it and sets what it needs; an unknown key is an
 error. A value of `None` must be set, or means none where a comment says so.
 `sharing` holds `rule`, the name of a rule of the library or
 `package.module:Class`, and the rule's arguments; each of its `transforms`
-holds `class`, such as `"RankOne"`, and its arguments. Each of `members` holds
+holds `class`, such as `"RankOne"`, and its arguments. `ensemble` holds `kind`,
+`"Classifier"` or `"MIMO"`, and its arguments. Each of `members` holds
 `model` and the model's arguments; with `factor`, all its widths are that many
 times as large, see `ksw.models.narrowed`.
 """
@@ -43,6 +44,8 @@ def get_base():
     config.budget_params = 1.0  # up to 100 a fraction, above it a count
     config.sharing = ConfigDict()
     config.sharing.rule = placeholder(str)
+    config.ensemble = ConfigDict()
+    config.ensemble.kind = placeholder(str)  # none: the network's own
     config.one_network = False  # also train one of the same size, to compare
 
     config.search = ConfigDict()

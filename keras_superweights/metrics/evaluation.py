@@ -32,7 +32,8 @@ def evaluate_members(member_logits, labels, flops, milliseconds=None):
         member_logits: One array-like `(num_examples, num_classes)` per member.
         labels: Integer array-like `(num_examples,)`.
         flops: One integer per member, the FLOPs for one example, from
-            `count_flops`.
+            `count_flops`; or a single one of members that only answer
+            together, in one model, which are the only point then.
         milliseconds: One positive number per member, the time for one
             example, from `keras_superweights.anytime.measure_latency`.
             Defaults to `None`: no times are reported.
@@ -69,9 +70,11 @@ def evaluate_members(member_logits, labels, flops, milliseconds=None):
     if milliseconds is not None:
         costs["milliseconds"] = _numbers("milliseconds", milliseconds)
     for cost, values in costs.items():
-        if len(values) != len(members):
+        if len(values) not in (len(members), 1) or len(values) != len(
+            costs["flops"]
+        ):
             raise ValueError(
-                f"`{cost}` must hold one number per member. "
+                f"`{cost}` must hold one number per member, or one of all. "
                 f"Received: {len(values)} for {len(members)} members."
             )
     ratios = disagreement_ratios(members, labels)
@@ -175,8 +178,14 @@ def best_within(points, cost, quality):
 
 
 def _anytime(members, labels, costs, ratios):
-    points = []
-    for subset in _subsets(len(members)):
+    points, subsets = [], _subsets(len(members))
+    if len(costs["flops"]) < len(members):  # they only answer together
+        subsets = [tuple(range(len(members)))]
+        costs = {
+            cost: values + [0] * (len(members) - 1)
+            for cost, values in costs.items()
+        }
+    for subset in subsets:
         mean = sum(members[index] for index in subset) / len(subset)
         points.append(
             {

@@ -73,6 +73,21 @@ def test_all_metrics_equal_their_definitions(seed):
         ) == pytest.approx(expected_ece(ensemble, labels, num_bins))
 
 
+def test_members_in_one_model_are_measured_together():
+    logits, labels = random_case(3)
+    apart = metrics.evaluate_members(logits, labels, [9, 9, 9], [1, 1, 1])
+    found = metrics.evaluate_members(logits, labels, [10], [1.5])
+    (point,) = found["anytime"]
+    assert (point["flops"], point["milliseconds"]) == (10, 1.5)
+    assert point["members"] == [0, 1, 2]
+    *_, last = apart["anytime"]
+    for name in ("accuracy", "nll", "brier", "ece", "diversity"):
+        assert point[name] == last[name] == found[name]
+    assert found["members"] == apart["members"]
+    with pytest.raises(ValueError, match="`milliseconds` must hold.*3 for 3"):
+        metrics.evaluate_members(logits, labels, [10], [1, 1, 1])
+
+
 def test_the_upper_edge_belongs_to_a_bin_and_the_lower_does_not():
     bins = metrics.calibration_bins(
         [[0.5, 0.5], [1.0, 0.0], [0.51, 0.49]], [0, 0, 0], num_bins=2

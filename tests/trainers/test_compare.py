@@ -14,6 +14,8 @@ from tests.trainers.files import contents
 from trainers import compare
 from trainers.comparing import results
 from trainers.comparing.runs import Run
+from trainers.phases import report
+from trainers.phases.training import train
 from trainers.runs.reading import read_json
 
 METHODS = {
@@ -184,6 +186,23 @@ def test_runs_are_processes_whose_memory_is_known(tiny_config, tmp_path):
     assert "peak MB" in text and "corrupted NLL" in text
     run = tmp_path / "compared" / "fair-0.75-seed_0" / "run"
     assert row["nll"] == json.loads((run / "metrics.json").read_text())["nll"]
+
+
+def test_members_in_one_network_are_a_method(tiny_config, tmp_path):
+    tiny_config.epochs = 1
+    tiny_config.data.test_split = "test[:20]"
+    kind = {"kind": "MIMO", "num_members": 3, "batch_repetition": 1}
+    methods = {"mimo": {"baseline": "one_network", "ensemble": kind}}
+    config = base.comparison(tiny_config, methods, (0.75,), (0,))
+    (run,) = compare._runs(config, tmp_path)
+    run.plan()
+    metrics = train(run.config, run.workdir.path)
+    assert len(metrics["members"]) == 3 and len(metrics["anytime"]) == 1
+    row = run.result()
+    (member, *_) = metrics["members"]
+    assert row["flops"] == member["flops"]
+    assert row["parameters"] == member["parameters"]
+    assert "ensemble of 3" in report.table(metrics)
 
 
 def test_methods_of_the_config_fit_its_budget(tmp_path):

@@ -10,6 +10,7 @@ from configs import cifar_swn_ho
 from configs import digits
 from keras_superweights.schedules import LinearWarmup
 from trainers.phases import experiment
+from trainers.phases import kinds
 from trainers.phases import optimizers
 
 
@@ -93,6 +94,34 @@ def test_layers_without_names_are_named_alike_whenever_they_are_built(
     assert first == again
     # Names outside go on where they were.
     assert keras.layers.Dense(3).name != between
+
+
+def test_a_kind_of_ensemble_is_that_of_the_config():
+    config = quick(members=base.wide_resnets((10, 1)))
+    config.search.pretrain_epochs = 0
+    assert kinds.kind(config) is None
+    config.ensemble = {"kind": "MIMO", "num_members": 3, "mixing": "cut"}
+    with pytest.raises(ValueError, match="`config.ensemble`.*num_members=3"):
+        experiment.check(config)
+    config.ensemble = {"kind": "MIMO", "num_members": 3}
+    experiment.check(config)
+    (member,) = experiment.members(config)
+    assert member.input_shape == (None, 8, 8, 3)
+    assert member.output_shape == (None, 30)
+    config.search.pretrain_epochs = 1
+    with pytest.raises(ValueError, match="pretrain_epochs` must be 0.*MIMO"):
+        experiment.check(config)
+    config.ensemble = {"kind": "Classifier", "split_batch": True}
+    experiment.check(config)
+    assert kinds.kind(config).split_batch
+    for wrong, told in (
+        ({"kind": "Regression"}, "ensemble.kind` must be.*'Regression'"),
+        ({"kind": "MIMO", "members": 2}, "ensemble`.*'members'"),
+        ({"num_members": 2}, "ensemble`.*'num_members'"),
+    ):
+        config.ensemble = wrong
+        with pytest.raises(ValueError, match=told):
+            experiment.check(config)
 
 
 def test_a_depth_that_is_none_names_the_nearest():

@@ -137,8 +137,7 @@ class Run:
         metrics = self._metrics()
         if not metrics:
             return None
-        members = metrics["members"]
-        whole = max(metrics["anytime"], key=lambda each: len(each["members"]))
+        whole = report.whole(metrics)
         row = self._row(status="completed")
         for name in ("accuracy", "nll", "brier", "ece", "diversity"):
             row[name] = metrics[name]
@@ -149,7 +148,7 @@ class Run:
             row["memory"] = read_json(self.memory, {"bytes": NUMBER})["bytes"]
         return row | {
             "parameters": metrics["trainable_parameters"],
-            "flops": sum(member["flops"] for member in members),
+            "flops": whole["flops"],
             "milliseconds": whole["milliseconds"],
             "seconds": metrics["seconds"],
         }

@@ -27,6 +27,7 @@ from keras_superweights.search.recording import check_sketch_size
 from keras_superweights.search.refinement import check_thresholds
 from keras_superweights.search.refinement import refinable
 from trainers.devices.strategy import check_strategy
+from trainers.phases import kinds
 from trainers.phases import optimizers
 from trainers.phases import schema
 
@@ -87,6 +88,7 @@ def check(config):
     jit_compile(config)
     schedule(config, steps_per_epoch=1)
     optimizers.check(config)
+    kinds.check(config)
     decoupling(config)
     check_integer("config.seed", config.seed, least=0, most=2**32 - 1)
     _check_number("search.sketch_size", config.search.sketch_size)
@@ -150,7 +152,9 @@ def _build(config, model, factor=None, **arguments):
     else:
         arguments["num_classes"] = num_classes
     built = MODELS[model](**arguments)
-    return built if factor is None else ksw.models.narrowed(built, factor)
+    if factor is not None:
+        built = ksw.models.narrowed(built, factor)
+    return kinds.model(config, built)
 
 
 @contextlib.contextmanager

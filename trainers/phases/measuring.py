@@ -29,13 +29,16 @@ def measure(network, logits, labels):
         allocation.kernels, allocation.composition, strict=True
     ):
         generated[kernel.member] += kernel.size if parts else 0
-    for index, member in enumerate(allocation.members):
+    for index, measured in enumerate(metrics["members"]):
+        # Members inside one model are all of it.
+        of = min(index, len(flops) - 1)
+        member = allocation.members[of]
         metrics["members"][index] = {
             "name": member.name,
-            **metrics["members"][index],
+            **measured,
             "parameters": member.num_params,
-            "parameters_generated": generated[index],
-            "flops": flops[index],
+            "parameters_generated": generated[of],
+            "flops": flops[of],
         }
     trainable = sum(int(np.prod(v.shape)) for v in network.trainable_variables)
     return {

@@ -54,7 +54,7 @@ def table(metrics):
         label = f"member {index}, {member['name']}"
         rows.append((label, *cells(member, *_COLUMNS)))
     if len(members) > 1:
-        flops = sum(member["flops"] for member in members)
+        flops = whole(metrics)["flops"]
         total = {"parameters": metrics["trainable_parameters"], "flops": flops}
         total = cells({**metrics, **total}, *_COLUMNS)
         rows.append((f"ensemble of {len(members)}", *total))
@@ -71,6 +71,11 @@ def table(metrics):
     if "interpolation" in metrics:
         lines += ["", *_interpolation(metrics["interpolation"])]
     return "\n".join([*lines, "", *_remarks(metrics)])
+
+
+def whole(metrics):
+    """Returns the row of the anytime table with all members."""
+    return max(metrics["anytime"], key=lambda row: len(row["members"]))
 
 
 def cells(measured, *names):

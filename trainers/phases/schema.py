@@ -12,7 +12,11 @@ _NAMES |= {bool: "True or False", tuple: "a tuple"}
 # Keys that may be None where their default is not.
 _OPTIONAL = {"config.search.beta"}
 # Their keys are the arguments of what they name.
-_ARGUMENTS = {"config.sharing", "config.optimizer.arguments"}
+_ARGUMENTS = {
+    "config.sharing",
+    "config.ensemble",
+    "config.optimizer.arguments",
+}
 
 
 def check(config):

@@ -13,6 +13,7 @@ from trainers.devices.strategy import shared
 from trainers.devices.strategy import strategy
 from trainers.phases import baselines
 from trainers.phases import experiment
+from trainers.phases import kinds
 from trainers.phases import optimizers
 from trainers.phases import report
 from trainers.phases.learning import learn
@@ -76,6 +77,7 @@ def train(config, path, start_over=False):
             network = ksw.SuperWeightNetwork(
                 experiment.members(config),
                 allocation=allocation,
+                ensemble=kinds.kind(config),
                 **optimizers.of_network(config),
             )
             network.compile(
