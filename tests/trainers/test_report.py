@@ -124,7 +124,7 @@ def test_the_table_has_a_row_per_member_and_one_for_all():
     lines = text.splitlines()
     member = "member 0, net 98.76% 0.052 1.23% 1,234,567 12.3"
     assert lines[2].split() == member.split()
-    ensemble = "ensemble of 3 99.00% 0.040 1.00% 999,000 37.0"
+    ensemble = "ensemble of 3 99.00% 0.040 1.00% 999,000 6.0"
     assert lines[6].split() == ensemble.split()
     assert len({len(line) for line in lines[:7]}) == 1  # columns are aligned
     assert "diversity   0.50" in text

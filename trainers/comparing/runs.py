@@ -42,8 +42,8 @@ def method_config(config, name, changes, budget, seed):
         config: The experiment that methods are compared on.
         name: The method's, for errors.
         changes: What the method does otherwise: keys of a config with values;
-            of `sharing` all keys, of other sections some; and, at most,
-            `"baseline"`, one of `BASELINES`.
+            of `sharing` and `ensemble` all keys, of other sections some; and,
+            at most, `"baseline"`, one of `BASELINES`.
         budget: A budget, as in a config.
         seed: An integer.
 
@@ -62,7 +62,8 @@ def method_config(config, name, changes, budget, seed):
     found.one_network = False
     found.budget_params, found.seed = float(budget), seed
     for key, value in changes.items():
-        is_section = hasattr(config[key], "keys") and key != "sharing"
+        is_whole = f"config.{key}" in schema.ARGUMENTS
+        is_section = hasattr(config[key], "keys") and not is_whole
         if not is_section:
             with found.ignore_type():
                 found[key] = value

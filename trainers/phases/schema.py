@@ -12,7 +12,7 @@ _NAMES |= {bool: "True or False", tuple: "a tuple"}
 # Keys that may be None where their default is not.
 _OPTIONAL = {"config.search.beta"}
 # Their keys are the arguments of what they name.
-_ARGUMENTS = {
+ARGUMENTS = {
     "config.sharing",
     "config.ensemble",
     "config.optimizer.arguments",
@@ -38,7 +38,7 @@ def _check_section(name, section, expected):
                 f"`{path}` must be a section with the keys "
                 f"{sorted(expected[key])}. Received: {value!r}."
             )
-        elif path not in _ARGUMENTS:
+        elif path not in ARGUMENTS:
             _check_section(path, value, expected[key])
 
 
