@@ -113,7 +113,8 @@ KINDS = {
     "labels": ensembles.MultiLabel(),
     "values": ensembles.Regression(),
     "variances": ensembles.Regression(variance=True),
-    "several inputs": ensembles.MIMO(2),
+    # All see the same: what replicas see would differ otherwise.
+    "several inputs": ensembles.MIMO(2, 1, input_repetition=1.0),
 }
 
 

@@ -21,11 +21,11 @@ every_format = pytest.mark.parametrize("number", FORMATS)
 
 
 def test_there_are_files_of_the_format_of_today():
-    from keras_superweights.allocation import allocation
+    from keras_superweights.allocation import text
     from keras_superweights.training import network
     from trainers.runs import workdir
 
-    newest = {allocation.FORMAT, network.FORMAT, workdir.FORMAT}
+    newest = {text.FORMAT, network.FORMAT, workdir.FORMAT}
     assert newest == {FORMATS[-1]}
 
 

@@ -113,5 +113,8 @@ def test_vectors_smaller_than_the_sketch_are_kept_whole():
 @pytest.mark.parametrize("size", [0, -1, 1, 24, 100, 3.5, float("nan")])
 def test_a_sketch_that_saves_nothing_is_refused(size):
     generator = generator_of((4, 6), (4, 6), (2, 2))
-    with pytest.raises(ValueError, match="`sketch_size`.* 20 scalars.*Rece"):
+    told = "20 scalars" if size in (24, 100) else "at least 2"
+    with pytest.raises(
+        (TypeError, ValueError), match=f"`sketch_size`.* {told}.*Rece"
+    ):
         GradientRecorder(generator, sketch_size=size)

@@ -128,7 +128,7 @@ def test_what_the_user_leaves_out_needs_no_word(strict, recwarn):
 def test_stores_that_are_not_of_all_layers_are_refused():
     with pytest.raises(ValueError, match=r"`stores`.*\['b'\] are of no layer"):
         ksw.share(stack(), 0.9, Shapeshifter(stores=["*", "b"]))
-    with pytest.raises(ValueError, match="`stores`.*stores={'a': 0, 'b': 1}"):
+    with pytest.raises(TypeError, match="`stores`.*stores={'a': 0, 'b': 1}"):
         Shapeshifter(stores={"a": 0, "b": 1})
 
 

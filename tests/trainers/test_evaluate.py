@@ -102,12 +102,13 @@ def test_members_that_are_all_different_have_no_line_between_them():
 def test_what_is_no_finished_run_is_refused(run, tmp_path):
     with pytest.raises(ValueError, match="no config.json"):
         evaluate.evaluate(tmp_path / "none")
+    metrics = (run[1] / "metrics.json").read_bytes()
     for file in ("metrics.json", "model.keras"):
         (run[1] / file).unlink()
         with pytest.raises(ValueError, match=f"no {file}.*not finished"):
             evaluate.evaluate(run[1])
     (run[1] / "config.json").write_text('{"format": 1, "epochs": "x"}')
     (run[1] / "model.keras").touch()
-    (run[1] / "metrics.json").touch()
+    (run[1] / "metrics.json").write_bytes(metrics)
     with pytest.raises(ValueError, match="`config.epochs` must be an integer"):
         evaluate.evaluate(run[1])

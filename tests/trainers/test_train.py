@@ -47,7 +47,7 @@ def test_a_run_leaves_the_files_of_the_design(finished_run):
     }
     assert read_json(path / "metrics.json") == metrics
     assert metrics["seed"] == 0 and metrics["epochs"] == 2
-    names = "accuracy anytime budget_params diversity ece epochs "
+    names = "accuracy anytime brier budget_params diversity ece epochs "
     names += "independent_params members nll one_network search seconds seed "
     assert " ".join(sorted(metrics)) == names + "split trainable_parameters"
     assert metrics["split"] == "test[:100]"

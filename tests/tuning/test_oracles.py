@@ -72,14 +72,16 @@ def interrupt(monkeypatch, moment):
 
         return kill
 
-    def half_written(path, text):
+    write = pathlib.Path.write_bytes
+
+    def half_written(path, data):
         if next(count) == moment:
-            path.write_bytes(text[:20].encode())
+            write(path, data[:20])
             raise Killed
-        path.write_bytes(text.encode())
+        write(path, data)
 
     monkeypatch.setattr(os, "replace", killed(os.replace))
-    monkeypatch.setattr(pathlib.Path, "write_text", half_written)
+    monkeypatch.setattr(pathlib.Path, "write_bytes", half_written)
     return count
 
 
