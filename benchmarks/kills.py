@@ -41,18 +41,13 @@ ROOT = pathlib.Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))  # also where this is run as a file
 
 from benchmarks.breaking import Broken  # noqa: E402
+from benchmarks.tiny import TINY  # noqa: E402
 
 RUN = [
     # The recipe of the papers, whose ties change while a run trains.
     f"--config={ROOT}/configs/cifar_swn_he.py:quick",
     "--config.deterministic",
-    "--config.data.train_split=train[:128]",
-    "--config.data.test_split=test[:50]",
-    "--config.data.batch_size=32",
-    "--config.members=({'model': 'wide_resnet', 'depth': 10, 'width': 1,"
-    " 'name': 'one'}, {'model': 'wide_resnet', 'depth': 10, 'width': 1,"
-    " 'name': 'other'})",
-    "--config.budget_params=0.8",
+    *TINY,
     "--config.search.pretrain_epochs=2",
     "--config.epochs=3",
 ]

@@ -15,11 +15,11 @@ from benchmarks.attack.judging import Case
 from benchmarks.attack.judging import contents
 from benchmarks.attack.judging import judge_end
 from benchmarks.attack.processes import ROOT
-from benchmarks.attack.processes import TINY
+from benchmarks.attack.processes import RUN
 from benchmarks.attack.processes import finish
 from benchmarks.attack.processes import run
 
-_TRAIN = ("train", *TINY, "--config.data.data_dir={digits}")
+_TRAIN = ("train", *RUN, "--config.data.data_dir={digits}")
 _TUNE = (
     "tune",
     *_TRAIN[1:],

@@ -11,16 +11,12 @@ import sys
 import tempfile
 import warnings
 
+from benchmarks.tiny import TINY
+
 ROOT = pathlib.Path(__file__).parents[2]
-TINY = (
+RUN = (
     f"--config={ROOT}/configs/digits.py:quick",
-    "--config.data.train_split=train[:128]",
-    "--config.data.test_split=test[:50]",
-    "--config.data.batch_size=32",
-    "--config.members=({'model': 'wide_resnet', 'depth': 10, 'width': 1,"
-    " 'name': 'one'}, {'model': 'wide_resnet', 'depth': 10, 'width': 1,"
-    " 'name': 'other'})",
-    "--config.budget_params=0.8",
+    *TINY,
     "--config.epochs=2",
     "--config.one_network=False",
 )

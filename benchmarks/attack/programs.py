@@ -12,7 +12,7 @@ from benchmarks.attack.judging import Case
 from benchmarks.attack.judging import contents
 from benchmarks.attack.judging import judge_end
 from benchmarks.attack.processes import ROOT
-from benchmarks.attack.processes import TINY
+from benchmarks.attack.processes import RUN
 from benchmarks.attack.processes import finish
 from benchmarks.attack.processes import run
 
@@ -88,7 +88,7 @@ CONFIGS = {
     "binary": "\x00\x01",
 }
 _PLACES = ("{place}/file", "{place}/file/inside", "{place}/foreign", "")
-_TRAIN = (*TINY, "--config.data.data_dir={digits}")
+_TRAIN = (*RUN, "--config.data.data_dir={digits}")
 _TUNE = (
     *_TRAIN,
     f"--space={ROOT}/configs/space.py",

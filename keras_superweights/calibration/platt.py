@@ -2,9 +2,11 @@
 
 import keras
 import numpy as np
-from keras import ops
 
 from keras_superweights.calibration.scaling import Calibration
+from keras_superweights.calibration.scaling import check_last_axis
+from keras_superweights.calibration.scaling import checked_line
+from keras_superweights.calibration.scaling import on_line
 
 
 @keras.saving.register_keras_serializable(package="keras_superweights")
@@ -27,17 +29,9 @@ class PlattScaling(Calibration):
     """
 
     def __init__(self, slopes, biases):
-        self.slopes = [float(each) for each in slopes]
-        self.biases = [float(each) for each in biases]
-        values = np.array([*self.slopes, *self.biases])
-        if len(self.slopes) != len(self.biases) or not (
-            len(values) and np.isfinite(values).all()
-        ):
-            raise ValueError(
-                "`slopes` and `biases` must hold one finite number per label. "
-                f"Received: {len(self.slopes)} slopes and {len(self.biases)} "
-                "biases."
-            )
+        self.slopes, self.biases = checked_line(
+            "slopes", "label", slopes, biases
+        )
 
     @classmethod
     def fit(cls, logits, labels):
@@ -77,16 +71,10 @@ class PlattScaling(Calibration):
         return cls(*np.transpose(found))
 
     def check(self, shape):
-        if shape[-1] != len(self.slopes):
-            raise ValueError(
-                "`calibration` must be fitted to answers of the network: it "
-                f"has {len(self.slopes)} labels. Received: answers of shape "
-                f"{(None, *shape)}."
-            )
+        check_last_axis(len(self.slopes), "labels", shape)
 
     def __call__(self, answer):
-        slopes = ops.cast(self.slopes, answer.dtype)
-        return answer * slopes + ops.cast(self.biases, answer.dtype)
+        return on_line(answer, self.slopes, self.biases)
 
     def get_config(self):
         return {"slopes": self.slopes, "biases": self.biases}

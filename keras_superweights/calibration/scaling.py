@@ -6,6 +6,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_superweights.arguments import is_number
 from keras_superweights.metrics.inputs import checked_labels
 from keras_superweights.metrics.inputs import checked_logits
 
@@ -68,7 +69,11 @@ class TemperatureScaling(Calibration):
     """
 
     def __init__(self, temperature):
-        check_positive("temperature", temperature)
+        if not is_number(temperature) or not 0 < temperature < math.inf:
+            raise ValueError(
+                "`temperature` must be a positive, finite number. Received: "
+                f"temperature={temperature!r}."
+            )
         self.temperature = float(temperature)
 
     @classmethod
@@ -88,6 +93,7 @@ class TemperatureScaling(Calibration):
             ValueError: If the shapes do not agree or a logit is not finite.
         """
         from scipy.optimize import brentq
+        from scipy.special import softmax
 
         logits = checked_logits(logits)
         labels = checked_labels(labels, *logits.shape)
@@ -95,7 +101,7 @@ class TemperatureScaling(Calibration):
 
         def slope(log_temperature):
             """Returns the derivative of the NLL by the inverse temperature."""
-            probabilities = softmax(logits / math.exp(log_temperature))
+            probabilities = softmax(logits / math.exp(log_temperature), axis=1)
             return np.mean((probabilities * logits).sum(axis=1) - of_labels)
 
         ends = math.log(LEAST_TEMPERATURE), math.log(MOST_TEMPERATURE)
@@ -133,17 +139,9 @@ class VectorScaling(Calibration):
     """
 
     def __init__(self, scales, biases):
-        self.scales = [float(each) for each in scales]
-        self.biases = [float(each) for each in biases]
-        values = np.array([*self.scales, *self.biases])
-        if len(self.scales) != len(self.biases) or not (
-            len(values) and np.isfinite(values).all()
-        ):
-            raise ValueError(
-                "`scales` and `biases` must hold one finite number per class. "
-                f"Received: {len(self.scales)} scales and {len(self.biases)} "
-                "biases."
-            )
+        self.scales, self.biases = checked_line(
+            "scales", "class", scales, biases
+        )
 
     @classmethod
     def fit(cls, logits, labels):
@@ -153,6 +151,8 @@ class VectorScaling(Calibration):
         and raises its errors. The NLL is convex.
         """
         from scipy.optimize import minimize
+        from scipy.special import logsumexp
+        from scipy.special import softmax
 
         start = TemperatureScaling.fit(logits, labels).temperature
         logits = checked_logits(logits)
@@ -162,11 +162,9 @@ class VectorScaling(Calibration):
         def loss(values):
             scales, biases = np.split(values, 2)
             scaled = scales * logits + biases
-            probabilities = softmax(scaled)
-            largest = scaled.max(axis=1)
-            sums = np.exp(scaled - largest[:, None]).sum(axis=1)
-            nll = np.mean(largest + np.log(sums) - (scaled * one_hot).sum(1))
-            gaps = (probabilities - one_hot) / num_examples
+            sums = logsumexp(scaled, axis=1)
+            nll = np.mean(sums - (scaled * one_hot).sum(axis=1))
+            gaps = (softmax(scaled, axis=1) - one_hot) / num_examples
             slopes = (gaps * logits).sum(axis=0), gaps.sum(axis=0)
             return nll, np.concatenate(slopes)
 
@@ -175,33 +173,43 @@ class VectorScaling(Calibration):
         return cls(*np.split(found, 2))
 
     def check(self, shape):
-        if shape[-1] != len(self.scales):
-            raise ValueError(
-                "`calibration` must be fitted to answers of the network: it "
-                f"has {len(self.scales)} classes. Received: answers of shape "
-                f"{(None, *shape)}."
-            )
+        check_last_axis(len(self.scales), "classes", shape)
 
     def __call__(self, answer):
-        scales = ops.cast(self.scales, answer.dtype)
-        biases = ops.cast(self.biases, answer.dtype)
-        return ops.log_softmax(answer * scales + biases, axis=-1)
+        scaled = on_line(answer, self.scales, self.biases)
+        return ops.log_softmax(scaled, axis=-1)
 
     def get_config(self):
         return {"scales": self.scales, "biases": self.biases}
 
 
-def check_positive(argument, value):
-    """Refuses what is no positive, finite number."""
-    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if not is_number or not 0 < value < math.inf:
+def checked_line(name, of, factors, biases):
+    """Returns factors, called `name`, and biases as lists of numbers.
+
+    Refuses others than one finite number of each per class or label, `of`.
+    """
+    factors, biases = ([float(e) for e in each] for each in (factors, biases))
+    values = np.array([*factors, *biases])
+    if len(factors) != len(biases) or not (
+        len(values) and np.isfinite(values).all()
+    ):
         raise ValueError(
-            f"`{argument}` must be a positive, finite number. Received: "
-            f"{argument}={value!r}."
+            f"`{name}` and `biases` must hold one finite number per {of}. "
+            f"Received: {len(factors)} {name} and {len(biases)} biases."
+        )
+    return factors, biases
+
+
+def check_last_axis(count, of, shape):
+    """Refuses answers that a scaling of so many classes or labels misreads."""
+    if shape[-1] != count:
+        raise ValueError(
+            "`calibration` must be fitted to answers of the network: it has "
+            f"{count} {of}. Received: answers of shape {(None, *shape)}."
         )
 
 
-def softmax(logits):
-    """Returns probabilities, in NumPy."""
-    exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return exponentials / exponentials.sum(axis=1, keepdims=True)
+def on_line(answer, factors, biases):
+    """Returns `factors * answer + biases`, by `keras.ops`."""
+    factors = ops.cast(factors, answer.dtype)
+    return answer * factors + ops.cast(biases, answer.dtype)
